@@ -1,0 +1,30 @@
+"""Sec. 4.1, Fig. 1: activations over time, with and without Batch Normalization.
+
+Claim    the network with BN is more accurate throughout, and the distribution of the
+         input to its sigmoids stays far more stable.
+Run      make figure1
+         python scripts/train.py --config configs/mnist.py:bn --workdir runs/mnist/bn
+All      python scripts/sweep.py --config configs/mnist.py --workdir runs/mnist
+Cost     XXX
+Result   XXX
+"""
+
+from configs import common
+
+ARMS = {
+    "plain": {"model.norm": "none"},
+    "bn": {"model.norm": "before"},
+}
+SEEDS = range(5)
+
+RUNS = {
+    f"{arm}_seed{seed}": {**overrides, "seed": seed}
+    for seed in SEEDS
+    for arm, overrides in ARMS.items()
+}
+
+
+def get_config(name: str = "bn_seed0"):
+    """Returns the configuration of one run; "plain" and "bn" mean seed 0."""
+    name = f"{name}_seed0" if name in ARMS else name
+    return common.with_overrides(common.get_config(), RUNS, name)
