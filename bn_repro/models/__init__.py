@@ -1,0 +1,44 @@
+"""The networks by name: a model takes (images, Mode) and returns (logits, taps)."""
+
+from functools import partial
+
+import jax.numpy as jnp
+
+from bn_repro import layers
+from bn_repro.errors import UserError
+from bn_repro.models import mlp
+
+MODELS = {"mlp": mlp.from_config}
+
+
+def build(config, axis_name: str | None = None):
+    """Returns the flax module that a resolved configuration describes.
+
+    Args:
+      config: the resolved configuration.
+      axis_name: mesh axis that the examples are spread over; None on one device.
+    """
+    if config.model.name not in MODELS:
+        raise UserError(
+            f"model.name is {config.model.name!r}; use one of {list(MODELS)}"
+        )
+    dtype = jnp.dtype(config.model.dtype)
+    param_dtype = jnp.promote_types(dtype, jnp.float32)
+    norm = None
+    if config.model.norm != "none":
+        norm = norm_factory(config.bn, axis_name, param_dtype)
+    return MODELS[config.model.name](config, norm, dtype, param_dtype)
+
+
+def norm_factory(bn, axis_name, param_dtype):
+    """Returns what makes each layer's BatchNorm from the configuration's bn section."""
+    return partial(
+        layers.BatchNorm,
+        batch=int(bn.batch) if bn.batch.isdigit() else bn.batch,
+        axis_name=axis_name,
+        epsilon=bn.epsilon,
+        ema_decay=bn.ema_decay,
+        bias_correction=bn.bias_correction,
+        biased=bn.biased,
+        param_dtype=param_dtype,
+    )

@@ -1,0 +1,211 @@
+"""Algorithms 1 and 2 of Ioffe & Szegedy (2015) as pure functions of arrays.
+
+The letters are the paper's: x the input, mu and var a mini-batch's mean and biased
+variance, m the number of values behind each of them, gamma and beta the learned scale
+and shift, eps the constant added to the variance.
+
+`axes` are the axes that statistics are taken over. Everything that belongs to one
+activation (mu, var, gamma, beta) keeps them with size 1 and so broadcasts against x:
+
+    fully connected   x [B, units]       axes (0,)       gamma [1, units]
+    convolutional     x [B, H, W, C]     axes (0, 1, 2)  gamma [1, 1, 1, C]
+    per activation    x [B, H, W, C]     axes (0,)       gamma [1, H, W, C]
+    groups of N       x [G, N, H, W, C]  axes (1, 2, 3)  gamma [1, 1, 1, 1, C]
+
+Statistics are computed in float32 or wider, in two passes: E[x^2] - E[x]^2 loses all
+digits of the variance when the mean is large against the standard deviation.
+"""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+
+def algorithm_1(x, gamma, beta, eps, axes):
+    """Returns the Batch Normalizing Transform of x, line by line as in Algorithm 1.
+
+    Plain and differentiable in forward and reverse mode; `batch_norm` computes the same
+    with less memory traffic.
+
+    Args:
+      x: values over a mini-batch, any floating dtype.
+      gamma: scale, broadcastable against x.
+      beta: shift, broadcastable against x.
+      eps: constant added to the variance.
+      axes: axes of the mini-batch.
+    """
+    mu = jnp.mean(x, axes, keepdims=True)  # mini-batch mean
+    var = jnp.mean((x - mu) ** 2, axes, keepdims=True)  # mini-batch variance
+    x_hat = (x - mu) / jnp.sqrt(var + eps)  # normalize
+    return gamma * x_hat + beta  # scale and shift
+
+
+def moments(x, axes, mask=None):
+    """Returns the mean and biased variance of x over axes, float32 or wider.
+
+    Args:
+      x: values, any floating dtype.
+      axes: axes to reduce; they stay with size 1.
+      mask: booleans broadcastable against x; only values where it is True count. Where
+        none does, both moments are 0.
+    """
+    x = x.astype(_wide(x))
+    if mask is None:
+        mu = jnp.mean(x, axes, keepdims=True)
+        return mu, jnp.mean((x - mu) ** 2, axes, keepdims=True)
+    count = jnp.maximum(count_values(x, axes, mask), 1)
+    mu = jnp.sum(x, axes, keepdims=True, where=mask) / count
+    return mu, jnp.sum((x - mu) ** 2, axes, keepdims=True, where=mask) / count
+
+
+def count_values(x, axes, mask):
+    """Returns m, how many values of x each statistic over axes is taken from."""
+    mask = jnp.broadcast_to(mask, x.shape)
+    return jnp.sum(mask, axes, keepdims=True, dtype=_wide(x))
+
+
+def combine_moments(mu, var, axis_name, count=None):
+    """Returns the mean and variance of the union of all devices' values.
+
+    Chan's formula: the spread of the devices' means is part of the variance. One
+    all-gather; nothing is squared before the mean is taken off.
+
+    Args:
+      mu: this device's mean.
+      var: this device's biased variance.
+      axis_name: the mesh axis that the values are spread over.
+      count: number of values behind mu and var on this device; None when all devices
+        have the same number.
+    """
+    if count is None:
+        mus, vars_ = lax.all_gather(jnp.stack([mu, var]), axis_name, axis=1)
+        mean = jnp.mean(mus, 0)
+        return mean, jnp.mean(vars_, 0) + jnp.mean((mus - mean) ** 2, 0)
+    count = jnp.broadcast_to(count, mu.shape)
+    gathered = lax.all_gather(jnp.stack([mu, var, count]), axis_name, axis=1)
+    mus, vars_, counts = gathered
+    share = counts / jnp.maximum(jnp.sum(counts, 0), 1)
+    mean = jnp.sum(share * mus, 0)
+    return mean, jnp.sum(share * (vars_ + (mus - mean) ** 2), 0)
+
+
+def normalize(x, mean, var, gamma, beta, eps):
+    """Returns gamma (x - mean) / sqrt(var + eps) + beta in x's dtype.
+
+    With the statistics of Algorithm 2 this is the inference transform; x is centred
+    before it is scaled, which keeps the digits that `linear_map` loses when the mean is
+    large.
+    """
+    scale = gamma * lax.rsqrt(var + eps)
+    return ((x.astype(_wide(x)) - mean) * scale + beta).astype(x.dtype)
+
+
+def batch_norm(x, gamma, beta, eps, axes, axis_name=None):
+    """Returns Algorithm 1's y with the statistics it used: (y, mu, var).
+
+    The same function as `algorithm_1`, with the gradient of Sec. 3 written out: between
+    the passes it keeps x, gamma, mu and 1 / sqrt(var + eps) and no other array of x's
+    size. No gradient flows through the returned mu and var. Reverse mode only.
+
+    Args:
+      x: values over a mini-batch, any floating dtype; y has the same.
+      gamma: scale, float32 or wider, size 1 along axes.
+      beta: shift, like gamma.
+      eps: constant added to the variance.
+      axes: axes of the mini-batch, as a tuple.
+      axis_name: mesh axis over which the mini-batch is spread in equal parts; None when
+        all of it is on this device.
+    """
+    y, mu, var = _batch_norm(x, gamma, beta, eps, axes, axis_name)
+    return y, lax.stop_gradient(mu), lax.stop_gradient(var)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(3, 4, 5))
+def _batch_norm(x, gamma, beta, eps, axes, axis_name):
+    return _forward(x, gamma, beta, eps, axes, axis_name)[0]
+
+
+def _forward(x, gamma, beta, eps, axes, axis_name):
+    mu, var = moments(x, axes)
+    if axis_name is not None:
+        mu, var = combine_moments(mu, var, axis_name)
+    inverse = lax.rsqrt(var + eps)
+    y = ((x.astype(mu.dtype) - mu) * (gamma * inverse) + beta).astype(x.dtype)
+    return (y, mu, var), (x, gamma, mu, inverse)
+
+
+def _backward(eps, axes, axis_name, saved, cotangents):
+    """The chain rule of Sec. 3, with the two sums it needs written once.
+
+    Inserting dl/dvar and dl/dmu into dl/dx gives
+    dl/dx = gamma / sqrt(var + eps) (dy - mean(dy) - x_hat mean(dy x_hat)).
+    """
+    x, gamma, mu, inverse = saved
+    dy = cotangents[0].astype(mu.dtype)
+    centred = x.astype(mu.dtype) - mu
+    sum_dy = jnp.sum(dy, axes, keepdims=True)
+    sum_dy_x_hat = jnp.sum(dy * centred, axes, keepdims=True) * inverse
+    dbeta = _sum_to(sum_dy, gamma)
+    dgamma = _sum_to(sum_dy_x_hat, gamma)
+    m = x.size // mu.size
+    if axis_name is not None:
+        sum_dy, sum_dy_x_hat = lax.psum((sum_dy, sum_dy_x_hat), axis_name)
+        m = m * lax.axis_size(axis_name)
+    dx = gamma * inverse * (dy - sum_dy / m - centred * (inverse * sum_dy_x_hat / m))
+    return dx.astype(x.dtype), dgamma, dbeta
+
+
+_batch_norm.defvjp(_forward, _backward)
+
+
+def unbiased(var, m):
+    """Returns m / (m - 1) var, Algorithm 2's estimate; var itself where m is 1."""
+    return var * (m / jnp.maximum(m - 1, 1))
+
+
+def population_statistics(mus, vars_, m):
+    """Returns E[x] and Var[x] of Algorithm 2 from N training mini-batches.
+
+    Args:
+      mus: means of the mini-batches, [N, ...].
+      vars_: their biased variances, [N, ...].
+      m: values behind each of them (for convolutions B H W, Sec. 3.2).
+    """
+    return jnp.mean(mus, 0), unbiased(jnp.mean(vars_, 0), m)
+
+
+def linear_map(mean, var, gamma, beta, eps):
+    """Returns (a, b) such that inference BN is y = a x + b (Algorithm 2, step 11)."""
+    a = gamma / jnp.sqrt(var + eps)
+    return a, beta - a * mean
+
+
+def moving_average(average, new, decay, t=None):
+    """Returns the moving average of a statistic after one more step.
+
+    Args:
+      average: its value before the step.
+      new: the statistic of this step's mini-batch.
+      decay: share of the old average that a step keeps.
+      t: number of this step, from 1. The bias-corrected average weighs the new value by
+        (1 - decay) / (1 - decay^t), so the first step's statistic replaces the initial
+        value. None gives flax's rule, weight 1 - decay.
+    """
+    if t is None:
+        return average + (1 - decay) * (new - average)
+    log_decay = jnp.log(jnp.asarray(decay, average.dtype))
+    weight = jnp.expm1(log_decay) / jnp.expm1(log_decay * t)  # exact for t = 1
+    return average + weight * (new - average)
+
+
+def _wide(x):
+    """Returns the dtype in which statistics of x are computed: float32 or wider."""
+    return jnp.promote_types(x.dtype, jnp.float32)
+
+
+def _sum_to(x, target):
+    """Returns x summed over the axes along which target has size 1."""
+    axes = tuple(i for i in range(x.ndim) if target.shape[i] == 1)
+    return jnp.sum(x, axes, keepdims=True).astype(target.dtype)

@@ -1,0 +1,252 @@
+"""Flax modules of the networks: they own variables, the mathematics is elsewhere."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jax import lax
+
+from bn_repro import batch_norm
+from bn_repro.errors import UserError
+
+NONLINEARITIES = {"sigmoid": nn.sigmoid, "tanh": nn.tanh, "relu": nn.relu}
+
+
+class Mode(NamedTuple):
+    """How a forward pass is run.
+
+    Attributes:
+      use_running_average: normalise with the stored statistics, not the mini-batch's.
+      update_stats: move the stored statistics towards the mini-batch's.
+      dropout_keys: one key an example, [B]; None switches dropout off.
+      mask: [B] booleans, False for padding, which never touches statistics.
+    """
+
+    use_running_average: bool = False
+    update_stats: bool = False
+    dropout_keys: jax.Array | None = None
+    mask: jax.Array | None = None
+
+
+class BatchNorm(nn.Module):
+    """Batch Normalization (Algorithm 1); a drop-in for `flax.linen.BatchNorm`.
+
+    Variables have flax's names and shapes, so they can be copied across: params `scale`
+    (gamma) and `bias` (beta), batch_stats `mean` and `var`. The collection `ema_count`
+    holds the number of updates for the bias correction of the moving averages; where it
+    is absent (variables that came from flax) they follow flax's rule.
+
+    Attributes:
+      batch: what is normalised together: "device" (the examples on this device),
+        "global" (those of all devices along axis_name) or N (groups of N consecutive
+        examples). Every such group is one mini-batch B of Algorithm 2; the stored
+        statistics are the means over groups.
+      axis_name: mesh axis of the examples, for "global" on more than one device.
+      epsilon: eps, added to the variance.
+      ema_decay: share of the stored statistics that a step keeps (flax: momentum).
+      bias_correction: create `ema_count`.
+      biased: store the biased variance, as flax does; else m / (m - 1) times it.
+      per_activation: statistics, gamma and beta for each location of a feature map
+        instead of each feature map (Sec. 4.2.3).
+      dtype: of the output; None keeps the input's.
+      param_dtype: of scale, bias and the stored statistics.
+      use_bias: whether there is a beta.
+      use_scale: whether there is a gamma.
+      bias_init: initialiser of beta.
+      scale_init: initialiser of gamma.
+    """
+
+    batch: str | int = "device"
+    axis_name: str | None = None
+    epsilon: float = 1e-5
+    ema_decay: float = 0.99
+    bias_correction: bool = True
+    biased: bool = False
+    per_activation: bool = False
+    dtype: Any = None
+    param_dtype: Any = jnp.float32
+    use_bias: bool = True
+    use_scale: bool = True
+    bias_init: Callable = nn.initializers.zeros_init()
+    scale_init: Callable = nn.initializers.ones_init()
+
+    @nn.compact
+    def __call__(self, x, use_running_average=False, update_stats=None, mask=None):
+        """Returns the normalised x, of the same shape.
+
+        Args:
+          x: [B, ..., C].
+          use_running_average: normalise with the stored statistics.
+          update_stats: update the stored statistics; by default exactly when the
+            mini-batch's own are used.
+          mask: [B] booleans; examples where it is False touch no statistic.
+
+        Raises:
+          UserError: the groups do not divide the examples on this device.
+        """
+        if update_stats is None:
+            update_stats = not use_running_average
+        shape = x.shape[1:] if self.per_activation else x.shape[-1:]
+        gamma, beta = self._scale_and_bias(shape)
+        mean, var, count = self._statistics(shape)
+        x = x if self.dtype is None else x.astype(self.dtype)
+        y = x
+        if not use_running_average or (update_stats and not self.is_initializing()):
+            y, new_mean, new_var = self._normalize_groups(x, gamma, beta, mask)
+            if update_stats and not self.is_initializing():
+                self._update(mean, var, count, new_mean, new_var)
+        if use_running_average:
+            y = batch_norm.normalize(
+                x, mean.value, var.value, gamma, beta, self.epsilon
+            )
+        return y
+
+    def _scale_and_bias(self, shape):
+        gamma = jnp.ones(shape, self.param_dtype)
+        beta = jnp.zeros(shape, self.param_dtype)
+        if self.use_scale:
+            gamma = self.param("scale", self.scale_init, shape, self.param_dtype)
+        if self.use_bias:
+            beta = self.param("bias", self.bias_init, shape, self.param_dtype)
+        return gamma, beta
+
+    def _statistics(self, shape):
+        mean = self.variable("batch_stats", "mean", jnp.zeros, shape, self.param_dtype)
+        var = self.variable("batch_stats", "var", jnp.ones, shape, self.param_dtype)
+        count = None
+        create = self.is_initializing() and self.bias_correction
+        if create or self.has_variable("ema_count", "t"):
+            count = self.variable("ema_count", "t", jnp.zeros, (), jnp.int32)
+        return mean, var, count
+
+    def _normalize_groups(self, x, gamma, beta, mask):
+        """Returns y and this step's statistics to store: means over the groups."""
+        groups = number_of_groups(self.batch, x.shape[0])
+        # [B, ..., C] -> [G, N, ..., C]; statistics keep the reduced axes with size 1.
+        grouped = x.reshape(groups, x.shape[0] // groups, *x.shape[1:])
+        axes = (1,) if self.per_activation else tuple(range(1, grouped.ndim - 1))
+        axis_name = self.axis_name if self.batch == "global" else None
+        shape = gamma.shape
+        keep = (1,) * (grouped.ndim - gamma.ndim)
+        gamma, beta = gamma.reshape(keep + shape), beta.reshape(keep + shape)
+        if mask is None:
+            y, mu, var = batch_norm.batch_norm(
+                grouped, gamma, beta, self.epsilon, axes, axis_name
+            )
+            m = grouped.size // mu.size
+            m = m if axis_name is None else m * lax.axis_size(axis_name)
+        else:
+            mask = mask.reshape(grouped.shape[:2] + (1,) * (grouped.ndim - 2))
+            mu, var, m = _masked_moments(grouped, axes, mask, axis_name)
+            y = batch_norm.normalize(grouped, mu, var, gamma, beta, self.epsilon)
+        var = var if self.biased else batch_norm.unbiased(var, m)
+        used = (jnp.broadcast_to(m, mu.shape) > 0).astype(mu.dtype)  # groups not empty
+        share = used / jnp.maximum(jnp.sum(used, 0), 1)
+        mean_over_groups = lambda s: jnp.sum(share * s, 0).reshape(shape)  # noqa: E731
+        return y.reshape(x.shape), mean_over_groups(mu), mean_over_groups(var)
+
+    def _update(self, mean, var, count, new_mean, new_var):
+        t = None
+        if count is not None:
+            t = count.value = count.value + 1
+        for stored, new in ((mean, new_mean), (var, new_var)):
+            stored.value = batch_norm.moving_average(
+                stored.value, new.astype(stored.value.dtype), self.ema_decay, t
+            )
+
+
+def number_of_groups(batch, examples: int) -> int:
+    """Returns how many groups BatchNorm's `batch` makes of a device's examples."""
+    if batch in ("device", "global"):
+        return 1
+    if not isinstance(batch, int) or batch < 1:
+        raise UserError(f'bn.batch is {batch!r}; use "device", "global" or a number')
+    if examples % batch:
+        divisors = [n for n in range(1, examples + 1) if examples % n == 0]
+        raise UserError(
+            f"bn.batch={batch} does not divide the {examples} examples on each device; "
+            f"use one of {divisors}"
+        )
+    return examples // batch
+
+
+def _masked_moments(x, axes, mask, axis_name):
+    """Returns mean, variance and number of the values where mask is True."""
+    mu, var = batch_norm.moments(x, axes, mask)
+    m = batch_norm.count_values(x, axes, mask)
+    if axis_name is None:
+        return mu, var, m
+    mu, var = batch_norm.combine_moments(mu, var, axis_name, m)
+    return mu, var, lax.psum(m, axis_name)
+
+
+def dropout(x, rate: float, keys, layer: int):
+    """Returns x with a share of each example's values zeroed and the rest scaled up.
+
+    Args:
+      x: [B, ...].
+      rate: share dropped.
+      keys: one key an example, [B], or None for no dropout: a value's fate depends on
+        its example alone, however the examples are spread over devices.
+      layer: number of the layer, so that layers differ.
+    """
+    if keys is None or rate == 0.0:
+        return x
+    keep = jax.vmap(
+        lambda key: jax.random.bernoulli(
+            jax.random.fold_in(key, layer), 1 - rate, x.shape[1:]
+        )
+    )(keys)
+    return jnp.where(keep, x / (1 - rate), 0).astype(x.dtype)
+
+
+class DenseNormAct(nn.Module):
+    """A fully connected layer z = g(BN(W u)) (Sec. 3.2).
+
+    Attributes:
+      features: number of units.
+      nonlinearity: g, a key of NONLINEARITIES.
+      norm: makes the BatchNorm module, or None; it then is z = g(W u + b).
+      placement: "before" the nonlinearity (no b: beta takes its role) or "after" it.
+      kernel_init: initialiser of W.
+      dtype: of the computation.
+      param_dtype: of W and b.
+    """
+
+    features: int
+    nonlinearity: str
+    norm: Callable | None = None
+    placement: str = "before"
+    kernel_init: Callable = nn.initializers.lecun_normal()
+    dtype: Any = None
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, u, mode: Mode):
+        """Returns z [B, features] and the input of the nonlinearity, the same shape."""
+        before = self.norm is not None and self.placement == "before"
+        kernel = self.param(
+            "kernel", self.kernel_init, (u.shape[-1], self.features), self.param_dtype
+        )
+        x = jnp.dot(u.astype(self.dtype), kernel.astype(self.dtype))
+        if not before:
+            bias = self.param(
+                "bias", nn.initializers.zeros, (self.features,), self.param_dtype
+            )
+            x = x + bias.astype(self.dtype)
+        return norm_act(self, x, mode)
+
+
+def norm_act(layer, x, mode: Mode):
+    """Returns g(BN(x)) or BN(g(x)) and g's input; layer has norm, placement and g."""
+    g = NONLINEARITIES[layer.nonlinearity]
+    if layer.norm is None:
+        return g(x), x
+    norm = layer.norm(name="bn")
+    statistics = (mode.use_running_average, mode.update_stats, mode.mask)
+    if layer.placement == "before":
+        x = norm(x, *statistics)
+        return g(x), x
+    return norm(g(x), *statistics), x

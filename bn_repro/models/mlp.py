@@ -1,0 +1,83 @@
+"""Sec. 4.1: fully connected layers on MNIST, with or without Batch Normalization."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+from flax import linen as nn
+
+from bn_repro import layers
+
+
+class MLP(nn.Module):
+    """Hidden layers z = g(BN(W u)), then a linear classifier.
+
+    Attributes:
+      hidden: units of each hidden layer.
+      classes: number of classes.
+      nonlinearity: g, a key of `layers.NONLINEARITIES`.
+      norm: makes a BatchNorm module; None for the plain network.
+      placement: of the norm, "before" or "after" the nonlinearity.
+      init_stddev: of the Gaussian that weights are drawn from; biases start at 0.
+      dropout: share of each hidden layer's outputs dropped while training.
+      dtype: of the computation.
+      param_dtype: of the parameters.
+    """
+
+    hidden: tuple[int, ...]
+    classes: int
+    nonlinearity: str
+    norm: Callable | None
+    placement: str
+    init_stddev: float
+    dropout: float = 0.0
+    dtype: Any = jnp.float32
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, images, mode: layers.Mode):
+        """Returns logits [B, classes] and taps, each nonlinearity's input [B, units].
+
+        Args:
+          images: [B, ...], flattened here.
+          mode: how to run the pass.
+        """
+        init = nn.initializers.normal(self.init_stddev)
+        z = images.reshape(images.shape[0], -1).astype(self.dtype)  # [B, 784]
+        taps = {}
+        for i, units in enumerate(self.hidden, start=1):
+            layer = layers.DenseNormAct(
+                units,
+                self.nonlinearity,
+                self.norm,
+                self.placement,
+                kernel_init=init,
+                dtype=self.dtype,
+                param_dtype=self.param_dtype,
+                name=f"hidden_{i}",
+            )
+            z, taps[f"hidden_{i}"] = layer(z, mode)  # [B, units]
+            z = layers.dropout(z, self.dropout, mode.dropout_keys, i)
+        classifier = nn.Dense(
+            self.classes,
+            kernel_init=init,
+            dtype=jnp.promote_types(self.dtype, jnp.float32),
+            param_dtype=self.param_dtype,
+            name="classifier",
+        )
+        return classifier(z), taps
+
+
+def from_config(config, norm, dtype, param_dtype) -> MLP:
+    """Returns the network that a resolved configuration describes."""
+    return MLP(
+        hidden=tuple(config.model.hidden),
+        classes=config.data.classes,
+        nonlinearity=config.model.nonlinearity,
+        norm=norm,
+        placement=config.model.norm,
+        init_stddev=config.model.init_stddev,
+        dropout=config.model.dropout,
+        dtype=dtype,
+        param_dtype=param_dtype,
+    )
