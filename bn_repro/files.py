@@ -1,0 +1,69 @@
+"""Files that are the old or the new one as a whole, and errors that name the file."""
+
+import contextlib
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from bn_repro.errors import UserError
+
+
+@contextlib.contextmanager
+def naming(path: Path, action: str) -> Iterator[None]:
+    """Turns an OSError into a UserError: cannot `action` `path`, and why."""
+    try:
+        yield
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise UserError(f"cannot {action} {path}: {why}") from error
+
+
+def write_json(path: Path, value: Mapping) -> None:
+    """Writes an object as strict JSON, atomically; see `plain`."""
+    text = json.dumps(plain(value), indent=2, allow_nan=False)
+    write_atomically(path, text.encode() + b"\n")
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Replaces the file as a whole; on a crash or an error the old one stays."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    with naming(path, "write"):
+        try:
+            with open(temporary, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+def read_json(path: Path, missing: dict | None = None) -> dict:
+    """Returns the object in a JSON file, or `missing` where there is no such file."""
+    if missing is not None and not path.exists():
+        return missing
+    with naming(path, "read"):
+        content = path.read_bytes()
+    try:
+        value = json.loads(content)
+    except ValueError as error:
+        raise UserError(f"{path} is corrupt: {error}") from error
+    if not isinstance(value, dict):
+        raise UserError(f"{path} is corrupt: it holds no JSON object")
+    return value
+
+
+def plain(value):
+    """Returns value as JSON can hold it: arrays as lists, no NaN or infinity."""
+    if hasattr(value, "tolist"):  # arrays and scalars of numpy and JAX
+        value = value.tolist()
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
