@@ -325,10 +325,14 @@ def _load_activations(path: Path) -> dict[str, np.ndarray] | None:
     if not path.exists():
         return None
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return dict(arrays)
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = dict(archive)
+        expected = {"steps", *_CONSTANT_FIELDS, *PROBE_FIELDS, *arrays["layers"]}
+        if lacking := expected - arrays.keys():
+            raise KeyError(*lacking)
     except Exception as error:  # zipfile has no common error for what bit flips do
         raise UserError(f"{path} is corrupt: {error}") from error
+    return arrays
 
 
 def _as_read(arrays: dict[str, np.ndarray] | None) -> dict | None:

@@ -158,9 +158,7 @@ def test_a_damaged_activations_file_is_an_error_that_names_it(tmp_path):
     for content in damaged:
         path.write_bytes(content)
         try:
-            records.read_run(
-                tmp_path
-            )  # a flip in an unread field of the zip is harmless
+            records.read_run(tmp_path)  # harmless in a field that is not read
         except UserError as error:
             assert str(path) in str(error)
             refused += 1
