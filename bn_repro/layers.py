@@ -12,6 +12,12 @@ from bn_repro import batch_norm
 from bn_repro.errors import UserError
 
 NONLINEARITIES = {"sigmoid": nn.sigmoid, "tanh": nn.tanh, "relu": nn.relu}
+# The slope of each nonlinearity at x as a share of its largest.
+RELATIVE_SLOPES = {
+    "sigmoid": lambda x: 4 * nn.sigmoid(x) * nn.sigmoid(-x),
+    "tanh": lambda x: 1 - jnp.tanh(x) ** 2,
+    "relu": lambda x: (x > 0).astype(x.dtype),
+}
 
 
 class Mode(NamedTuple):

@@ -1,5 +1,6 @@
 """Sec. 4.1: fully connected layers on MNIST, with or without Batch Normalization."""
 
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
@@ -44,7 +45,7 @@ class MLP(nn.Module):
         """
         init = nn.initializers.normal(self.init_stddev)
         z = images.reshape(images.shape[0], -1).astype(self.dtype)  # [B, 784]
-        taps = {}
+        taps = OrderedDict()  # a plain dict would come back from jit sorted
         for i, units in enumerate(self.hidden, start=1):
             layer = layers.DenseNormAct(
                 units,

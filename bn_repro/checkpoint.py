@@ -1,0 +1,136 @@
+"""Checkpoints: one verified file a step, from which a run resumes bit for bit.
+
+A file `checkpoints/00005000.npz` holds every array of the saved tree under its path and
+a sha256 over all of them. It is written whole (write, fsync, rename) and only trusted
+after its digest has been checked, so a killed write or a flipped bit costs one
+checkpoint and never goes unnoticed.
+"""
+
+import hashlib
+import io
+import logging
+import zipfile
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from bn_repro import files
+from bn_repro.errors import UserError
+
+DIGEST = "sha256"
+
+
+class DamagedError(UserError):
+    """A checkpoint that is torn or whose digest does not match."""
+
+
+def save(workdir, step: int, tree, keep: int) -> Path:
+    """Writes the tree as the checkpoint of a step and removes all but the newest.
+
+    Args:
+      workdir: the run folder.
+      step: number of steps done.
+      tree: pytree of arrays.
+      keep: how many checkpoints stay.
+
+    Returns:
+      The file.
+
+    Raises:
+      UserError: the file cannot be written; older checkpoints are untouched.
+    """
+    arrays = {name: np.asarray(leaf) for name, leaf in _named_leaves(tree)}
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays, **{DIGEST: np.array(_digest(arrays))})
+    path = _folder(workdir) / f"{step:08d}.npz"
+    with files.naming(path.parent, "write"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    files.write_atomically(path, buffer.getvalue())
+    for old in _newest_first(workdir)[keep:]:
+        old.unlink(missing_ok=True)
+    return path
+
+
+def latest(workdir) -> tuple[int, dict] | None:
+    """Returns (step, arrays by name) of the newest checkpoint that verifies, or None.
+
+    Damaged ones are named in a warning and passed over.
+
+    Raises:
+      UserError: there are checkpoints, but all of them are damaged.
+    """
+    paths = _newest_first(workdir)
+    for path in paths:
+        try:
+            return int(path.stem), read(path)
+        except DamagedError as error:
+            logging.warning("%s; trying the one before it", error)
+    if paths:
+        raise UserError(
+            f"all checkpoints in {_folder(workdir)} are damaged; remove the run folder "
+            f"to start again"
+        )
+    return None
+
+
+def read(path) -> dict[str, np.ndarray]:
+    """Returns the arrays of one checkpoint by name, verified; DamagedError if not."""
+    try:
+        with np.load(path, allow_pickle=False) as content:
+            arrays = dict(content)
+    except FileNotFoundError as error:
+        raise UserError(f"there is no checkpoint {path}") from error
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, KeyError) as error:
+        raise DamagedError(f"checkpoint {path} is damaged: {error}") from error
+    if str(arrays.pop(DIGEST, "")) != _digest(arrays):
+        raise DamagedError(f"checkpoint {path} is damaged: its sha256 does not match")
+    return arrays
+
+
+def restore(template, arrays: dict[str, np.ndarray]):
+    """Returns the template's tree with the saved arrays as leaves.
+
+    Raises:
+      UserError: an array is missing or has another shape or dtype; names it.
+    """
+
+    def leaf(path, like):
+        name = _name(path)
+        saved = arrays.get(name)
+        if saved is None:
+            raise UserError(f"the checkpoint lacks {name}: it is of another network")
+        if saved.shape != like.shape or saved.dtype != like.dtype:
+            raise UserError(
+                f"{name} is {saved.dtype}{list(saved.shape)} in the checkpoint but "
+                f"{like.dtype}{list(like.shape)} in the network"
+            )
+        return saved
+
+    return jax.tree_util.tree_map_with_path(leaf, template)
+
+
+def _named_leaves(tree):
+    paths, _ = jax.tree_util.tree_flatten_with_path(tree)
+    return [(_name(path), leaf) for path, leaf in paths]
+
+
+def _name(path) -> str:
+    return jax.tree_util.keystr(path, simple=True, separator="/")
+
+
+def _digest(arrays: dict[str, np.ndarray]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        digest.update(f"{name} {array.dtype} {array.shape}\n".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def _folder(workdir) -> Path:
+    return Path(workdir) / "checkpoints"
+
+
+def _newest_first(workdir) -> list[Path]:
+    return sorted(_folder(workdir).glob("[0-9]*.npz"), reverse=True)

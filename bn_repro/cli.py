@@ -1,0 +1,78 @@
+"""What the commands share: the --config flag, and errors as one clear line."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from absl import app, flags, logging
+from ml_collections import config_flags
+
+from bn_repro.errors import UserError
+
+ROOT = Path(__file__).resolve().parents[1]  # of the checkout; configs/ lies there
+
+
+def define_config():
+    """Defines --config FILE.py:RUN with its overrides --config.key=value."""
+    return config_flags.DEFINE_config_file(
+        "config", None, "Config file and run, for example configs/mnist.py:bn."
+    )
+
+
+def run(main: Callable[[], int | None], required: tuple[str, ...] = ()) -> None:
+    """Parses flags and runs main; a UserError becomes one line and exit status 2.
+
+    Args:
+      main: returns an exit status or None.
+      required: names of flags that must be given.
+    """
+    for name in required:
+        flags.mark_flag_as_required(name)
+    app.run(
+        lambda _: _guarded(main),
+        argv=_find_configs(sys.argv),
+        flags_parser=_parse,
+    )
+
+
+def _parse(argv):
+    try:
+        return app.parse_flags_with_usage(argv)
+    except (ValueError, AttributeError, KeyError, TypeError, OSError) as error:
+        _fail(error)  # a config file or ml_collections raised it: a bad name or value
+
+
+def _guarded(main) -> int:
+    logging.set_verbosity(logging.WARNING)
+    try:
+        return main() or 0
+    except UserError as error:
+        return _fail(error)
+
+
+def _fail(error: Exception):
+    message = " ".join(str(error).split()) or type(error).__name__
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(2)
+
+
+def _find_configs(argv: list[str]) -> list[str]:
+    """Returns argv with configs/x.py found in the checkout from any directory."""
+    found, previous = [], ""
+    for argument in argv:
+        name, equals, value = argument.partition("=")
+        if name == "--config" and equals:
+            argument = f"--config={find_config(value)}"
+        elif previous == "--config":
+            argument = find_config(argument)
+        found.append(argument)
+        previous = argument
+    return found
+
+
+def find_config(value: str) -> str:
+    """Returns FILE.py[:RUN] with FILE.py as it lies here or else in the checkout."""
+    file, colon, run_name = value.partition(":")
+    if not Path(file).exists() and (ROOT / file).exists():
+        file = str(ROOT / file)
+    return file + colon + run_name

@@ -1,0 +1,66 @@
+"""The parts of an experiment: data, training step, evaluations and probe."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax.numpy as jnp
+
+from bn_repro import evaluate, feeds, train
+from bn_repro.data import mnist
+from bn_repro.probe import Probe
+
+
+class Experiment(NamedTuple):
+    """What the training loop runs.
+
+    Attributes:
+      recipe: what a training step does.
+      feed: does training steps; see `feeds`.
+      evaluations: (split, statistics) -> function of the variables to metrics.
+      probe: function of the variables to the fields of an activation record.
+      image_shape: shape of one image.
+      class_names: of the data set, in the order of its labels.
+    """
+
+    recipe: train.Recipe
+    feed: object
+    evaluations: dict[tuple[str, str], Callable]
+    probe: Probe
+    image_shape: tuple[int, ...]
+    class_names: list[str]
+
+
+def make(config, mesh) -> Experiment:
+    """Returns the parts of the experiment that a resolved configuration describes."""
+    return EXPERIMENTS[config.data.name](config, mesh)
+
+
+def make_mnist(config, mesh) -> Experiment:
+    """Returns the MNIST experiment of Sec. 4.1; its data live on the devices."""
+    splits = mnist.load(config.data)
+
+    def inputs(images, keys):
+        del keys  # binary images are not distorted
+        return images.astype(jnp.dtype(config.model.dtype))
+
+    recipe = train.make_recipe(config, inputs, len(splits.train.labels))
+    sizes = {"ema": config.eval.batch_size}
+    if config.eval.batch_statistics and config.model.norm != "none":
+        sizes["batch"] = config.batch_size
+    evaluations = {
+        ("test", statistics): evaluate.InMemoryEvaluation(
+            recipe, mesh, splits.test, batch_size, statistics
+        )
+        for statistics, batch_size in sizes.items()
+    }
+    return Experiment(
+        recipe=recipe,
+        feed=feeds.InMemoryFeed(config, recipe, mesh, splits.train),
+        evaluations=evaluations,
+        probe=Probe(config, inputs, *splits.test),
+        image_shape=splits.train.images.shape[1:],
+        class_names=splits.class_names,
+    )
+
+
+EXPERIMENTS = {"mnist": make_mnist}

@@ -1,0 +1,299 @@
+"""The training loop: run steps, do what is due, save, and say how the run ended."""
+
+import dataclasses
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from bn_repro import checkpoint, experiment, manifest, metrics, parallel, records, train
+from bn_repro.errors import UserError
+from bn_repro.resolve import describe, resolve
+
+
+@dataclasses.dataclass
+class Run:
+    """A run under way: everything that the due events read.
+
+    Attributes:
+      config: the resolved configuration.
+      parts: data, step, evaluations and probe.
+      writer: of the run folder.
+      state: the train state, replicated.
+      sums: metric sums since the last training record, replicated.
+      step: steps done.
+      seconds: time that earlier starts of this run took.
+      resumed_at: the step at which this start began.
+      started: clock at this start.
+    """
+
+    config: object
+    parts: experiment.Experiment
+    writer: records.RunWriter
+    state: train.TrainState
+    sums: dict
+    step: int
+    seconds: float
+    resumed_at: int
+    started: float
+
+    def elapsed(self) -> float:
+        """Returns seconds since the run began, without the time it did not run."""
+        return self.seconds + time.perf_counter() - self.started
+
+    def record(self, split: str, statistics: str, values: dict) -> None:
+        """Appends one line to metrics.jsonl."""
+        place = {
+            "step": self.step,
+            "examples": self.step * self.config.batch_size,
+            "seconds": round(self.elapsed(), 3),
+        }
+        if parallel.is_main():
+            row = place | {"split": split, "statistics": statistics, **values}
+            self.writer.append_metrics(row)
+
+
+def run(config, workdir, devices=None) -> str:
+    """Trains what a configuration describes, or resumes it, and returns how it ended.
+
+    Args:
+      config: a ConfigDict as `get_config` returns it, with all overrides.
+      workdir: the run folder. One that holds an unfinished run of the same
+        configuration is resumed, bit for bit; a finished one is left as it is.
+      devices: devices to train on; default all.
+
+    Returns:
+      "finished", "diverged" or "interrupted" (after SIGTERM; saved, to be resumed).
+
+    Raises:
+      UserError: a bad value, a folder of another configuration, damaged or missing
+        data, a disk that refuses to be written.
+    """
+    config, stated = resolve(config)
+    mesh = parallel.make_mesh(devices)
+    parallel.check_batch(config.batch_size, mesh)
+    ended = _check_folder(config, stated, workdir)
+    if ended:
+        _say(f"{workdir} is {ended} already; nothing to do")
+        return ended
+    _say(describe(config, stated))
+    writer = records.RunWriter(workdir)
+    parts = experiment.make(config, mesh)
+    try:
+        under_way = _start_or_resume(config, stated, writer, parts, mesh)
+        with parallel.Preemption() as preemption:
+            status = _train(under_way, due_events(under_way), preemption)
+    except BaseException as error:
+        _record_failure(writer, error)
+        raise
+    _close(under_way, status)
+    return status
+
+
+def _check_folder(config, stated, workdir) -> str:
+    """Returns how the run in workdir ended, "" if not; refuses another config."""
+    if not (Path(workdir) / records.CONFIG).is_file():
+        return ""
+    there = records.read_run(workdir)
+    differing = records.differing_keys(there.config, as_record(config, stated))
+    if differing:
+        keys = "; ".join(
+            f"{k}: {a!r} there, {b!r} now" for k, (a, b) in differing.items()
+        )
+        raise UserError(
+            f"{workdir} holds a run of another configuration ({keys}); train this one "
+            f"with --workdir {str(workdir).rstrip('/')}_2 or another new folder"
+        )
+    status = there.status["status"]
+    return status if status in ("finished", "diverged") else ""
+
+
+def as_record(config, stated) -> dict:
+    """Returns what config.json holds: resolved values, and the stated ones beside."""
+    return config.to_dict() | {"stated": stated}
+
+
+def _start_or_resume(config, stated, writer, parts, mesh) -> Run:
+    state = train.create_state(config, parts.recipe, parts.image_shape)
+    saved = {"state": state, "sums": train.zero_sums(config), "seconds": np.zeros(())}
+    found = checkpoint.latest(writer.path)
+    step = 0
+    if found:
+        step, arrays = found
+        saved = checkpoint.restore(saved, arrays)
+        _say(f"Resuming from step {step:,}")
+    if parallel.is_main():
+        writer.cut(step if found else -1)
+        writer.write_config(as_record(config, stated))
+        described = manifest.describe(config, state.params)
+        described["sessions"] = writer.manifest.get("sessions", 0) + 1
+        if found:
+            described["started"] = writer.manifest.get("started", described["started"])
+        writer.write_manifest(described)
+        writer.write_status("running", step)
+    return Run(
+        config=config,
+        parts=parts,
+        writer=writer,
+        state=parallel.replicate(saved["state"], mesh),
+        sums=parallel.replicate(saved["sums"], mesh),
+        step=step,
+        seconds=float(saved["seconds"]),
+        resumed_at=step,
+        started=time.perf_counter(),
+    )
+
+
+@dataclasses.dataclass
+class Event:
+    """Something to do after certain steps.
+
+    Attributes:
+      steps: sorted numbers of steps after which it is due.
+      action: does it.
+    """
+
+    steps: np.ndarray
+    action: Callable[[Run], None]
+
+    def next_after(self, step: int) -> float:
+        """Returns the first due step after `step`; infinity if there is none."""
+        place = np.searchsorted(self.steps, step, side="right")
+        return self.steps[place] if place < len(self.steps) else np.inf
+
+    def is_due(self, step: int) -> bool:
+        """Returns whether it is due after `step`."""
+        return self.next_after(step - 1) == step
+
+
+def due_events(run: Run) -> list[Event]:
+    """Returns what is due when, in the order it is done; a checkpoint comes last."""
+    config = run.config
+    every = lambda n: regular_steps(n, config.steps)  # noqa: E731
+    probes = probe_steps(config.probe, config.steps)
+    return [
+        Event(every(config.log_every)[1:], log),
+        Event(probes, probe),
+        Event(every(config.eval.every), evaluate),
+        Event(every(config.checkpoint.every)[1:], save),
+    ]
+
+
+def regular_steps(every: int, steps: int) -> np.ndarray:
+    """Returns 0, every, 2 every, ... and the last step."""
+    return np.union1d(np.arange(0, steps, every), [steps])
+
+
+def probe_steps(probe, steps: int) -> np.ndarray:
+    """Returns the steps to probe at: regular, logarithmically spaced, or both.
+
+    Logarithmic spacing is 0 and log_spaced - 1 steps from 1 to the last.
+    """
+    due = regular_steps(probe.every, steps) if probe.every else np.array([], int)
+    if probe.log_spaced:
+        spaced = np.round(np.geomspace(1, steps, max(probe.log_spaced - 1, 1)))
+        due = np.union1d(due, np.append(0, spaced.astype(int)))
+    return due
+
+
+def _train(run: Run, events: list[Event], preemption) -> str:
+    if run.step == 0:
+        _do_due(run, events)
+    while run.step < run.config.steps:
+        n = min(event.next_after(run.step) for event in events) - run.step
+        n = int(min(n, run.config.steps_per_call))
+        run.state, run.sums = run.parts.feed.advance(run.state, run.sums, run.step, n)
+        run.step += n
+        if (first_bad := int(run.state.first_bad_step)) >= 0:
+            run.step = first_bad
+            return "diverged"
+        _do_due(run, events)
+        if preemption.requested():
+            save(run)
+            return "interrupted"
+    return "finished"
+
+
+def _do_due(run: Run, events: list[Event]) -> None:
+    for event in events:
+        if event.is_due(run.step):
+            event.action(run)
+
+
+def log(run: Run) -> None:
+    """Records the training metrics since the last record and prints the progress."""
+    sums = jax.device_get(run.sums)
+    steps = int(sums["steps"])
+    if steps == 0:
+        return
+    rate = run.state.learning_rate * run.parts.recipe.rate_factor(run.step - 1)
+    values = metrics.divide(sums)
+    values |= {"l2": float(sums["l2"]) / steps, "learning_rate": float(rate)}
+    run.record("train", "batch", values)
+    run.sums = jax.tree.map(lambda x: x * 0, run.sums)
+    per_step = (time.perf_counter() - run.started) / max(run.step - run.resumed_at, 1)
+    left = time.strftime(
+        "%H:%M:%S", time.gmtime(per_step * (run.config.steps - run.step))
+    )
+    _say(
+        f"step {run.step:>7,} of {run.config.steps:,}  rate {float(rate):.4g}  "
+        f"loss {values['loss']:.4f}  accuracy {values['accuracy']:.4f}  {left} left"
+    )
+
+
+def evaluate(run: Run) -> None:
+    """Records loss and accuracy on the evaluation split for each kind of statistics."""
+    for (split, statistics), evaluation in run.parts.evaluations.items():
+        run.record(split, statistics, evaluation(run.state.variables()))
+
+
+def probe(run: Run) -> None:
+    """Records the percentiles of the nonlinearities' inputs, and more (Fig. 1b, 1c)."""
+    if parallel.is_main():
+        measured = run.parts.probe(parallel.local(run.state.variables()))
+        run.writer.append_activations(run.step, **measured)
+
+
+def save(run: Run) -> None:
+    """Saves everything that the run needs to go on from here, bit for bit."""
+    if parallel.is_main():
+        run.writer.sync()
+        seconds = np.asarray(run.elapsed())
+        tree = {"state": run.state, "sums": run.sums, "seconds": seconds}
+        keep = run.config.checkpoint.keep
+        checkpoint.save(run.writer.path, run.step, jax.device_get(tree), keep)
+        run.writer.write_status("running", run.step)
+
+
+def _close(run: Run, status: str) -> None:
+    """Writes the last records and says where they are."""
+    if status == "diverged":
+        log(run)
+    fields = {"first_bad_step": run.step} if status == "diverged" else {}
+    done = (run.step - run.resumed_at) * run.config.batch_size
+    spent = time.perf_counter() - run.started
+    if parallel.is_main():
+        run.writer.update_manifest(
+            ended=manifest.now(), images_per_second=round(done / spent, 1)
+        )
+        run.writer.write_status(status, run.step, **fields)
+    _say(f"{status} at step {run.step:,}; the records are in {run.writer.path}")
+
+
+def _record_failure(writer, error: BaseException) -> None:
+    """Leaves the reason in status.json, if the disk still takes it."""
+    status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+    if not parallel.is_main():
+        return
+    try:
+        step = records.read_run(writer.path).status["step"]
+        writer.write_status(status, step, message=str(error) or type(error).__name__)
+    except UserError:
+        pass  # the error itself is about to be raised, and says more
+
+
+def _say(line: str) -> None:
+    if line and parallel.is_main():
+        print(line, flush=True)

@@ -1,0 +1,64 @@
+"""What a result depends on besides its configuration: code, versions, devices."""
+
+import datetime
+import importlib.metadata
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+
+PACKAGES = ("bn_repro", "jax", "jaxlib", "flax", "optax", "grain", "numpy")
+
+
+def describe(config, params) -> dict:
+    """Returns the manifest of a run that starts now, as plain values.
+
+    Args:
+      config: the resolved configuration.
+      params: the network's parameters, for their number.
+    """
+    versions = {name: importlib.metadata.version(name) for name in PACKAGES}
+    revision, dirty = _git_revision()
+    return {
+        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "git_revision": revision,
+        "git_dirty": dirty,
+        "versions": {"python": platform.python_version(), **versions},
+        "devices": [f"{d.platform}:{d.device_kind}" for d in jax.devices()],
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "process_count": jax.process_count(),
+        "xla_flags": os.environ.get("XLA_FLAGS", ""),
+        "threads": available_cores(),
+        "seed": config.seed,
+        "parameter_count": int(sum(np.size(leaf) for leaf in jax.tree.leaves(params))),
+        "started": now(),
+    }
+
+
+def now() -> str:
+    """Returns the time as ISO 8601 in UTC, to the second."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def available_cores() -> int:
+    """Returns the number of cores this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _git_revision() -> tuple[str, bool | None]:
+    """Returns the revision of the code and whether it was changed since."""
+    folder = Path(__file__).resolve().parent
+    git = lambda *args: subprocess.run(  # noqa: E731
+        ["git", "-C", folder, *args], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    try:
+        return git("rev-parse", "HEAD"), bool(git("status", "--porcelain", "-uno"))
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown", None

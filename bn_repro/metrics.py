@@ -1,0 +1,93 @@
+"""Metrics as sums and counts over examples, divided once, in `divide`."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+def cross_entropy(logits, labels):
+    """Returns each example's cross-entropy in nats, [B], float32 or wider.
+
+    Args:
+      logits: [B, classes].
+      labels: [B], integers.
+    """
+    logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
+    log_probabilities = jax.nn.log_softmax(logits)
+    return -jnp.take_along_axis(log_probabilities, labels[:, None], 1)[:, 0]
+
+
+def sums(logits, labels, mask=None) -> dict:
+    """Returns the sums over examples of loss, hits and count.
+
+    Args:
+      logits: [B, classes].
+      labels: [B], integers.
+      mask: [B] booleans; padding, where it is False, does not count.
+
+    Returns:
+      {"loss": sum of cross-entropies, "correct": int32 count of top-1 hits, "correct5":
+      of top-5 hits, "count": of examples}. Among equal logits the lower class wins.
+    """
+    if mask is None:
+        mask = jnp.ones(labels.shape, bool)
+    k = min(5, logits.shape[-1])
+    _, best = jax.lax.top_k(logits, k)  # [B, k]
+    hits = (best == labels[:, None]) & mask[:, None]
+    count = lambda x: jnp.sum(x, dtype=jnp.int32)  # noqa: E731
+    return {
+        "loss": jnp.sum(jnp.where(mask, cross_entropy(logits, labels), 0)),
+        "correct": count(hits[:, 0]),
+        "correct5": count(hits),
+        "count": count(mask),
+    }
+
+
+def add(a: dict, b: dict) -> dict:
+    """Returns the sums over both sets of examples."""
+    return jax.tree.map(jnp.add, a, b)
+
+
+def divide(sums: dict) -> dict:
+    """Returns means over examples as floats: loss, accuracy, top5, and the count."""
+    count = int(sums["count"])
+    return {
+        "loss": float(sums["loss"]) / count,
+        "accuracy": int(sums["correct"]) / count,
+        "top5": int(sums["correct5"]) / count,
+        "count": count,
+    }
+
+
+def percentiles(x, q):
+    """Returns percentiles over the first axis, [len(q), ...], linearly interpolated.
+
+    Args:
+      x: values, [N, ...].
+      q: percentages, 0 to 100.
+    """
+    x = jnp.sort(x, 0)
+    place = np.asarray(q, np.float64) / 100 * (x.shape[0] - 1)
+    low = np.floor(place).astype(int)
+    high = np.minimum(low + 1, x.shape[0] - 1)
+    share = jnp.asarray(place - low, x.dtype).reshape(-1, *(1,) * (x.ndim - 1))
+    return x[low] + share * (x[high] - x[low])
+
+
+def histogram(x, bins: int):
+    """Returns the shares of x in equal bins, [bins], and the ends of the bins, [2].
+
+    The bins span four standard deviations around the mean, within the values' range;
+    the end bins also hold what lies beyond, so that the shares sum to 1.
+
+    Args:
+      x: values of any shape.
+      bins: number of bins.
+    """
+    mean, spread = jnp.mean(x), 4 * jnp.std(x)
+    low = jnp.maximum(jnp.min(x), mean - spread)
+    high = jnp.minimum(jnp.max(x), mean + spread)
+    width = jnp.where(high > low, (high - low) / bins, 1)
+    index = jnp.clip(jnp.floor((x - low) / width), 0, bins - 1).astype(jnp.int32)
+    counts = jnp.bincount(index.ravel(), length=bins)
+    return counts / x.size, jnp.stack([low, high])

@@ -1,0 +1,135 @@
+"""Where the computation runs: processes, the device mesh, shardings, preemption."""
+
+import os
+import signal
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from bn_repro.errors import UserError
+
+AXIS = "data"  # the mesh axis that examples are spread over
+SHARDED = P(AXIS)
+REPLICATED = P()
+
+
+def make_mesh(devices=None) -> Mesh:
+    """Returns a one-axis mesh over devices (default: all devices of all processes)."""
+    return Mesh(np.array(jax.devices() if devices is None else devices), (AXIS,))
+
+
+def check_batch(batch_size: int, mesh: Mesh) -> int:
+    """Returns the examples on each device; UserError if the batch does not divide."""
+    if batch_size % mesh.size:
+        nearest = max(1, round(batch_size / mesh.size)) * mesh.size
+        raise UserError(
+            f"batch_size={batch_size} does not divide over {mesh.size} devices; "
+            f"use a multiple of {mesh.size} such as {nearest}"
+        )
+    return batch_size // mesh.size
+
+
+def spmd(function, mesh: Mesh, in_specs, out_specs):
+    """Returns function run on every device of the mesh, with AXIS as its axis name.
+
+    check_vma=False: with the default, gradients of replicated parameters arrive already
+    summed over the axis, and the average in the step would leave them too large.
+    """
+    return jax.shard_map(
+        function, mesh=mesh, in_specs=in_specs, out_specs=out_specs, check_vma=False
+    )
+
+
+def replicate(tree, mesh: Mesh):
+    """Returns the tree with every array on every device."""
+    return jax.device_put(tree, NamedSharding(mesh, REPLICATED))
+
+
+def shard(tree, mesh: Mesh, spec=SHARDED):
+    """Returns this process's part of each array as part of the global array."""
+    sharding = NamedSharding(mesh, spec)
+    return jax.tree.map(
+        lambda x: jax.make_array_from_process_local_data(sharding, np.asarray(x)), tree
+    )
+
+
+def local(tree):
+    """Returns replicated arrays as arrays on this process's first device alone."""
+    return jax.tree.map(lambda x: x.addressable_data(0), tree)
+
+
+def is_main() -> bool:
+    """Returns whether this is the process that writes records."""
+    return jax.process_index() == 0
+
+
+class Preemption:
+    """Notices SIGTERM, which clusters send before they take a machine, and Ctrl-C.
+
+    Used as a context manager around the training loop; a second signal ends the process
+    at once. On several processes all of them learn of a SIGTERM at the same chunk,
+    through JAX's preemption sync.
+    """
+
+    def __enter__(self):
+        self._noticed = False
+        self._chunk = 0
+        self._previous = {}
+        if jax.process_count() == 1:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                self._previous[number] = signal.signal(number, self._notice)
+        return self
+
+    def __exit__(self, *_):
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def _notice(self, number, _):
+        self._noticed = True
+        signal.signal(number, self._previous[number])
+
+    def requested(self) -> bool:
+        """Returns whether to save and stop; call once after every chunk of steps."""
+        if jax.process_count() == 1:
+            return self._noticed
+        self._chunk += 1  # must grow by one a call, or the sync point never fires
+        return multihost_utils.reached_preemption_sync_point(self._chunk)
+
+
+def initialize(coordinator: str = "", processes: int = 0, index: int = -1) -> None:
+    """Joins this process to the others of the job; does nothing on one process.
+
+    Args:
+      coordinator: host:port of process 0. Empty: Slurm, Open MPI, Kubernetes and Cloud
+        TPU are recognised by their environment variables.
+      processes: number of processes, with coordinator.
+      index: this process's number, with coordinator.
+
+    Raises:
+      UserError: coordinator without processes and index.
+    """
+    if coordinator:
+        if processes < 1 or not 0 <= index < processes:
+            raise UserError(
+                f"--coordinator needs --processes and --process_index below it; got "
+                f"{processes} and {index}"
+            )
+        jax.distributed.initialize(coordinator, processes, index)
+    elif _in_cluster(os.environ):
+        jax.distributed.initialize()
+
+
+def _in_cluster(environment) -> bool:
+    """Returns whether the variables describe a job of more than one process."""
+    counts = ("SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE")
+    if any(int(environment.get(name, 1)) > 1 for name in counts):
+        return True
+    hosts = environment.get("TPU_WORKER_HOSTNAMES", "")
+    kubernetes_job = "KUBERNETES_SERVICE_HOST" in environment and (
+        "JOB_COMPLETION_INDEX" in environment
+        and "JAX_COORDINATOR_ADDRESS" in environment
+    )
+    return "," in hosts or kubernetes_job

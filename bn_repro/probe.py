@@ -1,0 +1,149 @@
+"""What the activations look like now: the measurements behind Fig. 1b and 1c.
+
+A fixed set of examples passes through the network in training mode: each mini-batch is
+normalised by its own statistics, as the paper looks at N_BN^tr. It runs on one device,
+so the numbers do not depend on how many there are.
+"""
+
+from collections import OrderedDict
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from ml_collections import config_dict
+
+from bn_repro import layers, metrics, models, optim
+from bn_repro.layers import Mode
+
+
+class Probe:
+    """Measures every nonlinearity's input and output on the probe set.
+
+    Attributes:
+      examples: number of examples in the probe set.
+    """
+
+    def __init__(self, config, inputs, images, labels):
+        """Takes the probe set from the first examples given.
+
+        Args:
+          config: the resolved configuration.
+          inputs: see `train.Recipe`.
+          images: [N, ...] with N >= probe.examples.
+          labels: [N].
+        """
+        probe = config.probe
+        batches = max(1, min(probe.examples, len(labels)) // probe.batch_size)
+        self.examples = batches * probe.batch_size
+        own_statistics = config_dict.ConfigDict(config.to_dict())
+        own_statistics.bn.batch = "device"
+        model = models.build(own_statistics)
+        split = lambda x: np.split(np.asarray(x)[: self.examples], batches)  # noqa: E731
+        self._batches = list(zip(split(images), split(labels), strict=True))
+        self._measure = jax.jit(
+            partial(_measure, model=model, inputs=inputs, locations=probe.locations)
+        )
+        self._summarize = jax.jit(
+            partial(_summarize, probe=probe, nonlinearity=config.model.nonlinearity)
+        )
+        self._percentiles = tuple(probe.percentiles)
+
+    def __call__(self, variables) -> dict:
+        """Returns the fields of `records.RunWriter.append_activations`.
+
+        Args:
+          variables: params, batch_stats, ema_count on one device.
+        """
+        taps, total = [], None
+        for images, labels in self._batches:
+            batch_taps, grads = self._measure(variables, images, labels)
+            taps.append(batch_taps)
+            total = grads if total is None else jax.tree.map(jnp.add, total, grads)
+        together = OrderedDict(
+            (name, jnp.concatenate([batch[name] for batch in taps])) for name in taps[0]
+        )
+        layer_arrays, per_layer = jax.device_get(self._summarize(together))
+        norms = _weight_norms(total, list(together)) / len(self._batches)
+        return {
+            "layer_arrays": layer_arrays,
+            "percentiles": self._percentiles,
+            "gradient_norm": norms,
+            **per_layer,
+        }
+
+
+def _measure(variables, images, labels, *, model, inputs, locations):
+    """Returns each nonlinearity's input [values, units] and the loss's gradients."""
+
+    def loss(params):
+        logits, taps = model.apply(
+            {**variables, "params": params}, inputs(images, None), Mode()
+        )
+        return metrics.cross_entropy(logits, labels).mean(), taps
+
+    grads, taps = jax.grad(loss, has_aux=True)(variables["params"])
+    return jax.tree.map(partial(_values_by_unit, locations=locations), taps), grads
+
+
+def _values_by_unit(tap, locations: int):
+    """Returns [B, units] as it is and [B, H, W, C] as [B locations, C].
+
+    Args:
+      tap: the input of a nonlinearity.
+      locations: how many locations of a feature map, evenly spaced; 0 = all.
+    """
+    if tap.ndim == 2:
+        return tap
+    flat = tap.reshape(tap.shape[0], -1, tap.shape[-1])  # [B, H W, C]
+    if 0 < locations < flat.shape[1]:
+        flat = flat[:, _evenly_spaced(flat.shape[1], locations)]
+    return flat.reshape(-1, tap.shape[-1])
+
+
+def _evenly_spaced(size: int, count: int) -> np.ndarray:
+    return ((np.arange(count) + 0.5) * size // count).astype(int)
+
+
+def _summarize(taps, *, probe, nonlinearity: str):
+    """Returns percentiles by layer, {name: [P, units]}, and shares, [L, ...]."""
+    percentiles = OrderedDict()
+    rows = []
+    for name, x in taps.items():
+        kept = x
+        if 0 < probe.units < x.shape[1]:
+            kept = x[:, _evenly_spaced(x.shape[1], probe.units)]
+        percentiles[name] = metrics.percentiles(kept, probe.percentiles)
+        rows.append(_summarize_layer(x, probe, nonlinearity))
+    return percentiles, jax.tree.map(lambda *leaves: jnp.stack(leaves), *rows)
+
+
+def _summarize_layer(x, probe, nonlinearity: str) -> dict:
+    input_histogram, input_range = metrics.histogram(x, probe.bins)
+    z = layers.NONLINEARITIES[nonlinearity](x)
+    output_histogram, output_range = metrics.histogram(z, probe.bins)
+    slope = layers.RELATIVE_SLOPES[nonlinearity](x)
+    return {
+        "saturated": jnp.mean(slope < probe.saturated_slope),
+        "input_histogram": input_histogram,
+        "input_range": input_range,
+        "output_histogram": output_histogram,
+        "output_range": output_range,
+    }
+
+
+def _weight_norms(grads, names: list[str]) -> np.ndarray:
+    """Returns the norm of the gradient of each layer's weights, [L]."""
+    norms = []
+    for name in names:
+        layer = grads
+        for part in name.split("/"):
+            layer = layer[part]
+        weights = jax.tree.map(
+            lambda g, weight: g if weight else jnp.zeros((), g.dtype),
+            layer,
+            optim.is_weight(layer),
+        )
+        norms.append(optax.global_norm(weights))
+    return np.array(jax.device_get(norms))

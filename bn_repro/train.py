@@ -1,0 +1,204 @@
+"""One pure training step, and what of it is compiled.
+
+`train_step` is written for one device of many (SPMD): it sees its part of the batch and
+names the mesh axis where devices must agree. `bn_repro.loop` runs it.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+from flax.training import train_state
+from jax import lax
+
+from bn_repro import metrics, models, optim
+from bn_repro.layers import Mode
+from bn_repro.parallel import AXIS
+
+STATISTICS = ("batch_stats", "ema_count")
+
+
+class TrainState(train_state.TrainState):
+    """Flax's TrainState with the statistics of BN and what a run may vary.
+
+    Attributes:
+      batch_stats: the moving averages of every BatchNorm.
+      ema_count: how many updates they have had; for their bias correction.
+      learning_rate: initial learning rate, a scalar array.
+      first_bad_step: number of steps before the first one that was not finite; -1 while
+        all were.
+    """
+
+    batch_stats: dict
+    ema_count: dict
+    learning_rate: jax.Array
+    first_bad_step: jax.Array
+
+    def variables(self) -> dict:
+        """Returns what `model.apply` takes."""
+        return {
+            "params": self.params,
+            "batch_stats": self.batch_stats,
+            "ema_count": self.ema_count,
+        }
+
+
+@struct.dataclass
+class Recipe:
+    """What a training step does besides its state: the same for every rate and seed.
+
+    Attributes:
+      model: the network; (images, Mode) -> (logits, taps).
+      inputs: (images uint8, keys or None) -> the network's input. With keys the images
+        are distorted as for training.
+      rate_factor: step -> factor on the initial learning rate.
+      l2: weight of the L2 penalty, for the records; the gradient is in the optimiser.
+    """
+
+    model: object = struct.field(pytree_node=False)
+    inputs: Callable = struct.field(pytree_node=False)
+    rate_factor: Callable = struct.field(pytree_node=False)
+    l2: float = struct.field(pytree_node=False)
+
+
+def make_recipe(config, inputs, train_examples: int, axis_name=AXIS) -> Recipe:
+    """Returns the recipe of a resolved configuration.
+
+    Args:
+      config: the resolved configuration.
+      inputs: see Recipe.
+      train_examples: number of training examples, for the decay of the learning rate.
+      axis_name: mesh axis of the examples; None to run on one device without a mesh.
+    """
+    return Recipe(
+        model=models.build(config, axis_name),
+        inputs=inputs,
+        rate_factor=optim.rate_factor(
+            config.optimizer, train_examples / config.batch_size
+        ),
+        l2=config.optimizer.l2,
+    )
+
+
+def create_state(config, recipe: Recipe, image_shape) -> TrainState:
+    """Returns the state before the first step, drawn from config.seed.
+
+    Args:
+      config: the resolved configuration.
+      recipe: of the run.
+      image_shape: shape of one image.
+    """
+    image = jnp.zeros((2, *image_shape), jnp.uint8)
+    init = lambda key: recipe.model.init(  # noqa: E731
+        key, recipe.inputs(image, None), Mode(use_running_average=True)
+    )
+    variables = jax.jit(init)(jax.random.key(config.seed))
+    wide = jnp.promote_types(config.model.dtype, jnp.float32)
+    return TrainState.create(
+        apply_fn=recipe.model.apply,
+        params=variables["params"],
+        tx=optim.make_optimizer(config.optimizer),
+        batch_stats=variables.get("batch_stats", {}),
+        ema_count=variables.get("ema_count", {}),
+        learning_rate=jnp.asarray(config.optimizer.learning_rate, wide),
+        first_bad_step=jnp.asarray(-1, jnp.int32),
+    ).replace(step=jnp.asarray(0, jnp.int32))
+
+
+def zero_sums(config) -> dict:
+    """Returns the sums of no step, to add the sums of `train_step` to."""
+    wide = jnp.promote_types(config.model.dtype, jnp.float32)
+    counts = ("correct", "correct5", "count", "steps")
+    return {"loss": jnp.zeros((), wide), "l2": jnp.zeros((), wide)} | {
+        name: jnp.zeros((), jnp.int32) for name in counts
+    }
+
+
+def example_keys(key, step, positions):
+    """Returns one key an example: its randomness whatever device it is on, [B].
+
+    Args:
+      key: the run's key.
+      step: number of steps done.
+      positions: places in the global sample stream, [B], integers.
+    """
+    step_key = jax.random.fold_in(key, step)
+    return jax.vmap(partial(jax.random.fold_in, step_key))(positions)
+
+
+def train_step(state: TrainState, batch: dict, key, *, recipe: Recipe, axis_name=AXIS):
+    """Returns the state after one step and the step's metric sums.
+
+    A step whose loss, gradient norm or new parameters are not finite changes nothing
+    but first_bad_step, and so do all steps after it; their sums are 0.
+
+    Args:
+      state: replicated over axis_name.
+      batch: this device's {"image": uint8 [b, ...], "label": [b], "position": [b]}.
+      key: the run's key; every example draws from it by its position.
+      recipe: what to compute.
+      axis_name: mesh axis of the examples; None on one device without a mesh.
+
+    Returns:
+      (state, sums over all devices as in `metrics.sums`, with "l2" and "steps").
+    """
+    keys = example_keys(key, state.step, batch["position"])
+    images = recipe.inputs(batch["image"], keys)
+
+    def loss(params):
+        variables = state.variables() | {"params": params}
+        mode = Mode(update_stats=True, dropout_keys=keys)
+        (logits, _), updated = recipe.model.apply(
+            variables, images, mode, mutable=list(STATISTICS)
+        )
+        return metrics.cross_entropy(logits, batch["label"]).mean(), (logits, updated)
+
+    (mean_loss, (logits, updated)), grads = jax.value_and_grad(loss, has_aux=True)(
+        state.params
+    )
+    sums = metrics.sums(logits, batch["label"])
+    grads, mean_loss, stats, sums = _average(
+        (grads, mean_loss, updated.get("batch_stats", {}), sums), axis_name
+    )
+    rate = state.learning_rate * recipe.rate_factor(state.step)
+    proposed = _descend(state, grads, rate).replace(
+        batch_stats=stats, ema_count=updated.get("ema_count", {})
+    )
+    finite = _all_finite((mean_loss, optax.global_norm(grads), proposed.params))
+    sums |= {"l2": optim.l2_penalty(state.params, recipe.l2), "steps": 1}
+    return _keep_if(finite, state, proposed, sums)
+
+
+def _average(trees, axis_name):
+    """Returns gradients, loss and statistics averaged over devices, sums summed."""
+    if axis_name is None:
+        return trees
+    *means, sums = trees
+    total = lax.psum((means, sums), axis_name)  # one all-reduce for all of it
+    size = lax.axis_size(axis_name)
+    means, sums = total
+    return *jax.tree.map(lambda x: x / size, means), sums
+
+
+def _descend(state, grads, rate):
+    updates, opt_state = state.tx.update(grads, state.opt_state, state.params)
+    params = jax.tree.map(lambda w, v: w - rate * v, state.params, updates)
+    return state.replace(step=state.step + 1, params=params, opt_state=opt_state)
+
+
+def _all_finite(tree):
+    return jnp.all(jnp.array([jnp.all(jnp.isfinite(x)) for x in jax.tree.leaves(tree)]))
+
+
+def _keep_if(finite, state, proposed, sums):
+    """Returns (proposed, sums) if the step is good, else (state, zeros)."""
+    good = finite & (state.first_bad_step < 0)
+    new = jax.tree.map(partial(jnp.where, good), proposed, state)
+    first_bad = jnp.where(
+        good | (state.first_bad_step >= 0), state.first_bad_step, state.step
+    )
+    sums = jax.tree.map(lambda s: jnp.where(good, s, jnp.zeros_like(s)), sums)
+    return new.replace(first_bad_step=first_bad), sums

@@ -1,0 +1,32 @@
+"""Trains one run of an experiment, or resumes it from its workdir.
+
+python scripts/train.py --config configs/mnist.py:bn --workdir runs/mnist/bn
+python scripts/train.py --config configs/mnist.py:bn --workdir runs/mnist/fast \
+    --config.optimizer.learning_rate=0.1 --config.steps=10000
+"""
+
+from absl import flags
+
+from bn_repro import cli
+
+_CONFIG = cli.define_config()
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder for the records of the run.")
+_COORDINATOR = flags.DEFINE_string(
+    "coordinator", "", "host:port of process 0, where the cluster is not recognised."
+)
+_PROCESSES = flags.DEFINE_integer("processes", 0, "Number of processes, likewise.")
+_PROCESS_INDEX = flags.DEFINE_integer("process_index", -1, "Of this one, likewise.")
+
+
+def main():
+    from bn_repro import parallel  # here, so that --help needs no jax
+
+    parallel.initialize(_COORDINATOR.value, _PROCESSES.value, _PROCESS_INDEX.value)
+    from bn_repro import loop
+
+    # sum_check.check_sums()
+    loop.run(_CONFIG.value, _WORKDIR.value)
+
+
+if __name__ == "__main__":
+    cli.run(main, required=("config", "workdir"))
