@@ -29,7 +29,7 @@ def run(main: Callable[[], int | None], required: tuple[str, ...] = ()) -> None:
     for name in required:
         flags.mark_flag_as_required(name)
     app.run(
-        lambda _: _guarded(main),
+        lambda _: guarded(main),
         argv=_find_configs(sys.argv),
         flags_parser=_parse,
     )
@@ -42,7 +42,8 @@ def _parse(argv):
         _fail(error)  # a config file or ml_collections raised it: a bad name or value
 
 
-def _guarded(main) -> int:
+def guarded(main: Callable[[], int | None]) -> int:
+    """Returns main's exit status; a UserError ends in one line and 2."""
     logging.set_verbosity(logging.WARNING)
     try:
         return main() or 0

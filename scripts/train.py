@@ -1,4 +1,4 @@
-"""Trains one run of an experiment, or resumes it from its workdir.
+r"""Trains one run of an experiment, or resumes it from its workdir.
 
 python scripts/train.py --config configs/mnist.py:bn --workdir runs/mnist/bn
 python scripts/train.py --config configs/mnist.py:bn --workdir runs/mnist/fast \
