@@ -179,7 +179,7 @@ class RunWriter:
         self._activations = arrays
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(eq=False)
 class Run:
     """What a run folder holds.
 
@@ -266,12 +266,13 @@ def differing_keys(a: Mapping, b: Mapping) -> dict[str, tuple]:
     A key that resolve() translated is compared, and shown, as the user stated it.
     A key that one of them lacks has None there.
     """
-    a, b = _as_stated(a), _as_stated(b)
+    a, b = stated(a), stated(b)
     keys = dict.fromkeys([*a, *b])
     return {key: (a.get(key), b.get(key)) for key in keys if a.get(key) != b.get(key)}
 
 
-def _as_stated(config: Mapping) -> dict:
+def stated(config: Mapping) -> dict:
+    """Returns dotted key -> value, as the user stated it before resolve()."""
     flat = _flatten(files.plain({k: v for k, v in config.items() if k != "stated"}))
     return flat | _flatten(files.plain(config.get("stated") or {}))
 

@@ -1,0 +1,1 @@
+"""Tables, figures and reports, drawn from run folders alone: no jax, no flax."""

@@ -1,0 +1,144 @@
+"""Which runs belong together: an arm is the runs that differ in their seed only."""
+
+import dataclasses
+import json
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from bn_repro import records
+from bn_repro.records import Run
+
+
+@dataclasses.dataclass(eq=False)
+class Arm:
+    """Runs of one configuration under several seeds.
+
+    Attributes:
+      label: what the runs' names share, such as "bn" of "bn_seed0".
+      runs: at least one.
+    """
+
+    label: str
+    runs: list[Run]
+
+    @property
+    def config(self) -> dict:
+        """The configuration of the first run; the others differ in the seed."""
+        return self.runs[0].config
+
+    @property
+    def seeds(self) -> list[int]:
+        """The runs' seeds."""
+        return [run.config.get("seed", 0) for run in self.runs]
+
+    @property
+    def steps(self) -> int:
+        """Steps that a finished run has done."""
+        return self.config["steps"]
+
+    def seed_text(self) -> str:
+        """Returns "0-4" for consecutive seeds, "0, 2" for others."""
+        return number_list(self.seeds)
+
+    def done(self) -> list[Run]:
+        """Returns the runs that reached their last step."""
+        return [run for run in self.runs if run.status["status"] == "finished"]
+
+
+class Curve(NamedTuple):
+    """One metric of an arm against steps; [T] each, over the runs recorded there."""
+
+    steps: np.ndarray
+    mean: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
+class Figure1(NamedTuple):
+    """The runs of Fig. 1: arms that differ in `model.norm` only, None if missing."""
+
+    plain: Arm | None
+    bn: Arm | None
+    left_out: list[Run]
+
+
+def group(runs: Sequence[Run]) -> list[Arm]:
+    """Returns the arms in the order of their first run."""
+    found: dict[str, list[Run]] = {}
+    for run in runs:
+        found.setdefault(_key(run, "seed"), []).append(run)
+    return [Arm(_label(members[0]), members) for members in found.values()]
+
+
+def figure1(runs: Sequence[Run]) -> Figure1:
+    """Returns the plain and the BN arm of the setting that has most to show.
+
+    Settings (learning rate, steps, ...) with both arms come first, then those with more
+    runs; the runs of other settings are left out.
+    """
+    settings: dict[str, dict[str, Arm]] = {}
+    for arm in group([run for run in runs if _in_figure1(run)]):
+        setting = settings.setdefault(_key(arm.runs[0], "seed", "model.norm"), {})
+        setting[arm.config["model"]["norm"]] = arm
+    if not settings:
+        return Figure1(None, None, list(runs))
+    best = max(settings.values(), key=_size)
+    shown = {id(run) for arm in best.values() for run in arm.runs}
+    left_out = [run for run in runs if id(run) not in shown]
+    return Figure1(best.get("none"), best.get("before"), left_out)
+
+
+def curve(arm: Arm, split: str, statistics: str, field: str) -> Curve | None:
+    """Returns the mean and the range over an arm's runs; None if nothing is recorded.
+
+    At each step over the runs that recorded it: an unfinished run ends earlier.
+    """
+    values: dict[int, list[float]] = {}
+    for run in arm.runs:
+        for step, value in zip(*run.series(split, statistics, field), strict=True):
+            values.setdefault(int(step), []).append(value)
+    if not values:
+        return None
+    steps = sorted(values)
+    rows = [values[step] for step in steps]
+    return Curve(
+        np.array(steps),
+        np.array([np.mean(row) for row in rows]),
+        np.array([np.min(row) for row in rows]),
+        np.array([np.max(row) for row in rows]),
+    )
+
+
+def final_values(arm: Arm, split: str, statistics: str, field: str) -> np.ndarray:
+    """Returns the last recorded value of each finished run [n]."""
+    series = [run.series(split, statistics, field)[1] for run in arm.done()]
+    return np.array([values[-1] for values in series if values.size])
+
+
+def number_list(values: Sequence[int]) -> str:
+    """Returns "0-4" for consecutive numbers, "0, 2" for others."""
+    values = sorted(set(values))
+    if len(values) > 2 and values == list(range(values[0], values[-1] + 1)):
+        return f"{values[0]}-{values[-1]}"
+    return ", ".join(map(str, values))
+
+
+def _in_figure1(run: Run) -> bool:
+    norm = run.config.get("model", {}).get("norm")
+    return run.config.get("experiment") == "mnist" and norm in ("none", "before")
+
+
+def _size(setting: dict[str, Arm]) -> tuple[int, int]:
+    return len(setting), sum(len(arm.runs) for arm in setting.values())
+
+
+def _key(run: Run, *ignored: str) -> str:
+    flat = records.stated(run.config)
+    return json.dumps({k: v for k, v in sorted(flat.items()) if k not in ignored})
+
+
+def _label(run: Run) -> str:
+    return re.sub(r"[_/-]?seed_?\d+$", "", run.name) or run.name

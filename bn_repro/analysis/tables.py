@@ -1,0 +1,187 @@
+"""Tables drawn from run folders, as Markdown and HTML: results and drift."""
+
+import dataclasses
+import html
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from bn_repro import records
+from bn_repro.analysis import arms, drift
+from bn_repro.analysis.arms import Arm
+from bn_repro.records import Run
+
+FROM_STEPS = (0, 5_000)  # drift is reported from both on
+
+
+@dataclasses.dataclass
+class Table:
+    """A table of text, rendered as Markdown or HTML.
+
+    Attributes:
+      title: one line.
+      columns: their headings.
+      rows: as many cells each.
+      note: what a reader needs to read the cells, one paragraph.
+    """
+
+    title: str
+    columns: list[str]
+    rows: list[list[str]]
+    note: str = ""
+
+    def markdown(self) -> str:
+        """Returns title, table and note as Markdown."""
+        lines = [self.columns, ["---"] * len(self.columns), *self.rows]
+        cells = [[cell.replace("|", "\\|") for cell in line] for line in lines]
+        table = "\n".join(f"| {' | '.join(line)} |" for line in cells)
+        return f"### {self.title}\n\n{table}\n" + (
+            f"\n{self.note}\n" if self.note else ""
+        )
+
+    def html(self) -> str:
+        """Returns title, table and note as HTML."""
+        head = "".join(f'<th scope="col">{html.escape(c)}</th>' for c in self.columns)
+        body = "\n".join(
+            f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>"
+            for row in self.rows
+        )
+        note = f"<p>{html.escape(self.note)}</p>\n" if self.note else ""
+        return (
+            f"<h2>{html.escape(self.title)}</h2>\n"
+            '<div class="wide"><table>\n'
+            f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n"
+            f"</table></div>\n{note}"
+        )
+
+
+def results_table(runs: Sequence[Run]) -> Table:
+    """Returns one row an arm: its configuration, status, final and best accuracy."""
+    found = arms.group(runs)
+    keys = varying_keys(arm.config for arm in found)
+    rows = []
+    for arm in found:
+        flat = records.stated(arm.config)
+        split = "val" if arms.curve(arm, "val", "ema", "accuracy") else "test"
+        best = [run.series(split, "ema", "accuracy")[1] for run in arm.runs]
+        rows.append(
+            [
+                arm.label,
+                *(_text(flat.get(key)) for key in keys),
+                arm.seed_text(),
+                _statuses(arm),
+                percent(arms.final_values(arm, split, "ema", "accuracy")),
+                percent([np.nanmax(values) for values in best if values.size]),
+            ]
+        )
+    columns = ["Runs", *keys, "Seeds", "Status", "Final accuracy", "Best accuracy"]
+    note = "Accuracy on held-out data with moving averages, mean ± standard deviation."
+    return Table("Results", columns, rows, note)
+
+
+def drift_table(runs: Sequence[Run]) -> Table:
+    """Returns one row a layer and arm: location and scale drift from FROM_STEPS on."""
+    found = arms.group(runs)
+    rows = []
+    for layer in dict.fromkeys(name for run in runs for name in layers_of(run)):
+        for arm in found:
+            drifts = [layer_drifts(arm, layer, start) for start in FROM_STEPS]
+            if any(np.isfinite(d).any() for d in drifts):
+                cells = [
+                    _drift_cell(d[:, measure]) for measure in (0, 1) for d in drifts
+                ]
+                rows.append([layer, arm.label, *cells])
+    columns = [
+        f"{measure} drift from step {start:,}"
+        for measure in ("Location", "Scale")
+        for start in FROM_STEPS
+    ]
+    return Table(
+        "Drift of the inputs to the nonlinearities",
+        ["Layer", "Runs", *columns],
+        rows,
+        "Location drift: (max - min of a unit's median over time) / (mean of its 15-85 "
+        "percentile spread). Scale drift: ln(largest / smallest spread). Median over "
+        "the layer's units [quartiles], means over seeds ± standard deviation of the "
+        "median.",
+    )
+
+
+def varying_keys(configs: Iterable[dict]) -> list[str]:
+    """Returns the dotted keys, but the seed, that differ between configurations."""
+    configs = list(configs)
+    keys: dict[str, None] = {}
+    for config in configs[1:]:
+        keys |= dict.fromkeys(records.differing_keys(configs[0], config))
+    return [key for key in keys if key != "seed"]
+
+
+def percent(values: Sequence[float]) -> str:
+    """Returns "97.95 ± 0.10 %" for fractions, "97.95 %" for one, "-" for none."""
+    values = 100 * np.asarray(values, float)
+    return f"{mean_text(values)} %" if values.size else "-"
+
+
+def status_text(run: Run) -> str:
+    """Returns how a run stands, in words."""
+    status, step = run.status["status"], run.status.get("step", 0)
+    total = run.config.get("steps", 0)
+    if status == "finished":
+        return f"finished, {step:,} steps"
+    if status == "diverged":
+        return f"diverged at step {run.status.get('first_bad_step', step):,}"
+    if status == "running":
+        return f"running, or killed, at step {step:,} of {total:,}"
+    return f"{status} at step {step:,} of {total:,}"
+
+
+def layers_of(run: Run) -> list[str]:
+    """Returns the layers whose activations were recorded."""
+    return run.activations["layers"] if run.activations else []
+
+
+def layer_drifts(arm: Arm, layer: str, start: int) -> np.ndarray:
+    """Returns [runs, location and scale, median and quartiles over the units]."""
+    rows = [
+        [
+            drift.quartiles(values)
+            for values in drift.unit_drifts(run.activations, layer, start)
+        ]
+        for run in arm.runs
+        if layer in layers_of(run)
+    ]
+    return np.asarray(rows, float).reshape(-1, 2, 3)
+
+
+def mean_text(values: np.ndarray, signed: bool = False) -> str:
+    """Returns "1.23 ± 0.04", without the deviation for one value, "-" for none.
+
+    NaN values are left out; an infinite one leaves no deviation to be told.
+    """
+    values = values[~np.isnan(values)]
+    if not values.size:
+        return "-"
+    mean = f"{values.mean():{'+' if signed else ''}.2f}"
+    if values.size == 1 or not np.isfinite(values).all():
+        return mean
+    return f"{mean} ± {values.std(ddof=1):.2f}"
+
+
+def _statuses(arm: Arm) -> str:
+    """Returns "5 of 5 finished" and how the others stand."""
+    done = arm.done()
+    others = [status_text(run) for run in arm.runs if run not in done]
+    return "; ".join([f"{len(done)} of {len(arm.runs)} finished", *others])
+
+
+def _text(value) -> str:
+    return "-" if value is None else f"{value}"
+
+
+def _drift_cell(values: np.ndarray) -> str:
+    """Returns "1.20 ± 0.10 [0.90, 1.60]" of [runs, (median, lower, upper)]."""
+    median = mean_text(values[:, 0])
+    if median == "-":
+        return median
+    lower, upper = values[:, 1].mean(), values[:, 2].mean()
+    return f"{median} [{lower:.2f}, {upper:.2f}]"

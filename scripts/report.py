@@ -1,0 +1,26 @@
+"""Draws the figure, the tables and the page of a folder of runs.
+
+python scripts/report.py --workdir runs/mnist
+python scripts/report.py --workdir results/mnist --out /tmp/mnist
+"""
+
+from absl import flags
+
+from bn_repro import cli
+
+_WORKDIR = flags.DEFINE_string("workdir", None, "A run folder, or runs below it.")
+_OUT = flags.DEFINE_string("out", None, "Folder to write to; default the workdir.")
+
+
+def main():
+    from bn_repro.analysis import report  # here, so that --help needs no matplotlib
+
+    made, paths = report.write_report(_WORKDIR.value, _OUT.value)
+    print(made.markdown())
+    print("Written:")
+    for path in paths:
+        print(f"  {path}")
+
+
+if __name__ == "__main__":
+    cli.run(main, required=("workdir",))
