@@ -16,6 +16,7 @@ Statistics are computed in float32 or wider, in two passes: E[x^2] - E[x]^2 lose
 digits of the variance when the mean is large against the standard deviation.
 """
 
+import math
 from functools import partial
 
 import jax
@@ -42,7 +43,7 @@ def algorithm_1(x, gamma, beta, eps, axes):
     return gamma * x_hat + beta  # scale and shift
 
 
-def moments(x, axes, mask=None):
+def moments(x, axes, mask=None, axis_name=None):
     """Returns the mean and biased variance of x over axes, float32 or wider.
 
     Args:
@@ -50,45 +51,54 @@ def moments(x, axes, mask=None):
       axes: axes to reduce; they stay with size 1.
       mask: booleans broadcastable against x; only values where it is True count. Where
         none does, both moments are 0.
+      axis_name: mesh axis over which the values are spread; without a mask in equal
+        parts. None when all of them are on this device.
     """
     x = x.astype(_wide(x))
+    m = count_values(x, axes, mask)
+    average = lambda v: jnp.sum(v, axes, keepdims=True, where=mask) / jnp.maximum(m, 1)  # noqa: E731
+    mu = average(x)
+    centred = x - mu
+    var = average(centred**2)
+    if axis_name is None or lax.axis_size(axis_name) == 1:
+        return mu, var
+    return combine_moments(mu, average(centred), var, axis_name, m)
+
+
+def count_values(x, axes, mask=None, axis_name=None):
+    """Returns m, how many values of x each statistic over axes is taken from.
+
+    A number without a mask; an array with axes of size 1 with one (see `moments`).
+    """
     if mask is None:
-        mu = jnp.mean(x, axes, keepdims=True)
-        return mu, jnp.mean((x - mu) ** 2, axes, keepdims=True)
-    count = jnp.maximum(count_values(x, axes, mask), 1)
-    mu = jnp.sum(x, axes, keepdims=True, where=mask) / count
-    return mu, jnp.sum((x - mu) ** 2, axes, keepdims=True, where=mask) / count
+        m = math.prod(x.shape[axis] for axis in axes)
+        return m if axis_name is None else m * lax.axis_size(axis_name)
+    m = jnp.sum(jnp.broadcast_to(mask, x.shape), axes, keepdims=True, dtype=_wide(x))
+    return m if axis_name is None else lax.psum(m, axis_name)
 
 
-def count_values(x, axes, mask):
-    """Returns m, how many values of x each statistic over axes is taken from."""
-    mask = jnp.broadcast_to(mask, x.shape)
-    return jnp.sum(mask, axes, keepdims=True, dtype=_wide(x))
-
-
-def combine_moments(mu, var, axis_name, count=None):
+def combine_moments(mu, residual, var, axis_name, m):
     """Returns the mean and variance of the union of all devices' values.
 
-    Chan's formula: the spread of the devices' means is part of the variance. One
-    all-gather; nothing is squared before the mean is taken off.
+    Chan's formula with one all-gather: the spread of the devices' means is part of the
+    variance. Means are taken off one of their own before anything is squared, and
+    their rounding errors are put right, so it holds for means far above the spread.
 
     Args:
-      mu: this device's mean.
-      var: this device's biased variance.
-      axis_name: the mesh axis that the values are spread over.
-      count: number of values behind mu and var on this device; None when all devices
-        have the same number.
+      mu: mean of this device's values, as rounded.
+      residual: mean of x - mu, what rounding took from the mean.
+      var: mean of (x - mu)^2.
+      axis_name: mesh axis.
+      m: number of values behind them on this device; a number means the same on all.
     """
-    if count is None:
-        mus, vars_ = lax.all_gather(jnp.stack([mu, var]), axis_name, axis=1)
-        mean = jnp.mean(mus, 0)
-        return mean, jnp.mean(vars_, 0) + jnp.mean((mus - mean) ** 2, 0)
-    count = jnp.broadcast_to(count, mu.shape)
-    gathered = lax.all_gather(jnp.stack([mu, var, count]), axis_name, axis=1)
-    mus, vars_, counts = gathered
-    share = counts / jnp.maximum(jnp.sum(counts, 0), 1)
-    mean = jnp.sum(share * mus, 0)
-    return mean, jnp.sum(share * (vars_ + (mus - mean) ** 2), 0)
+    local = [mu, residual, var, jnp.broadcast_to(jnp.asarray(m, mu.dtype), mu.shape)]
+    mus, residuals, vars_, ms = lax.all_gather(jnp.stack(local), axis_name, axis=1)
+    share = ms / jnp.maximum(jnp.sum(ms, 0), 1)
+    offset = (mus - mus[0]) + residuals
+    mean_offset = jnp.sum(share * offset, 0)
+    within = vars_ - residuals**2
+    between = (offset - mean_offset) ** 2
+    return mus[0] + mean_offset, jnp.sum(share * (within + between), 0)
 
 
 def normalize(x, mean, var, gamma, beta, eps):
@@ -128,9 +138,7 @@ def _batch_norm(x, gamma, beta, eps, axes, axis_name):
 
 
 def _forward(x, gamma, beta, eps, axes, axis_name):
-    mu, var = moments(x, axes)
-    if axis_name is not None:
-        mu, var = combine_moments(mu, var, axis_name)
+    mu, var = moments(x, axes, axis_name=axis_name)
     inverse = lax.rsqrt(var + eps)
     y = ((x.astype(mu.dtype) - mu) * (gamma * inverse) + beta).astype(x.dtype)
     return (y, mu, var), (x, gamma, mu, inverse)
@@ -149,10 +157,9 @@ def _backward(eps, axes, axis_name, saved, cotangents):
     sum_dy_x_hat = jnp.sum(dy * centred, axes, keepdims=True) * inverse
     dbeta = _sum_to(sum_dy, gamma)
     dgamma = _sum_to(sum_dy_x_hat, gamma)
-    m = x.size // mu.size
+    m = count_values(x, axes, axis_name=axis_name)
     if axis_name is not None:
         sum_dy, sum_dy_x_hat = lax.psum((sum_dy, sum_dy_x_hat), axis_name)
-        m = m * lax.axis_size(axis_name)
     dx = gamma * inverse * (dy - sum_dy / m - centred * (inverse * sum_dy_x_hat / m))
     return dx.astype(x.dtype), dgamma, dbeta
 
@@ -195,8 +202,10 @@ def moving_average(average, new, decay, t=None):
     """
     if t is None:
         return average + (1 - decay) * (new - average)
-    log_decay = jnp.log(jnp.asarray(decay, average.dtype))
-    weight = jnp.expm1(log_decay) / jnp.expm1(log_decay * t)  # exact for t = 1
+    log_decay = math.log(decay)
+    weight = math.expm1(log_decay) / jnp.expm1(
+        log_decay * t
+    )  # keeps 1 - decay's digits
     return average + weight * (new - average)
 
 

@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from jax import lax
 
 from bn_repro import batch_norm
 from bn_repro.errors import UserError
@@ -97,16 +96,15 @@ class BatchNorm(nn.Module):
         shape = x.shape[1:] if self.per_activation else x.shape[-1:]
         gamma, beta = self._scale_and_bias(shape)
         mean, var, count = self._statistics(shape)
+        stored = mean.value, var.value
+        update_stats = update_stats and not self.is_initializing()
         x = x if self.dtype is None else x.astype(self.dtype)
-        y = x
-        if not use_running_average or (update_stats and not self.is_initializing()):
+        if update_stats or not use_running_average:
             y, new_mean, new_var = self._normalize_groups(x, gamma, beta, mask)
-            if update_stats and not self.is_initializing():
+            if update_stats:
                 self._update(mean, var, count, new_mean, new_var)
         if use_running_average:
-            y = batch_norm.normalize(
-                x, mean.value, var.value, gamma, beta, self.epsilon
-            )
+            y = batch_norm.normalize(x, *stored, gamma, beta, self.epsilon)
         return y
 
     def _scale_and_bias(self, shape):
@@ -141,12 +139,11 @@ class BatchNorm(nn.Module):
             y, mu, var = batch_norm.batch_norm(
                 grouped, gamma, beta, self.epsilon, axes, axis_name
             )
-            m = grouped.size // mu.size
-            m = m if axis_name is None else m * lax.axis_size(axis_name)
         else:
             mask = mask.reshape(grouped.shape[:2] + (1,) * (grouped.ndim - 2))
-            mu, var, m = _masked_moments(grouped, axes, mask, axis_name)
+            mu, var = batch_norm.moments(grouped, axes, mask, axis_name)
             y = batch_norm.normalize(grouped, mu, var, gamma, beta, self.epsilon)
+        m = batch_norm.count_values(grouped, axes, mask, axis_name)
         var = var if self.biased else batch_norm.unbiased(var, m)
         used = (jnp.broadcast_to(m, mu.shape) > 0).astype(mu.dtype)  # groups not empty
         share = used / jnp.maximum(jnp.sum(used, 0), 1)
@@ -176,16 +173,6 @@ def number_of_groups(batch, examples: int) -> int:
             f"use one of {divisors}"
         )
     return examples // batch
-
-
-def _masked_moments(x, axes, mask, axis_name):
-    """Returns mean, variance and number of the values where mask is True."""
-    mu, var = batch_norm.moments(x, axes, mask)
-    m = batch_norm.count_values(x, axes, mask)
-    if axis_name is None:
-        return mu, var, m
-    mu, var = batch_norm.combine_moments(mu, var, axis_name, m)
-    return mu, var, lax.psum(m, axis_name)
 
 
 def dropout(x, rate: float, keys, layer: int):
