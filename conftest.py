@@ -1,0 +1,42 @@
+"""Test set-up: eight CPU devices in this process, TFDS data sets made on the spot."""
+
+import os
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")  # before jax is imported
+
+import jax
+import pytest
+
+# Not in the environment: processes that a test starts have the one device of a user.
+jax.config.update("jax_num_cpu_devices", 8)
+
+
+@pytest.fixture
+def store_tfds(tmp_path):
+    """Returns a function that prepares a TFDS data set, offline and without TensorFlow.
+
+    It takes the name, a `tfds.features.FeaturesDict` and {split: [(key, example)]} and
+    returns the data directory; a picture is given as `io.BytesIO` of its encoded bytes.
+    """
+    import tensorflow_datasets as tfds
+
+    def store(name, features, splits):
+        def info(self):
+            return tfds.core.DatasetInfo(builder=self, features=features)
+
+        members = {
+            "name": name,
+            "VERSION": tfds.core.Version("1.0.0"),
+            "_info": info,
+            "_split_generators": lambda self, manager: splits,
+            "_generate_examples": None,
+        }
+        with tfds.core.registered.skip_registration():
+            builder = type(name, (tfds.core.GeneratorBasedBuilder,), members)
+        tfds.disable_progress_bar()
+        builder(data_dir=tmp_path, file_format="array_record").download_and_prepare(
+            download_config=tfds.download.DownloadConfig(try_download_gcs=False)
+        )
+        return tmp_path
+
+    return store
