@@ -1,10 +1,13 @@
-"""Prepares a data set for this package; its subcommands name the data sets."""
+"""Prepares a data set for this package; its subcommands name the data sets.
+
+python scripts/prepare_data.py mnist --source FILE_OR_FOLDER
+"""
 
 import argparse
 import pathlib
 import sys
 
-from bn_repro.errors import UserError
+from bn_repro import cli
 
 
 def mnist(arguments):
@@ -16,7 +19,8 @@ def mnist(arguments):
 
 
 def parse(argv):
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Returns the arguments of one subcommand, with its function as `run`."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(required=True, metavar="DATA_SET")
     command = commands.add_parser("mnist", help=mnist.__doc__)
     command.set_defaults(run=mnist)
@@ -29,7 +33,7 @@ def parse(argv):
     command.add_argument(
         "--out",
         type=pathlib.Path,
-        default=pathlib.Path(__file__).parents[1] / "bn_repro" / "data" / "mnist.npz",
+        default=cli.ROOT / "bn_repro" / "data" / "mnist.npz",
         help="the packed file [%(default)s]",
     )
     return parser.parse_args(argv)
@@ -38,12 +42,7 @@ def parse(argv):
 def main(argv=None) -> int:
     """Runs one subcommand; returns the exit code."""
     arguments = parse(argv)
-    try:
-        arguments.run(arguments)
-    except (UserError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return cli.guarded(lambda: arguments.run(arguments))
 
 
 if __name__ == "__main__":

@@ -42,14 +42,18 @@ def pack(source: pathlib.Path, out: pathlib.Path = mnist.PACKED_FILE) -> None:
         out: the packed .npz file.
 
     Raises:
-        UserError: a missing or unreadable file, or one that is not the official data.
+        UserError: a missing or unreadable file, one that is not the official data, or
+            an out that cannot be written.
     """
     packed = {}
     for name, content in _read_official(pathlib.Path(source)).items():
         array = _from_idx(content)
         is_image = name.endswith("_images")
         packed[name] = mnist.pack(array > mnist.PACKED_THRESHOLD) if is_image else array
-    np.savez_compressed(out, **packed)
+    try:
+        np.savez_compressed(out, **packed)
+    except OSError as error:
+        raise UserError(f"cannot write {out}: {error.strerror}") from error
 
 
 def _read_official(source: pathlib.Path) -> dict[str, bytes]:
