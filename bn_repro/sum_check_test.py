@@ -9,7 +9,7 @@ from bn_repro import sum_check
 from bn_repro.errors import UserError
 
 PYPROJECT = pathlib.Path(__file__).parents[1] / "pyproject.toml"
-RIGHT = 8.0 * 1024 * 1024
+RIGHT = 4.0 * 1024 * 1024
 
 
 def test_the_installed_jaxlib_passes_in_a_moment():
@@ -20,12 +20,12 @@ def test_the_installed_jaxlib_passes_in_a_moment():
         started = time.perf_counter()
         sum_check.check_sums()
         seconds.append(time.perf_counter() - started)
-    assert min(seconds) < 0.2
+    assert min(seconds) < 0.5  # 0.1 when the machine has nothing else to do
 
 
 def test_one_wrong_sum_among_many_is_refused():
     sums = iter([RIGHT] * 9 + [RIGHT - 4096] + [RIGHT] * 90)
-    with pytest.raises(UserError, match="adds wrongly.*8384512.*install jax") as caught:
+    with pytest.raises(UserError, match="adds wrongly.*4190208.*install jax") as caught:
         sum_check.check_sums(total=lambda column: next(sums))
     assert "\n" not in str(caught.value)
 
