@@ -328,9 +328,10 @@ def _load_activations(path: Path) -> dict[str, np.ndarray] | None:
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = dict(archive)
-        expected = {"steps", *_CONSTANT_FIELDS, *PROBE_FIELDS, *arrays["layers"]}
-        if lacking := expected - arrays.keys():
-            raise KeyError(*lacking)
+        layers = map(str, arrays.get("layers", ()))
+        expected = {"steps", *_CONSTANT_FIELDS, *PROBE_FIELDS, *layers}
+        if lacking := sorted(expected - arrays.keys()):
+            raise ValueError(f"it lacks {', '.join(lacking)}")
     except Exception as error:  # zipfile has no common error for what bit flips do
         raise UserError(f"{path} is corrupt: {error}") from error
     return arrays

@@ -78,12 +78,16 @@ def test_what_is_written_is_read_back(tmp_path):
         for field, dtype in records.PROBE_FIELDS.items():
             stored = expected[field].astype(dtype)
             np.testing.assert_array_equal(activations[field][t], stored)
+        # Small norms and wide ranges need more than float16.
+        for field in ("gradient_norm", "input_range"):
+            np.testing.assert_allclose(activations[field][t], expected[field], 1e-6)
 
 
-def test_a_finished_file_on_disk_is_small_and_float16(tmp_path):
+def test_activations_are_float16_on_disk_and_wide_enough_to_compute_with(tmp_path):
     write_all(tmp_path, [0])
     with np.load(tmp_path / records.ACTIVATIONS) as arrays:
         assert arrays["hidden_1"].dtype == np.float16
+    assert records.read_run(tmp_path).activations["hidden_1"].dtype == np.float32
 
 
 def test_large_inputs_stay_finite_and_nan_stays_nan(tmp_path):
@@ -165,11 +169,22 @@ def test_a_damaged_activations_file_is_an_error_that_names_it(tmp_path):
     assert refused > len(damaged) / 2
 
 
+@pytest.mark.parametrize("name", ["hidden_1", "layers", "saturated"])
+def test_an_activations_file_that_lacks_an_array_is_named(tmp_path, name):
+    write_all(tmp_path, [0])
+    path = tmp_path / records.ACTIVATIONS
+    with np.load(path) as arrays:
+        rest = {key: value for key, value in arrays.items() if key != name}
+    np.savez(path, **rest)
+    with pytest.raises(UserError, match=f"activations.npz is corrupt: it lacks {name}"):
+        records.read_run(tmp_path)
+
+
 FULL_DISK = """
 import resource, signal, sys
 from bn_repro import errors, records
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # write then fails instead of killing
-resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+resource.setrlimit(resource.RLIMIT_FSIZE, (90, 90))
 writer = records.RunWriter(sys.argv[1])
 try:
     for step in range(100):

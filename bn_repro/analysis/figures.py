@@ -51,6 +51,13 @@ def figure1(
       selected: the arms; one of them, or their activations, may be missing.
       out: an existing folder.
       statistics: which statistics normalise in (a): "ema" or "batch".
+    """
+    figure, caption = draw_figure1(selected, statistics)
+    return _save(figure, Path(out) / "figure1", caption)
+
+
+def draw_figure1(selected: arms.Figure1, statistics: str = "ema") -> tuple[Figure, str]:
+    """Returns Fig. 1 and its caption.
 
     The axes are the paper's; where our curves leave them they grow and the caption says
     so.
@@ -63,9 +70,9 @@ def figure1(
     _input_panel(without, plain, "(b) Without BN", "plain", limits)
     _input_panel(with_bn, bn, "(c) With BN", "bn", limits)
     for axes in (accuracy, without, with_bn):
-        _step_axis(axes, _longest(selected))
+        _step_axis(axes, max(arm.steps for arm in selected[:2] if arm))
     notes += _input_notes(plain, bn, limits)
-    return _save(figure, Path(out) / "figure1", " ".join(notes))
+    return figure, " ".join(notes)
 
 
 def _accuracy_panel(axes: Axes, selected: arms.Figure1, statistics: str) -> list[str]:
@@ -79,25 +86,23 @@ def _accuracy_panel(axes: Axes, selected: arms.Figure1, statistics: str) -> list
         axes.fill_between(
             curve.steps, curve.low, curve.high, color=color, alpha=0.25, lw=0
         )
-        best.append(curve.mean.max())
+        best.append(np.fmax.reduce(curve.mean))
     low = PAPER_ACCURACY[0] if best and min(best) > PAPER_ACCURACY[0] else 0.0
     axes.set_ylim(low, PAPER_ACCURACY[1])
     axes.set_title("(a) Test accuracy", loc="left", fontsize=11)
     axes.set_ylabel("fraction of test images correct")
-    axes.legend(loc="lower right", frameon=False)
+    if best:
+        axes.legend(loc="lower right", frameon=False)
     return _accuracy_notes(selected, statistics, low)
 
 
 def _accuracy_notes(selected: arms.Figure1, statistics: str, low: float) -> list[str]:
     names = {"ema": "moving averages", "batch": "mini-batch statistics"}
-    several = max(len(arm.runs) for arm in selected[:2] if arm) > 1
-    seeds = "; ".join(
-        f"{STYLES[key]['label'].lower()}: seeds {arm.seed_text()}"
-        for key, arm in (("bn", selected.bn), ("plain", selected.plain))
-        if arm
-    )
-    shown = "mean over seeds, band from lowest to highest" if several else "one seed"
-    notes = [f"(a) {shown} ({seeds}); BN evaluated with {names[statistics]}."]
+    shown = [(key, getattr(selected, key)) for key in ("bn", "plain")]
+    seeds = ", ".join(f"{key} {arm.seed_text()}" for key, arm in shown if arm)
+    several = any(len(arm.runs) > 1 for _, arm in shown if arm)
+    band = "Mean over seeds, band from lowest to highest" if several else "One seed"
+    notes = [f"(a) {band} (seeds {seeds}); BN evaluated with {names[statistics]}."]
     if low != PAPER_ACCURACY[0]:
         notes.append("The paper's accuracy axis starts at 0.7, this one at 0.")
     return notes
@@ -199,10 +204,6 @@ def _step_axis(axes: Axes, steps: int) -> None:
     )
     axes.grid(alpha=0.25, linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
-
-
-def _longest(selected: arms.Figure1) -> int:
-    return max(arm.steps for arm in selected[:2] if arm)
 
 
 def _nonlinearity(run: Run) -> str:

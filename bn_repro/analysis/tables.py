@@ -71,7 +71,7 @@ def results_table(runs: Sequence[Run]) -> Table:
                 arm.seed_text(),
                 _statuses(arm),
                 percent(arms.final_values(arm, split, "ema", "accuracy")),
-                percent([np.nanmax(values) for values in best if values.size]),
+                percent([np.fmax.reduce(values) for values in best if values.size]),
             ]
         )
     columns = ["Runs", *keys, "Seeds", "Status", "Final accuracy", "Best accuracy"]
@@ -118,8 +118,8 @@ def varying_keys(configs: Iterable[dict]) -> list[str]:
 
 def percent(values: Sequence[float]) -> str:
     """Returns "97.95 ± 0.10 %" for fractions, "97.95 %" for one, "-" for none."""
-    values = 100 * np.asarray(values, float)
-    return f"{mean_text(values)} %" if values.size else "-"
+    text = mean_text(100 * np.asarray(values, float))
+    return text if text == "-" else f"{text} %"
 
 
 def status_text(run: Run) -> str:
@@ -132,7 +132,8 @@ def status_text(run: Run) -> str:
         return f"diverged at step {run.status.get('first_bad_step', step):,}"
     if status == "running":
         return f"running, or killed, at step {step:,} of {total:,}"
-    return f"{status} at step {step:,} of {total:,}"
+    message = " ".join(run.status.get("message", "").split())
+    return f"{status} at step {step:,} of {total:,}" + (message and f": {message}")
 
 
 def layers_of(run: Run) -> list[str]:

@@ -1,0 +1,118 @@
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+
+from bn_repro import records
+from bn_repro.analysis import report, sample_runs
+from bn_repro.errors import UserError
+
+
+def write(folder):
+    made, paths = report.write_report(folder)
+    assert all(path.stat().st_size > 0 for path in paths)
+    return made, {path.name for path in paths}
+
+
+def test_a_report_has_the_figure_the_tables_and_the_page(tmp_path, sample_folder):
+    made, paths = report.write_report(sample_folder, tmp_path / "new" / "folder")
+    names = ["figure1.png", "figure1.pdf", "tables.md", "report.html"]
+    assert paths == [tmp_path / "new" / "folder" / name for name in names]
+    assert [table.title for table in made.tables] == [
+        "Figure 1: the paper's claims and our runs",
+        "Results",
+        "Drift of the inputs to the nonlinearities",
+        "Runs",
+        "Differences of configuration",
+    ]
+    assert made.notes == []
+    assert "![Figure 1](figure1.png)" in paths[2].read_text()
+
+
+def test_the_page_needs_nothing_but_itself(tmp_path, sample_folder):
+    _, paths = report.write_report(sample_folder, tmp_path)
+    page = paths[-1].read_text()
+    assert 'src="data:image/png;base64,' in page
+    assert not re.search(r"https?://|<script|<link|url\(", page)
+    for run in records.find_runs(sample_folder):
+        assert f"<summary>{run.name}</summary>" in page
+    manifest = page.split("<pre>")[1].split("</pre>")[0].replace("&quot;", '"')
+    assert json.loads(manifest)["manifest"]["versions"]["jax"] == "0.10.1"
+
+
+def test_equal_runs_give_equal_reports(tmp_path, sample_folder):
+    _, first = report.write_report(sample_folder, tmp_path / "1")
+    _, second = report.write_report(sample_folder, tmp_path / "2")
+    assert first[-1].read_bytes() == second[-1].read_bytes()
+
+
+def test_what_is_missing_unfinished_or_unreadable_is_told(tmp_path):
+    sample_runs.write_run(tmp_path / "bn_seed0", steps=1000, status="running", done=500)
+    sample_runs.write_run(tmp_path / "bn_long_seed0", steps=2000, done=0)
+    sample_runs.write_run(tmp_path / "bn_seed1", seed=1, steps=1000)
+    sample_runs.write_run(tmp_path / "broken", steps=500)
+    (tmp_path / "broken" / records.STATUS).write_text("{")
+    made, names = write(tmp_path)
+    assert "figure1.png" in names
+    left_out, missing, unfinished, other = made.notes
+    assert left_out.startswith("Left out: ") and "status.json is corrupt" in left_out
+    assert "no run without BN; train it with python scripts/train.py" in missing
+    assert (
+        f"--config configs/mnist.py:plain --workdir {tmp_path}/plain_seed0" in missing
+    )
+    assert "bn_seed0 (running, or killed, at step 500 of 1,000)" in unfinished
+    assert "bn_long_seed0" in other
+
+
+def test_a_run_that_diverged_at_once_still_gets_a_report(tmp_path):
+    sample_runs.write_run(tmp_path / "plain", "none", 0, 1000, "diverged", 0)
+    sample_runs.write_run(tmp_path / "bn", "before", 0, 1000)
+    made, _ = write(tmp_path)
+    assert made.notes == ["Not finished: plain (diverged at step 1)"]
+
+
+def test_a_run_that_has_only_just_started_gets_a_report(tmp_path):
+    config = sample_runs.config("before", 0, 1000)
+    records.RunWriter(tmp_path / "bn").write_config(config)
+    made, _ = write(tmp_path)
+    assert "bn (unknown at step 0 of 1,000)" in made.notes[1]
+
+
+def test_other_experiments_get_tables_without_the_figure(tmp_path):
+    sample_runs.write_run(tmp_path / "bn_x5", steps=500, experiment="imagenet")
+    made, names = write(tmp_path)
+    assert names == {"tables.md", "report.html"}
+    assert made.tables[0].title == "Results"
+
+
+def test_one_run_folder_will_do(tmp_path):
+    sample_runs.write_run(tmp_path / "bn_seed0", steps=500)
+    made, _ = write(tmp_path / "bn_seed0")
+    assert [run.name for run in made.runs] == ["bn_seed0"]
+
+
+def test_a_folder_without_runs_is_refused(tmp_path):
+    with pytest.raises(
+        UserError, match=f"no run in or below {tmp_path}; train one with"
+    ):
+        report.write_report(tmp_path)
+    with pytest.raises(UserError, match="no run in or below nowhere"):
+        report.write_report("nowhere")
+
+
+def test_an_out_that_cannot_be_written_is_named(tmp_path, sample_folder):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot write .*file/out: Not a directory"):
+        report.write_report(sample_folder, tmp_path / "file" / "out")
+
+
+def test_analysis_imports_neither_jax_nor_flax_nor_tensorflow():
+    code = (
+        "import sys; from bn_repro.analysis import report; "
+        "print({'jax', 'jaxlib', 'flax', 'tensorflow', 'optax'} & set(sys.modules))"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"

@@ -1,0 +1,39 @@
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from bn_repro.analysis import sample_runs
+
+SCRIPT = Path(__file__).with_name("report.py")
+
+
+def report(*arguments):
+    command = [sys.executable, str(SCRIPT), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def test_prints_the_table_and_where_the_results_are(tmp_path):
+    sample_runs.write_figure1(tmp_path / "runs", seeds=1, steps=1000)
+    done = report("--workdir", tmp_path / "runs", "--out", tmp_path / "out")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (
+        "| BN is more accurate throughout the training | Fig. 1a: yes |" in done.stdout
+    )
+    for name in ("figure1.png", "figure1.pdf", "tables.md", "report.html"):
+        assert (tmp_path / "out" / name).exists()
+        assert f"  {tmp_path / 'out' / name}\n" in done.stdout
+
+
+def test_a_path_without_runs_ends_in_one_line(tmp_path):
+    done = report("--workdir", tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: there is no run in or below {tmp_path}; ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_help_shows_examples_and_answers_at_once():
+    started = time.perf_counter()
+    done = report("--help")
+    assert time.perf_counter() - started < 2
+    assert "python scripts/report.py --workdir runs/mnist" in done.stdout
