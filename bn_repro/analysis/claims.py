@@ -141,7 +141,12 @@ def _last_layer(selected: arms.Figure1, measure: str, start: int) -> list[str]:
 
 
 def _seeds(selected: arms.Figure1) -> str:
-    return arms.number_list([s for arm in selected[:2] if arm for s in arm.seeds])
+    """Returns the seeds of both arms, apart where they differ."""
+    shown = {"bn": selected.bn, "plain": selected.plain}
+    texts = {key: arm.seed_text() for key, arm in shown.items() if arm}
+    if len(set(texts.values())) == 1:
+        return next(iter(texts.values()))
+    return "; ".join(f"{key} {text}" for key, text in texts.items())
 
 
 def _finished_seeds(arm: Arm) -> str:

@@ -72,7 +72,10 @@ def test_only_finished_seeds_count_at_the_end(tmp_path):
     assert shown[WITH_BN] == ("95.00 %", "0, 1 (1 finished)")
     assert shown[WITHOUT_BN] == ("unfinished", "0 (0 finished)")
     assert shown[SOONER][0] == "unfinished"
-    assert shown[THROUGHOUT][0] == "at 1 of 1 evaluations after step 0"
+    assert shown[THROUGHOUT] == (
+        "at 1 of 1 evaluations after step 0",
+        "bn 0, 1; plain 0",
+    )
     assert shown[GAP][0] == "unfinished"
 
 
