@@ -1,8 +1,14 @@
 """Test set-up: eight CPU devices in this process, TFDS data sets made on the spot."""
 
 import os
+import pathlib
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")  # before jax is imported
+# Most of the tests' time is compiling; programs are kept, for started processes too.
+_CACHE = pathlib.Path(__file__).with_name(".jax_cache")
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_CACHE))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "0")
 
 import jax
 import pytest

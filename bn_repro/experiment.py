@@ -37,29 +37,33 @@ def make(config, mesh) -> Experiment:
 
 def make_mnist(config, mesh) -> Experiment:
     """Returns the MNIST experiment of Sec. 4.1; its data live on the devices."""
-    splits = mnist.load(config.data)
+    train_split, test_split, class_names = mnist.load(config.data)
+    if config.data.limit:
+        limit = slice(config.data.limit)
+        train_split = mnist.Arrays(*(x[limit] for x in train_split))
+        test_split = mnist.Arrays(*(x[limit] for x in test_split))
 
     def inputs(images, keys):
         del keys  # binary images are not distorted
         return images.astype(jnp.dtype(config.model.dtype))
 
-    recipe = train.make_recipe(config, inputs, len(splits.train.labels))
+    recipe = train.make_recipe(config, inputs, len(train_split.labels))
     sizes = {"ema": config.eval.batch_size}
     if config.eval.batch_statistics and config.model.norm != "none":
         sizes["batch"] = config.batch_size
     evaluations = {
         ("test", statistics): evaluate.InMemoryEvaluation(
-            recipe, mesh, splits.test, batch_size, statistics
+            recipe, mesh, test_split, batch_size, statistics
         )
         for statistics, batch_size in sizes.items()
     }
     return Experiment(
         recipe=recipe,
-        feed=feeds.InMemoryFeed(config, recipe, mesh, splits.train),
+        feed=feeds.InMemoryFeed(config, recipe, mesh, train_split),
         evaluations=evaluations,
-        probe=Probe(config, inputs, *splits.test),
-        image_shape=splits.train.images.shape[1:],
-        class_names=splits.class_names,
+        probe=Probe(config, inputs, *test_split),
+        image_shape=train_split.images.shape[1:],
+        class_names=class_names,
     )
 
 

@@ -72,6 +72,8 @@ def run(config, workdir, devices=None) -> str:
         data, a disk that refuses to be written.
     """
     config, stated = resolve(config)
+    if config.model.dtype == "float64":
+        jax.config.update("jax_enable_x64", True)
     mesh = parallel.make_mesh(devices)
     parallel.check_batch(config.batch_size, mesh)
     ended = _check_folder(config, stated, workdir)

@@ -49,6 +49,7 @@ AT_LEAST = {
     "checkpoint.every": 1,
     "checkpoint.keep": 1,
     "data.seed": -1,
+    "data.limit": 0,
     "data.classes": 2,
     "data.image_size": 1,
     "data.shard_size": 1,

@@ -107,6 +107,7 @@ def data() -> config_dict.ConfigDict:
     config.dir = ""  # tfds: data directory; "" = TFDS's default
     config.train = ""  # image_folder: folder or tar of the training classes
     config.val = ""  # image_folder: folder or tar of the validation classes
+    config.limit = 0  # only the first so many examples of each split; 0 = all
     config.classes = 10  # number of classes; checked against the data
     config.seed = -1  # of the examples' order; -1 = the run's seed
     config.threshold = 127  # mnist: a pixel above it is 1 (open); packed data: 127 only

@@ -1,0 +1,67 @@
+"""Bad values are refused by name; another batch size translates what depends on it."""
+
+import math
+
+import pytest
+
+from bn_repro.errors import UserError
+from bn_repro.resolve import describe, resolve
+from configs import common, mnist
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("optimizer.learning_rate", -0.1, "optimizer.learning_rate is -0.1"),
+        ("optimizer.learning_rate", math.nan, "optimizer.learning_rate is nan"),
+        ("optimizer.momentum", 1.0, r"optimizer.momentum is 1.0; .* \[0, 1\)"),
+        ("steps", 0, "steps is 0; it must be at least 1"),
+        ("model.norm", "both", "model.norm is 'both'; .*before"),
+        ("model.dropout", 1.0, "model.dropout is 1.0"),
+        ("bn.batch", "0", "bn.batch is '0'"),
+        ("bn.batch", "replica", "bn.batch is 'replica'"),
+        ("bn.ema_decay", math.nan, "bn.ema_decay is nan"),
+        ("probe.percentiles", (15.0, 120.0), "probe.percentiles is"),
+        ("data.shuffle", "some", "data.shuffle is 'some'"),
+        ("batch_rule", "cubic", "batch_rule is 'cubic'; .*linear"),
+    ],
+)
+def test_bad_values_are_refused_by_name(key, value, message):
+    config = common.get_config()
+    config.update_from_flattened_dict({key: value})
+    with pytest.raises(UserError, match=message) as caught:
+        resolve(config)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_same_batch_changes_nothing_but_the_seed_of_the_order():
+    config = mnist.get_config("bn_seed3")
+    resolved, stated = resolve(config)
+    assert stated == {"data.seed": -1}
+    assert resolved.data.seed == 3
+    assert describe(resolved, stated) == ""
+    assert resolved.steps == 50_000
+
+
+@pytest.mark.parametrize(
+    ("rule", "rate"), [("linear", 8), ("sqrt", 8**0.5), ("none", 1)]
+)
+def test_another_batch_translates_steps_rate_and_decay(rule, rate):
+    config = common.get_config()
+    config.batch_size, config.batch_rule = 480, rule
+    resolved, stated = resolve(config)
+    assert resolved.steps * 8 == config.steps
+    assert resolved.eval.every == round(config.eval.every / 8)
+    assert resolved.optimizer.learning_rate == pytest.approx(0.01 * rate)
+    assert resolved.bn.ema_decay == pytest.approx(0.99**8)
+    assert resolved.probe.log_spaced == 0
+    assert stated["steps"] == config.steps
+    assert "steps: 50000 -> 6250" in describe(resolved, stated)
+    again, stated_again = resolve(resolved)
+    assert again.to_dict() == resolved.to_dict()
+    assert stated_again == {}
+
+
+def test_an_unknown_run_is_refused_with_the_known_ones():
+    with pytest.raises(ValueError, match="no run 'bm'.*plain_seed0, bn_seed0"):
+        mnist.get_config("bm")
