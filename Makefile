@@ -1,0 +1,65 @@
+# Every target builds its environment first: a virtual environment in $(VENV) with the
+# pinned packages of requirements/ and this package, editable. To use another Python or
+# place: make test PYTHON=python3.13 VENV=.venv313
+
+PYTHON ?= python3
+VENV ?= .venv
+FLAGS ?=
+FIGURE1_WORKDIR ?= runs/figure1
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip --quiet --disable-pip-version-check
+VERSION := $(shell $(PYTHON) -c 'import sys; print("%d%d" % sys.version_info[:2])')
+LOCK := requirements/py$(VERSION).txt
+INSTALLED := $(VENV)/installed-py$(VERSION)
+
+.PHONY: help figure1 test test-slow lint benchmark lock
+
+help:
+	@echo 'make figure1    train the MNIST network with and without BN, draw Figure 1'
+	@echo '                make figure1 FLAGS="--config.steps=1000" overrides the config'
+	@echo 'make test       run the tests, but for the slow ones'
+	@echo 'make test-slow  run the slow tests'
+	@echo 'make lint       check the code with ruff'
+	@echo 'make benchmark  measure the ratios that the README states'
+	@echo 'make lock       pin what pyproject.toml asks for in requirements/ (needs uv);'
+	@echo '                make lock FLAGS=--upgrade takes the newest versions'
+
+figure1: $(INSTALLED)
+	$(BIN)/python scripts/sweep.py --config configs/mnist.py \
+	    --only plain_seed0,bn_seed0 --workdir $(FIGURE1_WORKDIR) $(FLAGS)
+	$(BIN)/python scripts/report.py --workdir $(FIGURE1_WORKDIR)
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest -m "not slow" $(FLAGS)
+
+test-slow: $(INSTALLED)
+	$(BIN)/python -m pytest -m slow $(FLAGS)
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+benchmark: $(INSTALLED)
+	$(BIN)/python scripts/benchmark.py $(FLAGS)
+
+# The lock is complete, hence --no-deps; modules are compiled when first imported, since
+# compiling all of them takes as long as the rest of the installation.
+$(INSTALLED): $(LOCK) pyproject.toml
+	$(PYTHON) -m venv $(if $(wildcard $(VENV)/pyvenv.cfg),--clear) $(VENV)
+	$(PIP) install --no-deps --no-compile -r $(LOCK)
+	$(PIP) install --no-deps --no-build-isolation -e .
+	touch $@
+
+$(LOCK):
+	@echo "error: $(PYTHON) is not a supported Python (3.11, 3.12 or 3.13);" \
+	    "name one, for example: make PYTHON=python3.12" >&2; exit 2
+
+lock:
+	@command -v uv >/dev/null || \
+	    { echo "error: make lock needs uv: pip install uv" >&2; exit 2; }
+	for minor in 11 12 13; do \
+	    uv pip compile pyproject.toml --extra dev --universal --quiet $(FLAGS) \
+	        --python-version 3.$$minor --no-header --no-annotate --no-emit-index-url \
+	        --no-emit-find-links --output-file requirements/py3$$minor.txt || exit; \
+	done
