@@ -1,0 +1,226 @@
+"""A run leaves what it should, resumes bit for bit, and ends in plain words."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import pytest
+
+from bn_repro import checkpoint, cli, loop, records
+from bn_repro.errors import UserError
+from configs import mnist
+
+SHORT = {
+    "steps": 60,
+    "steps_per_call": 8,
+    "log_every": 15,
+    "model.hidden": (20, 15),
+    "data.limit": 600,
+    "eval.every": 20,
+    "eval.batch_size": 250,
+    "probe.every": 30,
+    "probe.examples": 120,
+    "checkpoint.every": 25,
+    "optimizer.learning_rate": 0.1,
+    "optimizer.momentum": 0.9,
+}
+
+
+def short(name="bn", **overrides):
+    config = mnist.get_config(name)
+    config.update_from_flattened_dict(SHORT | overrides)
+    return config
+
+
+def run_here(config, workdir):
+    return loop.run(config, workdir, jax.devices()[:1])
+
+
+def content(workdir):
+    """Returns everything a run leaves that must not depend on interruptions."""
+    run = records.read_run(workdir)
+    metrics = [{k: v for k, v in m.items() if k != "seconds"} for m in run.metrics]
+    step, arrays = checkpoint.latest(workdir)
+    del arrays["seconds"]
+    activations = dict(run.activations)
+    layers = activations.pop("layers")
+    return metrics, step, layers, run.status, arrays, activations
+
+
+def assert_same(a, b):
+    assert a[:4] == b[:4]
+    for ours, theirs in zip(a[4:], b[4:], strict=True):
+        assert ours.keys() == theirs.keys()
+        for name in ours:
+            np.testing.assert_array_equal(ours[name], theirs[name], err_msg=name)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """Returns the folder of an uninterrupted run."""
+    workdir = tmp_path_factory.mktemp("whole")
+    assert run_here(short(), workdir) == "finished"
+    return workdir
+
+
+def test_records_are_complete(whole):
+    run = records.read_run(whole)
+    assert run.status == {"status": "finished", "step": 60}
+    assert run.series("train", "batch", "loss")[0].tolist() == [15, 30, 45, 60]
+    for statistics in ("ema", "batch"):
+        steps, accuracy = run.series("test", statistics, "accuracy")
+        assert steps.tolist() == [0, 20, 40, 60]
+        assert accuracy[-1] > accuracy[0]
+    assert {m["count"] for m in run.metrics if m["split"] == "test"} == {600}
+    assert {m["count"] for m in run.metrics if m["split"] == "train"} == {15 * 60}
+    assert run.activations["steps"].tolist() == [0, 30, 60]
+    assert run.activations["layers"] == ["hidden_1", "hidden_2"]
+    assert run.activations["hidden_1"].shape == (3, 3, 20)
+    assert run.config["data"]["seed"] == 0
+    assert run.config["stated"] == {"data.seed": -1}
+    expected = 784 * 20 + 2 * 20 + 20 * 15 + 2 * 15 + 15 * 10 + 10
+    assert run.manifest["parameter_count"] == expected
+
+
+def test_a_finished_run_is_left_alone(whole, capsys):
+    before = (whole / records.METRICS).stat().st_mtime_ns
+    assert run_here(short(), whole) == "finished"
+    assert "nothing to do" in capsys.readouterr().out
+    assert (whole / records.METRICS).stat().st_mtime_ns == before
+
+
+def test_another_configuration_is_refused_with_the_keys(whole):
+    with pytest.raises(UserError) as caught:
+        run_here(short(steps=70, **{"bn.ema_decay": 0.9}), whole)
+    message = str(caught.value)
+    assert "steps: 60 there, 70 now" in message
+    assert "bn.ema_decay: 0.99 there, 0.9 now" in message
+    assert "--workdir" in message and "\n" not in message
+
+
+class StopAt:
+    """Stands in for the signal: asks to stop after the chunk that reaches a step."""
+
+    def __init__(self, chunks):
+        self.chunks = chunks
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def requested(self):
+        self.chunks -= 1
+        return self.chunks == 0
+
+
+@pytest.mark.parametrize("chunks", [1, 5, 9])
+def test_an_interrupted_run_resumes_bit_for_bit(whole, tmp_path, monkeypatch, chunks):
+    with monkeypatch.context() as patched:
+        patched.setattr(loop.parallel, "Preemption", lambda: StopAt(chunks))
+        assert run_here(short(), tmp_path) == "interrupted"
+    assert records.read_run(tmp_path).status["status"] == "interrupted"
+    assert run_here(short(), tmp_path) == "finished"
+    assert_same(content(tmp_path), content(whole))
+
+
+def test_lines_after_the_checkpoint_are_cut_on_a_resume(whole, tmp_path, monkeypatch):
+    """A run killed between a checkpoint and the next writes those lines again."""
+
+    class Killed(Exception):
+        pass
+
+    def kill_at_40(run):
+        if run.step == 40:
+            with open(run.writer.path / records.METRICS, "a") as file:
+                file.write('{"step": 40, "los')  # a torn last line
+            raise Killed
+
+    evaluate = loop.evaluate
+    with monkeypatch.context() as patched:
+        patched.setattr(loop, "evaluate", lambda run: (evaluate(run), kill_at_40(run)))
+        with pytest.raises(Killed):
+            run_here(short(), tmp_path)
+    assert run_here(short(), tmp_path) == "finished"
+    assert_same(content(tmp_path), content(whole))
+
+
+def test_a_diverged_run_is_a_result(tmp_path):
+    config = short("plain", **{"model.nonlinearity": "relu"})
+    config.optimizer.learning_rate = 1e30
+    assert run_here(config, tmp_path) == "diverged"
+    status = records.read_run(tmp_path).status
+    assert status["status"] == "diverged"
+    assert status["step"] == status["first_bad_step"] < 10
+    assert run_here(config, tmp_path) == "diverged"  # and stays one
+
+
+def test_a_failed_run_says_why_in_its_status(tmp_path, monkeypatch):
+    def fail(run):
+        raise UserError("the disk is full")
+
+    monkeypatch.setattr(loop, "save", fail)
+    with pytest.raises(UserError, match="disk is full"):
+        run_here(short(), tmp_path)
+    status = records.read_run(tmp_path).status
+    assert status["status"] == "failed" and status["message"] == "the disk is full"
+
+
+def test_due_steps():
+    assert loop.regular_steps(25, 60).tolist() == [0, 25, 50, 60]
+    probe = short().probe
+    probe.log_spaced, probe.every = 12, 0
+    assert loop.probe_steps(probe, 3_000).tolist()[:4] == [0, 1, 2, 5]
+    assert loop.probe_steps(probe, 3_000)[-1] == 3_000
+    assert len(loop.probe_steps(probe, 3_000)) == 12
+    probe.log_spaced = 0
+    assert loop.probe_steps(probe, 3_000).tolist() == []
+
+
+def command(workdir, **overrides):
+    values = SHORT | {"steps": 3_000, "log_every": 50, "eval.every": 100} | overrides
+    flags = [f"--config.{key}={value}" for key, value in values.items()]
+    script = str(cli.ROOT / "scripts" / "train.py")
+    config = "--config=configs/mnist.py:bn"
+    return [sys.executable, script, config, f"--workdir={workdir}", *flags]
+
+
+def start(workdir):
+    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+    process = subprocess.Popen(
+        command(workdir), stdout=subprocess.PIPE, text=True, env=environment
+    )
+    for line in process.stdout:
+        if line.startswith("step"):
+            return process
+    pytest.fail("the run printed no progress")
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments_it_resumes_bit_for_bit(tmp_path):
+    subprocess.run(command(tmp_path / "whole"), check=True)
+    draw = random.Random(0)
+    for _ in range(6):
+        process = start(tmp_path / "killed")
+        time.sleep(draw.uniform(0, 0.4))
+        process.kill()
+        process.wait()
+    assert records.read_run(tmp_path / "killed").status["status"] == "running"
+    subprocess.run(command(tmp_path / "killed"), check=True)
+    assert_same(content(tmp_path / "killed"), content(tmp_path / "whole"))
+
+
+def test_sigterm_saves_and_exits_within_one_chunk(tmp_path):
+    process = start(tmp_path)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=20) == 0
+    status = json.loads((tmp_path / records.STATUS).read_text())
+    assert status["status"] == "interrupted"
+    assert checkpoint.latest(tmp_path)[0] == status["step"] < 3_000
