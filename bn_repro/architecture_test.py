@@ -1,0 +1,136 @@
+"""Who may import whom; the README's "How it fits together" explains it."""
+
+import ast
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+# A module imports from lower levels, or from modules to its left on its own level. A
+# package counts as one module.
+LEVELS = [
+    "errors files records resolve batch_norm metrics cli manifest sum_check",
+    "layers convolutions conv_layers data optim checkpoint parallel",
+    "models",
+    "train evaluate probe feeds experiment loop",
+    "sweep",
+]
+ORDER = " ".join(LEVELS).split()
+FILE_READERS = {"errors", "files", "records"}  # what analysis may see of the rest
+HEAVY = {"jax", "jaxlib", "flax", "optax", "orbax", "tensorflow", "tensorflow_datasets"}
+
+
+def sources(folder):
+    files = sorted((ROOT / folder).rglob("*.py"))
+    return [file for file in files if not file.stem.endswith(("_test", "conftest"))]
+
+
+def imports(file):
+    """Returns the dotted names that a file imports anywhere, with what `from` takes."""
+    names = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file} has a relative import"
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return names
+
+
+def own_modules(file):
+    """Returns the names below bn_repro that a file imports: {"layers", "data", ...}."""
+    split = [name.split(".") for name in imports(file)]
+    return {parts[1] for parts in split if parts[0] == "bn_repro" and len(parts) > 1}
+
+
+def packages(file):
+    """Returns the packages that a file imports, but for the standard library's."""
+    return {name.split(".")[0] for name in imports(file)} - sys.stdlib_module_names
+
+
+def unit(file):
+    """Returns the module or package directly below bn_repro that a file belongs to."""
+    return file.relative_to(ROOT / "bn_repro").with_suffix("").parts[0]
+
+
+def name_of(file):
+    return str(file.relative_to(ROOT))
+
+
+def test_every_module_has_a_level():
+    units = {unit(file) for file in sources("bn_repro")} - {"__init__", "analysis"}
+    assert units == set(ORDER)
+
+
+@pytest.mark.parametrize("here", ORDER)
+def test_a_module_imports_from_lower_ones_only(here):
+    lower = set(ORDER[: ORDER.index(here) + 1])
+    for file in sources("bn_repro"):
+        if unit(file) == here:
+            assert own_modules(file) <= lower, file
+            assert not packages(file) & {"configs", "scripts"}, file
+
+
+def test_the_package_itself_imports_nothing():
+    assert not imports(ROOT / "bn_repro" / "__init__.py")
+
+
+@pytest.mark.parametrize("file", sources("configs"), ids=name_of)
+def test_configs_are_values_only(file):
+    for name in imports(file):
+        assert name.split(".")[0] in ("ml_collections", "configs")
+
+
+@pytest.mark.parametrize("file", sources("bn_repro/analysis"), ids=name_of)
+def test_analysis_reads_records_and_nothing_else_of_ours(file):
+    assert own_modules(file) <= FILE_READERS | {"analysis"}
+    assert packages(file) <= {"bn_repro", "numpy", "matplotlib", "plotly"}
+
+
+@pytest.mark.parametrize("module", sorted(FILE_READERS))
+def test_records_need_the_standard_library_and_numpy(module):
+    file = ROOT / "bn_repro" / f"{module}.py"
+    assert own_modules(file) <= FILE_READERS
+    assert packages(file) <= {"bn_repro", "numpy"}
+
+
+def imported(statement, folder):
+    """Returns the packages that a new Python process has loaded after statement."""
+    command = f"import sys; {statement}; print(*sys.modules)"
+    environment = {**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"}
+    result = subprocess.run(
+        [sys.executable, "-c", command],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    return {name.split(".")[0] for name in result.stdout.split()}
+
+
+@pytest.fixture
+def trap(tmp_path):
+    """A folder with a `tensorflow` that ends the process which imports it."""
+    (tmp_path / "tensorflow.py").write_text("raise SystemExit('imports tensorflow')")
+    return tmp_path
+
+
+def test_analysis_loads_no_jax(trap):
+    files = sources("bn_repro/analysis")
+    modules = [f"bn_repro.analysis.{file.stem}" for file in files]
+    assert not imported(f"import {', '.join(modules)}", trap) & HEAVY
+
+
+def test_training_loads_no_tensorflow(trap):
+    packages_loaded = imported("import bn_repro.train, bn_repro.loop", trap)
+    assert "jax" in packages_loaded
+    assert not packages_loaded & {"tensorflow", "tensorflow_datasets"}
+
+
+def test_a_config_loads_no_jax(trap):
+    assert not imported("import configs.mnist", trap) & HEAVY
