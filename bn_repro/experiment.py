@@ -3,10 +3,13 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 
-from bn_repro import evaluate, feeds, train
+from bn_repro import data, evaluate, feeds, train
 from bn_repro.data import mnist
+from bn_repro.data.subset import EvenlySpaced
 from bn_repro.probe import Probe
 
 
@@ -67,4 +70,59 @@ def make_mnist(config, mesh) -> Experiment:
     )
 
 
-EXPERIMENTS = {"mnist": make_mnist}
+def make_imagenet(config, mesh) -> Experiment:
+    """Returns the ImageNet experiment of Sec. 4.2; its pictures are streamed."""
+    from bn_repro.data import augment, stream  # here: MNIST need not import OpenCV
+
+    open_source = data.select(config.data)
+    sources = {split: open_source(config.data, split) for split in ("train", "val")}
+    if config.data.limit:
+        sources = {
+            split: EvenlySpaced(source, config.data.limit)
+            for split, source in sources.items()
+        }
+    processes = (jax.process_index(), jax.process_count())
+    dtype = jnp.dtype(config.model.dtype)
+
+    def inputs(images, keys):
+        if keys is not None:
+            images = augment.distort(images, keys, config.data.distortion)
+        return augment.scale(images, dtype)
+
+    recipe = train.make_recipe(config, inputs, len(sources["train"]))
+
+    def train_batches(step):
+        return stream.train_batches(config, sources["train"], step, *processes)
+
+    def eval_batches():
+        return stream.eval_batches(config, sources["val"], *processes)
+
+    return Experiment(
+        recipe=recipe,
+        feed=feeds.StreamedFeed(config, recipe, mesh, train_batches),
+        evaluations={
+            ("val", "ema"): evaluate.StreamedEvaluation(
+                recipe, mesh, eval_batches, "ema"
+            )
+        },
+        probe=Probe(config, inputs, *_first_examples(config, sources["val"])),
+        image_shape=(config.data.image_size, config.data.image_size, 3),
+        class_names=sources["val"].class_names,
+    )
+
+
+def _first_examples(config, source):
+    """Returns the probe set: evenly spaced pictures of a split, and their labels."""
+    from bn_repro.data import stream
+
+    subset = EvenlySpaced(source, config.probe.examples)
+    batches = list(stream.eval_batches(config, subset))
+    mask = np.concatenate([batch["mask"] for batch in batches])
+    images, labels = (
+        np.concatenate([batch[name] for batch in batches])[mask]
+        for name in ("image", "label")
+    )
+    return images, labels
+
+
+EXPERIMENTS = {"mnist": make_mnist, "imagenet": make_imagenet}

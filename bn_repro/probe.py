@@ -15,6 +15,7 @@ import optax
 from ml_collections import config_dict
 
 from bn_repro import layers, metrics, models, optim
+from bn_repro.data.subset import evenly_spaced
 from bn_repro.layers import Mode
 
 
@@ -98,12 +99,8 @@ def _values_by_unit(tap, locations: int):
         return tap
     flat = tap.reshape(tap.shape[0], -1, tap.shape[-1])  # [B, H W, C]
     if 0 < locations < flat.shape[1]:
-        flat = flat[:, _evenly_spaced(flat.shape[1], locations)]
+        flat = flat[:, evenly_spaced(flat.shape[1], locations)]
     return flat.reshape(-1, tap.shape[-1])
-
-
-def _evenly_spaced(size: int, count: int) -> np.ndarray:
-    return ((np.arange(count) + 0.5) * size // count).astype(int)
 
 
 def _summarize(taps, *, probe, nonlinearity: str):
@@ -113,7 +110,7 @@ def _summarize(taps, *, probe, nonlinearity: str):
     for name, x in taps.items():
         kept = x
         if 0 < probe.units < x.shape[1]:
-            kept = x[:, _evenly_spaced(x.shape[1], probe.units)]
+            kept = x[:, evenly_spaced(x.shape[1], probe.units)]
         percentiles[name] = metrics.percentiles(kept, probe.percentiles)
         rows.append(_summarize_layer(x, probe, nonlinearity))
     return percentiles, jax.tree.map(lambda *leaves: jnp.stack(leaves), *rows)

@@ -35,7 +35,7 @@ def get_config() -> config_dict.ConfigDict:
     config.probe = config_dict.ConfigDict()
     config.probe.every = 1_000  # steps between probes of the activations; 0 = off
     config.probe.log_spaced = 0  # probes at this many logarithmically spaced steps
-    config.probe.examples = 1_200  # the first examples of the evaluation split
+    config.probe.examples = 1_200  # of the evaluation split: first, or evenly spaced
     config.probe.batch_size = 60  # each normalised by its own statistics
     config.probe.percentiles = (15.0, 50.0, 85.0)  # of the input to each nonlinearity
     config.probe.locations = 64  # of a feature map, evenly spaced; 0 = all of them
@@ -107,7 +107,7 @@ def data() -> config_dict.ConfigDict:
     config.dir = ""  # tfds: data directory; "" = TFDS's default
     config.train = ""  # image_folder: folder or tar of the training classes
     config.val = ""  # image_folder: folder or tar of the validation classes
-    config.limit = 0  # only the first so many examples of each split; 0 = all
+    config.limit = 0  # only so many examples of each split; 0 = all
     config.classes = 10  # number of classes; checked against the data
     config.seed = -1  # of the examples' order; -1 = the run's seed
     config.threshold = 127  # mnist: a pixel above it is 1 (open); packed data: 127 only

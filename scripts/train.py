@@ -22,9 +22,9 @@ def main():
     from bn_repro import parallel  # here, so that --help needs no jax
 
     parallel.initialize(_COORDINATOR.value, _PROCESSES.value, _PROCESS_INDEX.value)
-    from bn_repro import loop
+    from bn_repro import loop, sum_check
 
-    # sum_check.check_sums()
+    sum_check.check_sums()
     loop.run(_CONFIG.value, _WORKDIR.value)
 
 

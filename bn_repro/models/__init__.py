@@ -6,9 +6,9 @@ import jax.numpy as jnp
 
 from bn_repro import layers
 from bn_repro.errors import UserError
-from bn_repro.models import mlp
+from bn_repro.models import inception, mlp
 
-MODELS = {"mlp": mlp.from_config}
+MODELS = {"mlp": mlp.from_config, "inception": inception.from_config}
 
 
 def build(config, axis_name: str | None = None):

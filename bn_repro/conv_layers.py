@@ -1,0 +1,114 @@
+"""Flax modules of convolutional networks: a layer of Sec. 3.2 and its parts."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+from flax import linen as nn
+
+from bn_repro import convolutions, layers
+
+
+class ConvNormAct(nn.Module):
+    """A convolutional layer z = g(BN(W * u)), SAME padding (Sec. 3.2).
+
+    Attributes:
+      features: number of feature maps.
+      nonlinearity: g, a key of `layers.NONLINEARITIES`.
+      size: height and width of W.
+      stride: of the convolution.
+      multiplier: 0 for a full W; else W is separable: a depthwise convolution with this
+        multiplier, then a 1x1 convolution, nothing between them (kernels `depthwise`
+        and `pointwise`).
+      norm: makes the BatchNorm module, or None; it then is z = g(W * u + b).
+      placement: "before" the nonlinearity (no b: beta takes its role) or "after" it.
+      init_scale: factor on the initial weights (truncated normal, He et al. fan-in).
+      dtype: of the computation.
+      param_dtype: of W and b.
+    """
+
+    features: int
+    nonlinearity: str
+    size: int = 1
+    stride: int = 1
+    multiplier: int = 0
+    norm: Callable | None = None
+    placement: str = "before"
+    init_scale: float = 1.0
+    dtype: Any = None
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, u, mode: layers.Mode):
+        """Returns z [B, ceil(H / stride), ..., features] and g's input, like z."""
+        u = u.astype(self.dtype)
+        x = self._separable(u) if self.multiplier else self._full(u)
+        if self.norm is None or self.placement != "before":
+            bias = self.param(
+                "bias", nn.initializers.zeros, (self.features,), self.param_dtype
+            )
+            x = x + bias.astype(self.dtype)
+        return layers.norm_act(self, x, mode)
+
+    def _full(self, u):
+        shape = (self.size, self.size, u.shape[-1], self.features)
+        init = scaled_normal(2.0, self.init_scale)
+        kernel = self.param("kernel", init, shape, self.param_dtype)
+        return convolutions.convolution(u, kernel.astype(self.dtype), self.stride)
+
+    def _separable(self, u):
+        between = u.shape[-1] * self.multiplier
+        # Gain 1: no ReLU between the two halves the second moment.
+        depthwise = Kernel(
+            (self.size, self.size, 1, between),
+            scaled_normal(1.0, self.init_scale),
+            self.param_dtype,
+            name="depthwise",
+        )()
+        pointwise = Kernel(
+            (1, 1, between, self.features),
+            scaled_normal(2.0, self.init_scale),
+            self.param_dtype,
+            name="pointwise",
+        )()
+        return convolutions.separable_convolution(
+            u, depthwise.astype(self.dtype), pointwise.astype(self.dtype), self.stride
+        )
+
+
+class Kernel(nn.Module):
+    """Owns one kernel of a layer that has several."""
+
+    shape: tuple[int, ...]
+    initializer: Callable
+    param_dtype: Any
+
+    @nn.compact
+    def __call__(self):
+        """Returns the kernel."""
+        return self.param("kernel", self.initializer, self.shape, self.param_dtype)
+
+
+def scaled_normal(gain: float, scale: float):
+    """Returns scale times a truncated normal of variance gain / fan-in."""
+    return nn.initializers.variance_scaling(
+        gain * scale**2, "fan_in", "truncated_normal"
+    )
+
+
+def local_response_norm(x, size: int = 5, alpha: float = 1e-4, beta: float = 0.75):
+    """Returns x / (1 + alpha / size * sum of x^2 over size neighbouring channels)^beta.
+
+    Caffe's normalisation across channels, as GoogLeNet uses it; channels beyond the
+    first and last count as 0.
+
+    Args:
+      x: [B, H, W, C], any floating dtype; computed in float32 or wider.
+      size: number of channels in each sum, odd.
+      alpha: weight of their mean square.
+      beta: power.
+    """
+    wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    squares = jnp.pad(wide**2, ((0, 0),) * 3 + ((size // 2, size // 2),))
+    total = sum(squares[..., i : i + x.shape[-1]] for i in range(size))
+    return (wide * (1 + alpha / size * total) ** -beta).astype(x.dtype)

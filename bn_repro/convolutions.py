@@ -1,0 +1,195 @@
+"""Convolutions and pools with SAME padding, formulated for the platform they run on.
+
+Every function has a plain formulation, which XLA turns into good GPU and TPU programs,
+and one for CPU, where some plain ones are 2 to 40 times slower (`_per_platform` chooses
+when the program is lowered, so an export holds the one its platform needs). Both are
+the same function, ties between maxima included; gradients differ by rounding only.
+
+Images are [B, H, W, C], kernels [height, width, C_in, C_out].
+"""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+_LAYOUT = ("NHWC", "HWIO", "NHWC")
+
+
+def convolution(x, kernel, stride: int = 1):
+    """Returns the convolution of x with kernel, [B, ceil(H / stride), ..., C_out]."""
+    return _per_platform(_plain_convolution, _cpu_convolution, stride, x, kernel)
+
+
+def separable_convolution(x, depthwise, pointwise, stride: int = 1):
+    """Returns a depthwise convolution of x followed by a 1x1 convolution.
+
+    Args:
+      x: [B, H, W, C].
+      depthwise: [height, width, 1, C multiplier]; outputs [c multiplier, (c + 1)
+        multiplier) belong to channel c.
+      pointwise: [1, 1, C multiplier, C_out].
+      stride: of the depthwise convolution.
+    """
+    return _per_platform(
+        _plain_separable, _cpu_separable, stride, x, depthwise, pointwise
+    )
+
+
+def max_pool(x, stride: int):
+    """Returns the maxima of 3x3 windows; the first of equal ones gets the gradient."""
+    return _per_platform(_plain_max_pool, _cpu_max_pool, stride, x)
+
+
+def average_pool(x, stride: int):
+    """Returns the means of 3x3 windows; padding does not count."""
+    return _per_platform(_plain_average_pool, _cpu_average_pool, stride, x)
+
+
+def _per_platform(plain, cpu, *args):
+    """Returns the result of cpu(*args) on CPU, of plain(*args) on every other platform.
+
+    Leading ints among args are static.
+    """
+    static = tuple(a for a in args if isinstance(a, int))
+    return lax.platform_dependent(
+        *args[len(static) :], cpu=partial(cpu, *static), default=partial(plain, *static)
+    )
+
+
+def _plain_convolution(stride, x, kernel, groups=1):
+    return lax.conv_general_dilated(
+        x,
+        kernel,
+        (stride, stride),
+        "SAME",
+        dimension_numbers=_LAYOUT,
+        feature_group_count=groups,
+    )
+
+
+def _plain_separable(stride, x, depthwise, pointwise):
+    between = _plain_convolution(stride, x, depthwise, groups=x.shape[-1])
+    return _plain_convolution(1, between, pointwise)
+
+
+def _plain_max_pool(stride, x):
+    window, strides = (1, 3, 3, 1), (1, stride, stride, 1)
+    lowest = np.array(-np.inf, x.dtype)  # JAX knows a maximum by a constant
+    return lax.reduce_window(x, lowest, lax.max, window, strides, "SAME")
+
+
+def _plain_average_pool(stride, x):
+    zero = np.array(0, x.dtype)
+    window, strides = (1, 3, 3, 1), (1, stride, stride, 1)
+    sums = lax.reduce_window(x, zero, lax.add, window, strides, "SAME")
+    return sums * _window_shares(stride, x)
+
+
+def _window_shares(stride, x):
+    """Returns 1 / (number of pixels in each 3x3 window), [H', W', 1]."""
+    # In numpy, because XLA spends seconds on folding a reduce_window of ones.
+    pads = lax.padtype_to_pads(x.shape[1:3], (3, 3), (stride, stride), "SAME")
+    rows, columns = (
+        np.convolve(np.pad(np.ones(n), pad), np.ones(3), "valid")[::stride]
+        for n, pad in zip(x.shape[1:3], pads, strict=True)
+    )
+    return jnp.asarray(1 / np.outer(rows, columns)[..., None], x.dtype)
+
+
+def _cpu_convolution(stride, x, kernel):
+    if kernel.shape[:2] == (1, 1) and stride == 1:
+        # As a matrix product: 2 to 3 times faster than as a convolution.
+        pixels = x.reshape(-1, x.shape[-1])
+        return (pixels @ kernel[0, 0]).reshape(*x.shape[:-1], -1)
+    return _convolution_by_products(stride, x, kernel)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _convolution_by_products(stride, x, kernel):
+    return _plain_convolution(stride, x, kernel)
+
+
+def _convolution_forward(stride, x, kernel):
+    return _plain_convolution(stride, x, kernel), (x, kernel)
+
+
+def _convolution_backward(stride, saved, dy):
+    """The kernel's gradient as one matrix product a kernel position."""
+    x, kernel = saved
+    transpose = jax.linear_transpose(lambda x: _plain_convolution(stride, x, kernel), x)
+    (dx,) = transpose(dy)
+    if x.shape[-1] < 16:  # too narrow for a matrix product
+        transpose = jax.linear_transpose(partial(_plain_convolution, stride, x), kernel)
+        return dx, *transpose(dy)
+    height, width, channels, features = kernel.shape
+    dy = dy.reshape(-1, features)
+    products = [
+        part.reshape(-1, channels).T @ dy
+        for part in _window_parts(x, (height, width), (stride, stride))
+    ]
+    return dx, jnp.stack(products).reshape(kernel.shape)
+
+
+_convolution_by_products.defvjp(_convolution_forward, _convolution_backward)
+
+
+def _cpu_separable(stride, x, depthwise, pointwise):
+    """Composes the two kernels first: nothing nonlinear lies between them."""
+    height, width, _, between = depthwise.shape
+    channels = x.shape[-1]
+    depthwise = depthwise.reshape(height, width, channels, -1)  # [..., C, multiplier]
+    pointwise = pointwise.reshape(channels, between // channels, -1)
+    kernel = jnp.einsum("hwcm,cmf->hwcf", depthwise, pointwise)
+    return _cpu_convolution(stride, x, kernel)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _cpu_max_pool(stride, x):
+    return _max_pool_forward(stride, x)[0]
+
+
+def _max_pool_forward(stride, x):
+    """Returns the maxima and, for the gradient, where in its window each was found."""
+    y, *others = _window_parts(x, (3, 3), (stride, stride), -jnp.inf)
+    place = jnp.zeros(y.shape, jnp.int8)
+    for i, part in enumerate(others, start=1):
+        place = jnp.where(part > y, jnp.int8(i), place)
+        y = jnp.maximum(y, part)
+    return y, (x, place)
+
+
+def _max_pool_backward(stride, saved, dy):
+    """Hands each window's gradient back to the place where its maximum was found."""
+    x, place = saved
+    shares = tuple(jnp.where(place == i, dy, 0) for i in range(9))
+    parts = partial(_window_parts, size=(3, 3), strides=(stride, stride))
+    return jax.linear_transpose(parts, x)(shares)
+
+
+_cpu_max_pool.defvjp(_max_pool_forward, _max_pool_backward)
+
+
+def _cpu_average_pool(stride, x):
+    """Sums columns, then rows: six terms a pixel instead of nine."""
+    columns = sum(_window_parts(x, (1, 3), (1, stride)))
+    sums = sum(_window_parts(columns, (3, 1), (stride, 1)))
+    return sums * _window_shares(stride, x)
+
+
+def _window_parts(x, size, strides, padding_value=0.0):
+    """Returns for each place in a window the pixels at that place, [B, H', W', C].
+
+    Rows of the window come first, the order in which XLA looks for a maximum.
+    """
+    pads = lax.padtype_to_pads(x.shape[1:3], size, strides, "SAME")
+    value = jnp.array(padding_value, x.dtype)
+    x = lax.pad(x, value, ((0, 0, 0), *((*pad, 0) for pad in pads), (0, 0, 0)))
+    rows, columns = (n - k + 1 for n, k in zip(x.shape[1:3], size, strict=True))
+    return tuple(
+        x[:, i : i + rows : strides[0], j : j + columns : strides[1]]
+        for i in range(size[0])
+        for j in range(size[1])
+    )
