@@ -1,0 +1,109 @@
+"""Every example counts once, at any batch size and on any number of devices."""
+
+import jax
+import numpy as np
+import pytest
+
+from bn_repro import evaluate, experiment, parallel, train
+from bn_repro.data import mnist as data
+from bn_repro.resolve import resolve
+from configs import mnist
+
+N = 203  # prime enough that every batch size leaves a remainder
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """Returns configuration, recipe, trained variables and test arrays."""
+    config = mnist.get_config("bn")
+    config.update_from_flattened_dict(
+        {"model.hidden": (20, 15), "data.limit": 600, "optimizer.learning_rate": 0.3}
+    )
+    config = resolve(config)[0]
+    mesh = parallel.make_mesh(jax.devices()[:1])
+    parts = experiment.make(config, mesh)
+    state = train.create_state(config, parts.recipe, parts.image_shape)
+    state, _ = parts.feed.advance(state, train.zero_sums(config), 0, 40)
+    test = data.load(config.data).test
+    arrays = data.Arrays(*(x[:N] for x in test))
+    return config, parts.recipe, jax.device_get(state.variables()), arrays
+
+
+def paper_logits(variables, images, group=None):
+    """The network of Sec. 4.1 in float64; group: mini-batch statistics of that many."""
+    z = np.float64(images).reshape(len(images), -1)
+    for name in ("hidden_1", "hidden_2"):
+        params = jax.tree.map(np.float64, variables["params"][name])
+        stored = jax.tree.map(np.float64, variables["batch_stats"][name]["bn"])
+        x = z @ params["kernel"]
+        parts = [x] if group is None else np.split(x, range(group, len(x), group))
+        normalized = []
+        for part in parts:
+            mean = part.mean(0) if group else stored["mean"]
+            var = part.var(0) if group else stored["var"]
+            normalized.append((part - mean) / np.sqrt(var + 1e-5))
+        x = np.concatenate(normalized) * params["bn"]["scale"] + params["bn"]["bias"]
+        z = 1 / (1 + np.exp(-x))
+    last = jax.tree.map(np.float64, variables["params"]["classifier"])
+    return z @ last["kernel"] + last["bias"]
+
+
+def expected(logits, labels):
+    own = logits[np.arange(len(labels)), labels]
+    loss = np.log(np.exp(logits).sum(1)) - own
+    rank = (logits > own[:, None]).sum(1)
+    return {
+        "loss": loss.mean(),
+        "accuracy": (rank < 1).mean(),
+        "top5": (rank < 5).mean(),
+        "count": len(labels),
+    }
+
+
+@pytest.mark.parametrize("devices", [1, 8])
+@pytest.mark.parametrize("batch_size", [1, 60, 100, 203, 1000])
+def test_stored_statistics_give_the_same_counts_everywhere(
+    trained, batch_size, devices
+):
+    _, recipe, variables, arrays = trained
+    mesh = parallel.make_mesh(jax.devices()[:devices])
+    run = evaluate.InMemoryEvaluation(recipe, mesh, arrays, batch_size, "ema")
+    oracle = expected(paper_logits(variables, arrays.images), arrays.labels)
+    found = run(variables)
+    assert found.pop("loss") == pytest.approx(oracle.pop("loss"), rel=1e-5)
+    assert found == oracle
+
+
+@pytest.mark.parametrize("devices", [1, 4, 8])
+def test_batch_statistics_are_those_of_each_training_size_batch(trained, devices):
+    """The last of the 203 images make a mini-batch of 23; padding is not in it."""
+    config, recipe, variables, arrays = trained
+    mesh = parallel.make_mesh(jax.devices()[:devices])
+    run = evaluate.InMemoryEvaluation(recipe, mesh, arrays, config.batch_size, "batch")
+    oracle = expected(paper_logits(variables, arrays.images, 60), arrays.labels)
+    found = run(variables)
+    assert found.pop("loss") == pytest.approx(oracle.pop("loss"), rel=1e-4)
+    assert found == oracle
+
+
+def test_streamed_and_in_memory_evaluation_agree(trained):
+    _, recipe, variables, arrays = trained
+    mesh = parallel.make_mesh(jax.devices()[:4])
+    stacked = evaluate.stack_batches(*arrays, 60, 4)
+
+    def open_batches():
+        for i in range(len(stacked["mask"])):
+            yield {name: x[i] for name, x in stacked.items()}
+
+    streamed = evaluate.StreamedEvaluation(recipe, mesh, open_batches, "ema")
+    held = evaluate.InMemoryEvaluation(recipe, mesh, arrays, 60, "ema")
+    assert streamed(variables) == pytest.approx(held(variables), rel=1e-6)
+
+
+def test_batches_hold_each_example_once_in_order():
+    images, labels = np.arange(10.0)[:, None], np.arange(10)
+    stacked = evaluate.stack_batches(images, labels, 4, multiple=3)
+    assert stacked["image"].shape == (3, 6, 1)
+    mask = stacked["mask"]
+    assert stacked["label"][mask].tolist() == list(range(10))
+    assert stacked["image"][mask][:, 0].tolist() == list(range(10))
