@@ -6,6 +6,7 @@ PYTHON ?= python3
 VENV ?= .venv
 FLAGS ?=
 FIGURE1_WORKDIR ?= runs/figure1
+TEST_PROCESSES ?= 2
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --quiet --disable-pip-version-check
@@ -31,7 +32,7 @@ figure1: $(INSTALLED)
 	$(BIN)/python scripts/report.py --workdir $(FIGURE1_WORKDIR)
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -m "not slow" $(FLAGS)
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal -m "not slow" $(FLAGS)
 
 test-slow: $(INSTALLED)
 	$(BIN)/python -m pytest -m slow $(FLAGS)
