@@ -22,15 +22,14 @@ def describe(config, params) -> dict:
       config: the resolved configuration.
       params: the network's parameters, for their number.
     """
-    versions = {name: importlib.metadata.version(name) for name in PACKAGES}
     revision, dirty = _git_revision()
     return {
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "git_revision": revision,
         "git_dirty": dirty,
-        "versions": {"python": platform.python_version(), **versions},
+        "versions": versions(),
         "devices": [f"{d.platform}:{d.device_kind}" for d in jax.devices()],
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "machine": machine(),
         "process_count": jax.process_count(),
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
         "threads": available_cores(),
@@ -38,6 +37,17 @@ def describe(config, params) -> dict:
         "parameter_count": int(sum(np.size(leaf) for leaf in jax.tree.leaves(params))),
         "started": now(),
     }
+
+
+def versions() -> dict[str, str]:
+    """Returns the versions of Python and of the packages that matter."""
+    packages = {name: importlib.metadata.version(name) for name in PACKAGES}
+    return {"python": platform.python_version(), **packages}
+
+
+def machine() -> str:
+    """Returns the processor's kind and the number of its cores."""
+    return f"{platform.machine()}, {os.cpu_count()} cores"
 
 
 def now() -> str:
