@@ -1,0 +1,110 @@
+"""From an encoded picture to the network's uint8 input, with OpenCV.
+
+Everything comes out as 8-bit RGB: greyscale is repeated over the channels, CMYK and
+palettes are converted, an alpha channel is dropped, the format is told from the bytes
+and not from the name. The orientation tag of EXIF is ignored, as TensorFlow's and
+torchvision's ImageNet pipelines do: the published accuracies, and the data set's
+bounding boxes, belong to the stored pixels.
+
+Resizing is INTER_LINEAR without antialiasing at every scale, TF-Slim's choice.
+"""
+
+import math
+
+import cv2
+import numpy as np
+
+_CROP_ATTEMPTS = 10
+
+
+def decode(encoded: bytes) -> np.ndarray | None:
+    """Returns the picture, uint8 RGB [H, W, 3], or None if it cannot be decoded.
+
+    A truncated file cannot be decoded; damage that leaves a valid stream goes unseen.
+    """
+    if not encoded:  # imdecode raises for these instead of returning None
+        return None
+    flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
+    try:
+        return cv2.imdecode(np.frombuffer(encoded, np.uint8), flags)
+    except cv2.error:  # for example a header that claims more pixels than OpenCV allows
+        return None
+
+
+def random_crop_box(
+    rng: np.random.Generator,
+    height: int,
+    width: int,
+    area: tuple[float, float],
+    aspect: tuple[float, float],
+) -> tuple[int, int, int, int]:
+    """Returns (top, left, height, width) of a random crop inside a picture.
+
+    GoogLeNet's crop: the share of the picture's area is uniform in `area`, the aspect
+    ratio (width / height) lies in `aspect`, uniform in its logarithm so that wide and
+    tall crops are equally likely. When ten draws in a row do not fit, the largest
+    centred box with an aspect ratio in `aspect` is taken.
+    """
+    across, down, *draws = rng.random(2 + 2 * _CROP_ATTEMPTS).tolist()
+    low, high = math.log(aspect[0]), math.log(aspect[1])
+    for share, ratio in zip(draws[::2], draws[1::2], strict=True):
+        pixels = height * width * (area[0] + share * (area[1] - area[0]))
+        ratio = math.exp(low + ratio * (high - low))
+        crop_height = round(math.sqrt(pixels / ratio))
+        crop_width = round(math.sqrt(pixels * ratio))
+        if 0 < crop_height <= height and 0 < crop_width <= width:
+            top = int(down * (height - crop_height + 1))
+            left = int(across * (width - crop_width + 1))
+            return top, left, crop_height, crop_width
+    return _largest_centred_box(height, width, aspect)
+
+
+def _largest_centred_box(height, width, aspect):
+    crop_width = min(width, max(1, round(height * aspect[1])))
+    crop_height = min(height, max(1, round(width / aspect[0])))
+    top, left = (height - crop_height) // 2, (width - crop_width) // 2
+    return top, left, crop_height, crop_width
+
+
+def training_view(
+    picture: np.ndarray,
+    rng: np.random.Generator,
+    area: tuple[float, float],
+    aspect: tuple[float, float],
+    flip: bool,
+    out: np.ndarray,
+) -> None:
+    """Writes a random crop, resized and if `flip` mirrored half the time, into out.
+
+    Args:
+      picture: uint8 [H, W, 3].
+      rng: the example's own; the only source of randomness.
+      area: range of the crop's share of the picture's area.
+      aspect: range of the crop's width / height.
+      flip: whether to mirror.
+      out: uint8 [size, size, 3], contiguous.
+    """
+    mirrored = rng.random() < 0.5
+    top, left, height, width = random_crop_box(rng, *picture.shape[:2], area, aspect)
+    crop = picture[top : top + height, left : left + width]
+    cv2.resize(crop, out.shape[1::-1], dst=out, interpolation=cv2.INTER_LINEAR)
+    if flip and mirrored:
+        cv2.flip(out, 1, dst=out)
+
+
+def evaluation_view(picture: np.ndarray, resize: int, out: np.ndarray) -> None:
+    """Writes the centre crop of the resized picture into out.
+
+    Args:
+      picture: uint8 [H, W, 3].
+      resize: length of the shorter side before the crop; at least the side of `out`.
+      out: uint8 [size, size, 3].
+    """
+    size = len(out)
+    height, width = picture.shape[:2]
+    scale = resize / min(height, width)
+    height = max(resize, math.floor(height * scale + 0.5))
+    width = max(resize, math.floor(width * scale + 0.5))
+    resized = cv2.resize(picture, (width, height), interpolation=cv2.INTER_LINEAR)
+    top, left = (height - size) // 2, (width - size) // 2
+    out[:] = resized[top : top + size, left : left + size]

@@ -1,0 +1,162 @@
+import io
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from bn_repro.data import decode
+from bn_repro.data.conftest import make_picture
+
+PICTURE = make_picture(0, 60, 80)
+RGB = Image.fromarray(PICTURE)
+AREA, ASPECT = (0.08, 1.0), (3 / 4, 4 / 3)
+
+
+def encode(image, form, **options):
+    file = io.BytesIO()
+    image.save(file, form, **options)
+    return file.getvalue()
+
+
+def rotated():
+    exif = Image.Exif()
+    exif[0x0112] = 6  # "turn right by 90 degrees to show"
+    return encode(RGB, "JPEG", exif=exif)
+
+
+def with_alpha():
+    alpha = np.arange(PICTURE[..., 0].size, dtype=np.uint32).reshape(60, 80) % 256
+    return Image.fromarray(np.dstack([PICTURE, alpha.astype(np.uint8)]))
+
+
+FORMATS = {
+    "jpeg": encode(RGB, "JPEG"),
+    "progressive": encode(RGB, "JPEG", progressive=True),
+    "greyscale": encode(RGB.convert("L"), "JPEG"),
+    "png": encode(RGB, "PNG"),
+    "rgba": encode(with_alpha(), "PNG"),
+    "grey with alpha": encode(RGB.convert("LA"), "PNG"),
+    "palette": encode(RGB.convert("P"), "PNG"),
+    "transparent palette": encode(RGB.convert("P"), "PNG", transparency=3),
+    "exif": rotated(),
+}
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_formats_decode_as_pillow_does_without_looking_at_exif(name):
+    expected = np.asarray(Image.open(io.BytesIO(FORMATS[name])).convert("RGB"))
+    found = decode.decode(FORMATS[name])
+    assert found.shape == (60, 80, 3) and found.dtype == np.uint8
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_cmyk_is_the_picture_again():
+    found = decode.decode(encode(RGB.convert("CMYK"), "JPEG", quality=95))
+    assert np.abs(found.astype(int) - PICTURE).max() < 8  # inverted would be ~255
+
+
+@pytest.mark.parametrize(
+    "encoded",
+    [b"", b"no picture", FORMATS["jpeg"][:-2], FORMATS["jpeg"][:500], b"\xff\xd8\xff"],
+)
+def test_what_cannot_be_decoded_is_none(encoded):
+    assert decode.decode(encoded) is None
+
+
+def bilinear(picture, height, width):
+    """Float64 bilinear resize with half-pixel centres and repeated borders."""
+    picture = picture.astype(np.float64)
+    for axis, size in ((0, height), (1, width)):
+        old = picture.shape[axis]
+        at = np.clip((np.arange(size) + 0.5) * old / size - 0.5, 0, old - 1)
+        low = np.minimum(at.astype(int), old - 2)
+        share = (at - low).reshape([-1, 1, 1] if axis == 0 else [1, -1, 1])
+        below, above = picture.take(low, axis), picture.take(low + 1, axis)
+        picture = below * (1 - share) + above * share
+    return picture
+
+
+@pytest.mark.parametrize(("height", "width"), [(60, 80), (90, 40), (33, 33)])
+def test_evaluation_view_is_the_centre_of_the_resized_picture(height, width):
+    picture = make_picture(1, height, width)
+    view = np.zeros((28, 28, 3), np.uint8)
+    decode.evaluation_view(picture, 32, view)
+    if height < width:
+        expected = bilinear(picture, 32, round(width * 32 / height))
+    else:
+        expected = bilinear(picture, round(height * 32 / width), 32)
+    top, left = (expected.shape[0] - 28) // 2, (expected.shape[1] - 28) // 2
+    expected = expected[top : top + 28, left : left + 28]
+    assert np.abs(view - expected).max() < 1.5
+
+
+def test_evaluation_of_a_picture_that_has_the_size_keeps_its_pixels():
+    view = np.zeros((60, 60, 3), np.uint8)
+    decode.evaluation_view(PICTURE, 60, view)
+    np.testing.assert_array_equal(view, PICTURE[:, 10:70])
+
+
+def draw_views(flip, count=40):
+    """Returns each seed's view and the resized crop it should be made from."""
+    for seed in range(count):
+        view = np.zeros((32, 32, 3), np.uint8)
+        rng = np.random.default_rng(seed)
+        decode.training_view(PICTURE, rng, AREA, ASPECT, flip, view)
+        rng = np.random.default_rng(seed)
+        rng.random()
+        top, left, height, width = decode.random_crop_box(rng, 60, 80, AREA, ASPECT)
+        crop = PICTURE[top : top + height, left : left + width]
+        yield view.astype(float), bilinear(crop, 32, 32)
+
+
+def test_training_view_is_the_drawn_crop_mirrored_half_the_time():
+    mirrored = 0
+    for view, expected in draw_views(flip=True):
+        straight, turned = (
+            np.abs(view - x).max() for x in (expected, expected[:, ::-1])
+        )
+        assert min(straight, turned) < 1.5
+        mirrored += turned < straight
+    assert 10 < mirrored < 30
+
+
+def test_without_flip_nothing_is_mirrored():
+    for view, expected in draw_views(flip=False):
+        assert np.abs(view - expected).max() < 1.5
+
+
+def test_crop_boxes_lie_inside_and_have_the_stated_distribution():
+    rng = np.random.default_rng(0)
+    boxes = [decode.random_crop_box(rng, 400, 500, AREA, ASPECT) for _ in range(4_000)]
+    top, left, height, width = np.array(boxes).T
+    assert (top >= 0).all() and (top + height <= 400).all()
+    assert (left >= 0).all() and (left + width <= 500).all()
+    shares, ratios = height * width / 2e5, width / height
+    assert shares.min() > 0.075 and shares.max() > 0.9
+    small = shares[shares < 0.5]  # all of these fit, so they stay uniform
+    np.testing.assert_allclose(np.quantile(small, 0.5), 0.29, atol=0.02)
+    assert ratios.min() > 0.74 and ratios.max() < 1.36
+    wide = np.mean(ratios[shares < 0.5] > 1)
+    assert abs(wide - 0.5) < 0.04  # log-uniform: wide as often as tall
+    assert len(set(boxes)) > 3_900
+
+
+@pytest.mark.parametrize(("height", "width"), [(10, 1_000), (1_000, 10), (1, 1)])
+def test_a_picture_that_no_draw_fits_gives_its_centre(height, width):
+    rng = np.random.default_rng(0)
+    box = decode.random_crop_box(rng, height, width, (1.0, 1.0), ASPECT)
+    top, left, crop_height, crop_width = box
+    assert 3 / 4 - 0.1 <= crop_width / crop_height <= 4 / 3 + 0.1
+    assert min(crop_height, crop_width) >= min(height, width)
+    assert abs((height - crop_height) / 2 - top) < 1
+    assert abs((width - crop_width) / 2 - left) < 1
+
+
+def test_opencv_mirrors_in_place():
+    """training_view relies on it."""
+    for width in (1, 2, 33, 224):
+        picture = make_picture(2, 7, width)
+        mirrored = picture.copy()
+        cv2.flip(mirrored, 1, dst=mirrored)
+        np.testing.assert_array_equal(mirrored, picture[:, ::-1])
