@@ -1,0 +1,226 @@
+import pathlib
+import pickle
+import shutil
+import tarfile
+
+import numpy as np
+import pytest
+
+from bn_repro.data.conftest import COUNTS, WNIDS, make_picture, write_jpeg
+from bn_repro.data.image_folder import open_source
+from bn_repro.errors import UserError
+
+SHARED = pathlib.Path(__file__).parents[3] / "shared" / "data"
+
+
+def pack(path, folder, arcname, form=tarfile.GNU_FORMAT):
+    """Writes the folder's files to a tar in an order that is not the sorted one."""
+    with tarfile.open(path, "w", format=form) as tar:
+        for file in sorted(folder.rglob("*"), reverse=True):
+            tar.add(file, f"{arcname}{file.relative_to(folder)}", recursive=False)
+    return path
+
+
+def read_all(source):
+    return [source[i] for i in range(len(source))]
+
+
+@pytest.fixture
+def copied(image_folder_path, tmp_path, imagenet_config):
+    """A set that a test may spoil, with its configuration."""
+    root = tmp_path / "copy"
+    shutil.copytree(image_folder_path, root)
+    imagenet_config.data.train = imagenet_config.data.val = str(root)
+    return root, imagenet_config.data
+
+
+def test_reads_every_picture_in_sorted_class_order(imagenet_config, image_folder_path):
+    for split, count in COUNTS.items():
+        source = open_source(imagenet_config.data, split)
+        assert len(source) == 3 * count
+        assert source.class_names == list(WNIDS)
+        for record in read_all(source):
+            wnid, file = record["name"].split("/")
+            assert record["label"] == WNIDS.index(wnid)
+            path = image_folder_path / split / wnid / file
+            assert record["jpeg"] == path.read_bytes()
+        assert len({record["name"] for record in read_all(source)}) == 3 * count
+
+
+@pytest.mark.parametrize("form", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+@pytest.mark.parametrize(
+    ("folder", "arcname", "suffix"),
+    [
+        ("val", "", ""),  # class folders at the top
+        ("val", "./", ""),
+        ("", "", ""),  # one tar with both splits
+        ("", "set/", ":set/val"),
+        ("", "set/", ":/set/val/"),
+    ],
+)
+def test_a_tar_reads_as_its_folder(
+    imagenet_config, image_folder_path, tmp_path, folder, arcname, suffix, form
+):
+    data = imagenet_config.data
+    expected = read_all(open_source(data, "val"))
+    tar = pack(tmp_path / "set.tar", image_folder_path / folder, arcname, form)
+    data.val = f"{tar}{suffix}"
+    assert read_all(open_source(data, "val")) == expected
+
+
+def test_folders_may_be_the_splits_themselves(imagenet_config, image_folder_path):
+    data = imagenet_config.data
+    expected = read_all(open_source(data, "val"))
+    data.val = str(image_folder_path / "val")
+    assert read_all(open_source(data, "val")) == expected
+
+
+@pytest.mark.parametrize("form", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_long_names_and_unusual_letters(copied, tmp_path, form):
+    root, data = copied
+    long = root / "val" / WNIDS[0] / "deeper" / f"{'é' * 60}_{'x' * 99}.png"
+    write_jpeg(long, make_picture(99))
+    expected = read_all(open_source(data, "val"))
+    assert long.name in [record["name"].split("/")[-1] for record in expected]
+    data.val = str(pack(tmp_path / "long.tar", root / "val", "", form))
+    assert read_all(open_source(data, "val")) == expected
+
+
+def test_other_files_are_not_pictures(copied):
+    root, data = copied
+    for name in ("notes.txt", "._n01440764_0.JPEG", "Thumbs.db"):
+        (root / "val" / WNIDS[0] / name).write_bytes(b"x")
+    (root / "val" / ".hidden").mkdir()
+    root.joinpath("val", "README.txt").write_text("x")
+    assert len(open_source(data, "val")) == 3 * COUNTS["val"]
+
+
+def test_a_pickled_source_reads_on_without_sharing_a_file(
+    imagenet_config, image_folder_path, tmp_path
+):
+    data = imagenet_config.data
+    data.val = str(pack(tmp_path / "set.tar", image_folder_path / "val", ""))
+    source = open_source(data, "val")
+    expected = read_all(source)
+    copy = pickle.loads(pickle.dumps(source))
+    assert "_file" not in copy.__dict__
+    assert read_all(copy) == expected
+
+
+def test_a_rewritten_tar_is_indexed_again(copied, tmp_path):
+    root, data = copied
+    data.val = str(pack(tmp_path / "set.tar", root / "val", ""))
+    before = open_source(data, "val")
+    write_jpeg(root / "val" / WNIDS[0] / "a.JPEG", make_picture(98))
+    pack(tmp_path / "set.tar", root / "val", "")
+    assert len(open_source(data, "val")) == len(before) + 1
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("words.txt", "{}\ttench, Tinca tinca\nn99999999\tno such class\n"),
+        ("val/synset_words.txt", "{} tench, Tinca tinca\n\n"),
+        ("LOC_synset_mapping.txt", "{} tench, Tinca tinca\r\n"),
+    ],
+)
+def test_words_beside_become_class_names(copied, file, text):
+    root, data = copied
+    (root / file).write_text(text.format(WNIDS[0]), newline="")
+    names = open_source(data, "val").class_names
+    assert names == ["tench, Tinca tinca", *WNIDS[1:]]
+
+
+def test_words_beside_a_tar(copied, tmp_path):
+    root, data = copied
+    data.val = str(pack(tmp_path / "set.tar", root, ""))
+    (tmp_path / "words.txt").write_text(f"{WNIDS[1]}\tgoldfish\n")
+    assert open_source(data, "val").class_names[1] == "goldfish"
+
+
+def missing(root, data):
+    data.val = str(root / "nowhere")
+
+
+def not_set(root, data):
+    data.val = ""
+
+
+def empty(root, data):
+    data.val = str(root / "empty")
+    (root / "empty").mkdir()
+
+
+def empty_tar(root, data):
+    data.val = str(pack(root / "empty.tar", root / "train" / WNIDS[0], ""))
+
+
+def other_number(root, data):
+    data.classes = 4
+
+
+def other_classes(root, data):
+    (root / "val" / WNIDS[0]).rename(root / "val" / "n00000001")
+
+
+def empty_class(root, data):
+    (root / "val" / "n09999999").mkdir()
+
+
+def compressed(root, data):
+    data.val = str(root / "val.tar.gz")
+    with tarfile.open(data.val, "w:gz") as tar:
+        tar.add(root / "val", "val")
+
+
+def truncated(root, data):
+    tar = pack(root / "val.tar", root / "val", "")
+    data.val = str(tar)
+    tar.write_bytes(tar.read_bytes()[:5_000])
+
+
+def nested(root, data):
+    inner = pack(root / "n01440764.tar", root / "val" / WNIDS[0], "")
+    data.val = str(root / "outer.tar")
+    with tarfile.open(data.val, "w") as tar:
+        tar.add(inner, inner.name)
+
+
+def no_such_folder(root, data):
+    data.val = f"{pack(root / 'set.tar', root, '')}:test"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (missing, "data.val=.*nowhere does not exist"),
+        (not_set, "data.val is empty: set --config.data.val="),
+        (empty, "empty holds no pictures in class folders"),
+        (empty_tar, "empty.tar holds no pictures in class folders"),
+        (other_number, "has 3 classes, but data.classes is 4"),
+        (other_classes, r"only in train: n01440764; only in val: n00000001"),
+        (empty_class, "without a picture: n09999999"),
+        (compressed, "as an uncompressed tar .*decompress"),
+        (truncated, "as an uncompressed tar .*unexpected end of data"),
+        (nested, "holds tars, not pictures: .*prepare_data.py imagenet"),
+        (no_such_folder, "set.tar:test holds no pictures in class folders"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(copied, spoil, message):
+    root, data = copied
+    spoil(root, data)
+    with pytest.raises(UserError, match=message) as caught:
+        open_source(data, "val")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="no ../shared/data")
+def test_tiny_imagenet_as_a_tar(imagenet_config):
+    data = imagenet_config.data
+    data.train = data.val = str(SHARED / "tiny-imagenet-100.tar")
+    data.classes = 100
+    train, val = (open_source(data, split) for split in ("train", "val"))
+    assert (len(train), len(val)) == (50_000, 5_000)
+    np.testing.assert_array_equal(np.bincount(train.labels), 500)
+    np.testing.assert_array_equal(np.bincount(val.labels), 50)
+    assert train[49_999]["jpeg"].startswith(b"\xff\xd8")
