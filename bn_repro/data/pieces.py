@@ -1,0 +1,160 @@
+"""A piece of a batch: which pictures it holds, and how it is read and decoded.
+
+A piece is a function of its number. Everything random about an example follows from
+(config.seed, its position in the sample stream, the attempt): attempt 0 is the example
+that the order puts there; each further one, needed when a picture cannot be decoded,
+draws another example. So neither workers nor hosts nor a resume change a pixel.
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+
+from bn_repro.data import decode
+from bn_repro.data.order import Order
+from bn_repro.errors import UserError
+
+MOST = 64  # pictures in a piece: bounds the memory of a worker at any batch size
+_ATTEMPTS = 20
+_NAMES_SHOWN = 50
+
+
+@dataclasses.dataclass(frozen=True)
+class Pieces:
+    """How the batches are cut; each process has its contiguous part of every batch."""
+
+    batch_size: int
+    process_index: int
+    process_count: int
+
+    def __post_init__(self):
+        if self.batch_size % self.process_count:
+            raise UserError(
+                f"a batch of {self.batch_size} cannot be shared by "
+                f"{self.process_count} processes: make it a multiple of them"
+            )
+
+    @property
+    def share(self) -> int:
+        """Number of examples of a batch that are this process's."""
+        return self.batch_size // self.process_count
+
+    @property
+    def per_batch(self) -> int:
+        """Number of pieces of this process's share, as equal as can be."""
+        return -(-self.share // MOST)
+
+    def positions(self, piece: int) -> np.ndarray:
+        """Returns the positions in the global stream of a piece, int64 [k]."""
+        step, part = divmod(piece, self.per_batch)
+        first = step * self.batch_size + self.process_index * self.share
+        start = part * self.share // self.per_batch
+        stop = (part + 1) * self.share // self.per_batch
+        return np.arange(first + start, first + stop)
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingPieces:
+    """Random crops of the examples in the training order.
+
+    Attributes:
+      source: random access to undecoded pictures.
+      order: of the examples.
+      seed: of crops, mirroring and replacements.
+      size: side of the network's input, pixels.
+      view: writes a random view, as decode.training_view, given picture, rng and out.
+    """
+
+    source: object
+    order: Order
+    seed: int
+    size: int
+    view: Callable
+
+    def read(self, positions: np.ndarray) -> tuple[np.ndarray, list[dict]]:
+        """Returns the positions and the undecoded examples there."""
+        examples = self.order.examples_at(positions)
+        return positions, [self.source[int(example)] for example in examples]
+
+    def decode(self, piece: tuple[np.ndarray, list[dict]]) -> dict:
+        """Returns "image", "label", "position", and "bad", names that do not decode."""
+        positions, records = piece
+        images = np.empty((len(records), self.size, self.size, 3), np.uint8)
+        labels, bad = np.empty(len(records), np.int32), []
+        for i, (position, record) in enumerate(zip(positions, records, strict=True)):
+            labels[i] = self._fill(images[i], int(position), record, bad)
+        return {"image": images, "label": labels, "position": positions, "bad": bad}
+
+    def _fill(self, out, position: int, record: dict, bad: list[str]) -> int:
+        """Writes a view of the record, or of its replacement; returns the label."""
+        for attempt in range(_ATTEMPTS):
+            rng = np.random.default_rng((self.seed, position, attempt))
+            if attempt:
+                record = self.source[int(rng.integers(len(self.source)))]
+            picture = decode.decode(record["jpeg"])
+            if picture is not None:
+                self.view(picture, rng, out=out)
+                return record["label"]
+            bad.append(record["name"])
+        raise UserError(
+            f"{_ATTEMPTS} pictures in a row cannot be decoded: {listed(bad)}"
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluationPieces:
+    """Centre crops of every example once, in the source's order.
+
+    Attributes:
+      source: random access to undecoded pictures.
+      size: side of the network's input, pixels.
+      resize: length of the shorter side before the crop, pixels.
+    """
+
+    source: object
+    size: int
+    resize: int
+
+    def read(self, positions: np.ndarray) -> tuple[np.ndarray, list[dict | None]]:
+        """Returns the indices, -1 beyond the last example, and the undecoded ones."""
+        index = np.where(positions < len(self.source), positions, -1)
+        return index, [self.source[int(i)] if i >= 0 else None for i in index]
+
+    def decode(self, piece: tuple[np.ndarray, list[dict | None]]) -> dict:
+        """Returns "image", "label", "mask", "index", and "bad", as TrainingPieces."""
+        index, records = piece
+        images = np.zeros((len(index), self.size, self.size, 3), np.uint8)
+        labels, mask = np.zeros(len(index), np.int32), np.zeros(len(index), bool)
+        bad = []
+        for i, record in enumerate(records):
+            if record is None:
+                continue
+            labels[i] = record["label"]
+            picture = decode.decode(record["jpeg"])
+            if picture is None:
+                bad.append(record["name"])
+                continue
+            mask[i] = True
+            decode.evaluation_view(picture, self.resize, images[i])
+        arrays = {"image": images, "label": labels, "mask": mask, "index": index}
+        return {**arrays, "bad": bad}
+
+
+def joined(pieces: list[dict]) -> dict:
+    """Returns the batch of its pieces, in memory of this process."""
+    # A worker's arrays lie in shared memory, which must be gone before Python ends.
+    if len(pieces) == 1 and pieces[0]["image"].flags.owndata:
+        return pieces[0]
+    bad = [name for piece in pieces for name in piece.pop("bad")]
+    batch = {
+        key: np.concatenate([np.asarray(piece[key]) for piece in pieces])
+        for key in pieces[0]
+    }
+    return {**batch, "bad": bad}
+
+
+def listed(names: list[str]) -> str:
+    """Returns the names in one line, the first ones if they are many."""
+    more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
+    return ", ".join(names[:_NAMES_SHOWN]) + more

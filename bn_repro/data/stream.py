@@ -1,0 +1,183 @@
+"""Streams of batches of pictures, decoded ahead of the step that wants them.
+
+grain deals the pieces of the batches to the workers. Reading runs ahead in threads and
+keeps encoded bytes; a later map decodes. The stream starts at any step: its place is
+one number, not the state of an iterator.
+"""
+
+import functools
+import multiprocessing
+import os
+import signal
+import threading
+import weakref
+
+import cv2
+import grain
+import numpy as np
+from absl import flags, logging
+
+from bn_repro.data import decode, pieces
+from bn_repro.data.order import Order
+from bn_repro.errors import UserError
+
+_JUDGED_OVER = 10_000  # pictures
+_ENDLESS = 2**40  # batches
+
+
+def train_batches(config, source, start_step, process_index=0, process_count=1):
+    """Returns an endless iterator over this process's share of the training batches.
+
+    Args:
+      config: resolved configuration; uses `seed`, `batch_size` and `data`.
+      source: random access to undecoded pictures, see `data.SOURCES`.
+      start_step: number of the first batch, 0 at the beginning of training.
+      process_index: of this process, which takes the process_index-th contiguous part
+        of each global batch.
+      process_count: number of processes; divides the batch size.
+
+    Returns:
+      A `Batches` of dicts: "image" uint8 [b, size, size, 3], "label" int32 [b],
+      "position" int64 [b], the examples' places in the global sample stream.
+
+    Raises:
+      UserError: the batch size does not divide, or, while iterating, more than
+        `data.max_bad_fraction` of the pictures cannot be decoded.
+    """
+    data = config.data
+    order = Order(len(source), data.seed, data.shuffle, data.shard_size)
+    view = functools.partial(
+        decode.training_view,
+        area=tuple(data.crop_area),
+        aspect=tuple(data.crop_aspect),
+        flip=data.flip,
+    )
+    work = pieces.TrainingPieces(source, order, config.seed, data.image_size, view)
+    cut = pieces.Pieces(config.batch_size, process_index, process_count)
+    return _batches(cut, range(start_step, _ENDLESS), work, data)
+
+
+def eval_batches(config, source, process_index=0, process_count=1):
+    """Returns an iterator over this process's share of the evaluation batches.
+
+    Each picture comes exactly once at any batch size, in the source's order; every
+    process yields the same number of batches, the last ones padded. A picture that
+    cannot be decoded is masked like padding, but keeps its label and index.
+
+    Args:
+      config: resolved configuration; uses `eval.batch_size` and `data`.
+      source: random access to undecoded pictures, see `data.SOURCES`.
+      process_index: of this process.
+      process_count: number of processes; divides the batch size.
+
+    Returns:
+      A `Batches` of dicts: "image" uint8 [b, size, size, 3], "label" int32 [b], "mask"
+      bool [b], False for padding, "index" int64 [b] into the source, -1 for padding.
+
+    Raises:
+      UserError: as `train_batches`, or `data.eval_resize` is below `data.image_size`.
+    """
+    data = config.data
+    if data.eval_resize < data.image_size:
+        raise UserError(
+            f"data.eval_resize is {data.eval_resize}; it must be at least "
+            f"data.image_size={data.image_size}"
+        )
+    cut = pieces.Pieces(config.eval.batch_size, process_index, process_count)
+    steps = -(-len(source) // config.eval.batch_size)
+    work = pieces.EvaluationPieces(source, data.image_size, data.eval_resize)
+    return _batches(cut, range(steps), work, data)
+
+
+class Batches:
+    """An iterator over batches that names and counts pictures that do not decode.
+
+    Close it when it is no longer wanted, or drop it: either stops its workers.
+
+    Attributes:
+      bad: names of the pictures met so far that cannot be decoded, with how often.
+      pictures: number of places in batches so far, since this iterator was made.
+    """
+
+    def __init__(self, dataset, max_bad_fraction: float):
+        self.bad: dict[str, int] = {}
+        self.pictures = 0
+        self._max_bad_fraction = max_bad_fraction
+        self._open = [iter(dataset)]
+        self._finalizer = weakref.finalize(self, _close, self._open)
+
+    def __iter__(self):
+        return self
+
+    def __next__(self) -> dict[str, np.ndarray]:
+        if not self._open:
+            raise StopIteration
+        batch = next(self._open[0])
+        self.pictures += len(batch["label"])
+        for name in batch.pop("bad"):
+            self._count_bad(name)
+        return batch
+
+    def close(self) -> None:
+        """Stops reading ahead and the worker processes; no batch follows."""
+        self._finalizer()
+
+    def _count_bad(self, name: str) -> None:
+        if name not in self.bad:
+            logging.warning("cannot decode %s; replaced in training, else masked", name)
+        self.bad[name] = self.bad.get(name, 0) + 1
+        total = sum(self.bad.values())
+        # A few bad pictures among the first say little about their share.
+        if total > self._max_bad_fraction * max(self.pictures, _JUDGED_OVER):
+            self.close()
+            raise UserError(
+                f"{total} of {self.pictures} pictures cannot be decoded, more than "
+                f"data.max_bad_fraction={self._max_bad_fraction}; replace or remove "
+                f"them, or raise it: {pieces.listed(list(self.bad))}"
+            )
+
+
+def _close(iterators: list) -> None:
+    """Closes the iterator and forgets it: grain's cannot be collected at exit."""
+    iterators.pop().close()
+
+
+def _batches(cut: pieces.Pieces, steps: range, work, data) -> Batches:
+    """Returns the batches of the steps, read and decoded by grain."""
+    cv2.setNumThreads(0)  # the workers are the parallelism
+    numbers = grain.MapDataset.range(
+        steps.start * cut.per_batch, steps.stop * cut.per_batch
+    )
+    dataset = (
+        numbers.map(cut.positions)
+        .map(work.read)
+        .to_iter_dataset(grain.ReadOptions(num_threads=4, prefetch_buffer_size=4))
+        .map(work.decode)
+    )
+    if data.workers:
+        if not flags.FLAGS.is_parsed():  # grain reads flags; a notebook parses none
+            flags.FLAGS.mark_as_parsed()
+        options = grain.MultiprocessingOptions(data.workers, per_worker_buffer_size=2)
+        dataset = dataset.mp_prefetch(options, worker_init_fn=_start_worker)
+    else:
+        dataset = grain.experimental.ThreadPrefetchIterDataset(
+            dataset, prefetch_buffer_size=2
+        )
+    dataset = dataset.batch(cut.per_batch, batch_fn=pieces.joined)
+    return Batches(dataset, data.max_bad_fraction)
+
+
+def _start_worker(index: int, count: int) -> None:
+    """Prepares a worker process: one thread, and the main process's life span."""
+    del index, count
+    cv2.setNumThreads(0)
+    # A signal to the whole process group is the main process's to handle: it may still
+    # want a batch before it saves and stops.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    multiprocessing.parent_process().join()
+    os._exit(1)

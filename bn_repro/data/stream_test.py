@@ -1,0 +1,341 @@
+import pathlib
+import subprocess
+import sys
+import threading
+import time
+
+import cv2
+import numpy as np
+import psutil
+import pytest
+
+from bn_repro.data import decode, pieces, stream
+from bn_repro.data.conftest import COUNTS
+from bn_repro.data.image_folder import open_source
+from bn_repro.errors import UserError
+
+SHARED = pathlib.Path(__file__).parents[3] / "shared" / "data"
+TRAIN = 3 * COUNTS["train"]  # pictures
+VAL = 3 * COUNTS["val"]
+
+
+def take(batches, count):
+    """Returns count batches joined, and closes the stream."""
+    found = [next(batches) for _ in range(count)]
+    batches.close()
+    return joined(found)
+
+
+def joined(batches):
+    return {key: np.concatenate([b[key] for b in batches]) for key in batches[0]}
+
+
+def train(config, count, start=0, **process):
+    source = open_source(config.data, "train")
+    return take(stream.train_batches(config, source, start, **process), count)
+
+
+def assert_same(found, expected):
+    assert found.keys() == expected.keys()
+    for key in expected:
+        np.testing.assert_array_equal(found[key], expected[key], err_msg=key)
+
+
+def test_a_batch_has_the_shapes_and_types_of_the_contract(imagenet_config):
+    batch = train(imagenet_config, 1)
+    assert {key: (x.shape, x.dtype.name) for key, x in batch.items()} == {
+        "image": ((6, 32, 32, 3), "uint8"),
+        "label": ((6,), "int32"),
+        "position": ((6,), "int64"),
+    }
+
+
+def test_the_stream_visits_every_picture_once_an_epoch(imagenet_config):
+    batches = train(imagenet_config, 7)  # 42 places: two epochs of 21
+    np.testing.assert_array_equal(batches["position"], np.arange(2 * TRAIN))
+    for epoch in (slice(TRAIN), slice(TRAIN, None)):
+        np.testing.assert_array_equal(np.bincount(batches["label"][epoch]), 7)
+
+
+def test_images_are_views_of_the_ordered_examples(imagenet_config):
+    """Replays the stream from its definition: order, then the position's generator."""
+    data = imagenet_config.data
+    batches = train(imagenet_config, 4)
+    source = open_source(data, "train")
+    order = stream.Order(TRAIN, data.seed, data.shuffle, data.shard_size)
+    for position in (0, 5, 6, 20, 21, 23):
+        example = order.epoch(position // TRAIN)[position % TRAIN]
+        record = source[example]
+        assert batches["label"][position] == record["label"]
+        view = np.empty((32, 32, 3), np.uint8)
+        rng = np.random.default_rng((imagenet_config.seed, position, 0))
+        picture = decode.decode(record["jpeg"])
+        decode.training_view(picture, rng, (0.08, 1), (3 / 4, 4 / 3), True, view)
+        np.testing.assert_array_equal(batches["image"][position], view)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_workers_change_nothing(imagenet_config, workers):
+    expected = train(imagenet_config, 7)
+    imagenet_config.data.workers = workers
+    assert_same(train(imagenet_config, 7), expected)
+
+
+def test_two_hosts_see_the_halves_of_each_batch(imagenet_config):
+    expected = train(imagenet_config, 5)
+    halves = [
+        train(imagenet_config, 5, process_index=i, process_count=2) for i in (0, 1)
+    ]
+    for key, whole in expected.items():
+        split = whole.reshape(5, 2, 3, *whole.shape[1:])
+        for i in (0, 1):
+            np.testing.assert_array_equal(
+                halves[i][key].reshape(split[:, i].shape), split[:, i]
+            )
+
+
+def test_a_resume_goes_on_in_the_same_stream(imagenet_config):
+    expected = train(imagenet_config, 6)
+    assert_same(
+        joined([train(imagenet_config, 4), train(imagenet_config, 2, start=4)]),
+        expected,
+    )
+
+
+def test_seeds_change_order_and_pixels_separately(imagenet_config):
+    expected = train(imagenet_config, 2)
+    imagenet_config.seed += 1
+    other_crops = train(imagenet_config, 2)
+    np.testing.assert_array_equal(other_crops["label"], expected["label"])
+    assert (other_crops["image"] != expected["image"]).any(axis=(1, 2, 3)).all()
+    imagenet_config.data.seed += 1
+    assert (train(imagenet_config, 2)["label"] != expected["label"]).any()
+
+
+def test_epochs_differ_in_pixels(imagenet_config):
+    imagenet_config.data.shuffle = "shard"
+    imagenet_config.data.shard_size = TRAIN  # one shard: every epoch in the same order
+    batches = train(imagenet_config, 7)
+    first, second = batches["label"][:TRAIN], batches["label"][TRAIN:]
+    np.testing.assert_array_equal(first, second)
+    changed = batches["image"][:TRAIN] != batches["image"][TRAIN:]
+    assert changed.any(axis=(1, 2, 3)).all()
+
+
+def test_large_batches_are_decoded_in_pieces(imagenet_config):
+    expected = train(imagenet_config, 50)  # 300 examples
+    imagenet_config.batch_size = 150
+    assert pieces.Pieces(150, 0, 1).per_batch == 3
+    assert_same(train(imagenet_config, 2), expected)
+
+
+@pytest.mark.parametrize("share", [1, 63, 64, 65, 127, 128, 1_000])
+def test_pieces_cut_a_batch_evenly(share):
+    cut = pieces.Pieces(3 * share, 1, 3)
+    found = [cut.positions(i) for i in range(2 * cut.per_batch)]
+    sizes = [len(piece) for piece in found]
+    assert max(sizes) <= pieces.MOST and max(sizes) - min(sizes) <= 1
+    second = np.arange(share) + share  # the second process of three
+    expected = np.concatenate([second, second + 3 * share])
+    np.testing.assert_array_equal(np.concatenate(found), expected)
+
+
+@pytest.mark.parametrize("batch_size", [1, 5, 12, 100])
+@pytest.mark.parametrize("processes", [1, 2])
+def test_evaluation_sees_every_picture_once(imagenet_config, batch_size, processes):
+    imagenet_config.eval.batch_size = batch_size * processes
+    source = open_source(imagenet_config.data, "val")
+    streams = [
+        list(stream.eval_batches(imagenet_config, source, i, processes))
+        for i in range(processes)
+    ]
+    assert len({len(batches) for batches in streams}) == 1
+    seen = joined([batch for batches in streams for batch in batches])
+    assert all(len(b["mask"]) == batch_size for batches in streams for b in batches)
+    np.testing.assert_array_equal(np.sort(seen["index"][seen["mask"]]), np.arange(VAL))
+    np.testing.assert_array_equal(seen["mask"], seen["index"] >= 0)
+    for i, image, label in zip(
+        seen["index"], seen["image"], seen["label"], strict=True
+    ):
+        view = np.zeros((32, 32, 3), np.uint8)
+        if i >= 0:
+            decode.evaluation_view(decode.decode(source[i]["jpeg"]), 36, view)
+            assert label == source[i]["label"]
+        np.testing.assert_array_equal(image, view)
+
+
+def test_evaluation_is_the_same_with_a_worker(imagenet_config):
+    source = open_source(imagenet_config.data, "val")
+    expected = joined(list(stream.eval_batches(imagenet_config, source)))
+    imagenet_config.data.workers = 1
+    assert_same(joined(list(stream.eval_batches(imagenet_config, source))), expected)
+
+
+class Spoiled:
+    """A source in which some pictures are truncated."""
+
+    def __init__(self, source, bad):
+        self.source, self.bad = source, bad
+        self.class_names = source.class_names
+
+    def __len__(self):
+        return len(self.source)
+
+    def __getitem__(self, i):
+        record = self.source[i]
+        if i in self.bad:
+            record["jpeg"] = record["jpeg"][:-20]
+        return record
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_bad_picture_is_replaced_at_its_position(imagenet_config, workers, caplog):
+    config = imagenet_config
+    whole = open_source(config.data, "train")
+    expected = train(config, 7)
+    spoiled = Spoiled(whole, {3, 8})
+    config.data.workers = workers
+    batches = stream.train_batches(config, spoiled, 0)
+    found = take(batches, 7)
+    changed = (found["image"] != expected["image"]).any(axis=(1, 2, 3))
+    assert changed.sum() == 4  # two pictures in two epochs
+    at = {whole[i]["name"]: 2 for i in (3, 8)}
+    assert batches.bad == at or sum(batches.bad.values()) > 4  # a bad replacement
+    assert set(batches.bad) == set(at) and batches.pictures == 42
+    for name in at:
+        assert sum(name in message for message in caplog.messages) == 1
+    again = take(stream.train_batches(config, spoiled, 0), 7)
+    assert_same(again, found)
+
+
+def test_a_replacement_is_drawn_by_the_position(imagenet_config):
+    config, data = imagenet_config, imagenet_config.data
+    whole = open_source(data, "train")
+    found = take(stream.train_batches(config, Spoiled(whole, {3}), 0), 4)
+    order = stream.Order(TRAIN, data.seed, data.shuffle, data.shard_size)
+    position = int(np.flatnonzero(order.epoch(0) == 3)[0])
+    rng = np.random.default_rng((config.seed, position, 1))
+    record = whole[int(rng.integers(TRAIN))]
+    view = np.empty((32, 32, 3), np.uint8)
+    picture = decode.decode(record["jpeg"])
+    decode.training_view(picture, rng, (0.08, 1), (3 / 4, 4 / 3), True, view)
+    np.testing.assert_array_equal(found["image"][position], view)
+    assert found["label"][position] == record["label"]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_too_many_bad_pictures_stop_with_their_names(imagenet_config, workers):
+    config = imagenet_config
+    config.data.workers = workers
+    source = Spoiled(open_source(config.data, "train"), set(range(0, TRAIN, 4)))
+    batches = stream.train_batches(config, source, 0)
+    names = {source[i]["name"] for i in range(0, TRAIN, 4)}
+    with pytest.raises(UserError, match="data.max_bad_fraction=0.001") as caught:
+        for _ in range(20):
+            next(batches)
+    assert sum(batches.bad.values()) == 11  # more than 0.001 of the first 10,000
+    assert set(batches.bad) <= names
+    assert all(name in str(caught.value) for name in batches.bad)
+
+
+def test_no_bad_picture_is_allowed_at_zero(imagenet_config):
+    imagenet_config.data.max_bad_fraction = 0.0
+    source = Spoiled(open_source(imagenet_config.data, "train"), {5})
+    batches = stream.train_batches(imagenet_config, source, 0)
+    with pytest.raises(UserError, match=source[5]["name"]):
+        for _ in range(5):
+            next(batches)
+
+
+def test_a_set_without_a_good_picture_ends(imagenet_config):
+    source = Spoiled(open_source(imagenet_config.data, "train"), set(range(TRAIN)))
+    with pytest.raises(UserError, match="pictures in a row cannot be decoded"):
+        next(stream.train_batches(imagenet_config, source, 0))
+
+
+def test_a_bad_picture_is_masked_in_evaluation(imagenet_config):
+    source = Spoiled(open_source(imagenet_config.data, "val"), {2})
+    batches = stream.eval_batches(imagenet_config, source)
+    seen = joined(list(batches))
+    assert list(seen["index"][~seen["mask"]]) == [2, -1, -1, -1]
+    assert batches.bad == {source[2]["name"]: 1}
+
+
+def test_what_does_not_fit_is_refused(imagenet_config):
+    source = open_source(imagenet_config.data, "val")
+    with pytest.raises(UserError, match="batch of 6 cannot be shared by 4 processes"):
+        stream.train_batches(imagenet_config, source, 0, 0, 4)
+    with pytest.raises(UserError, match="batch of 5 cannot be shared by 2 processes"):
+        stream.eval_batches(imagenet_config, source, 0, 2)
+    imagenet_config.data.eval_resize = 31
+    with pytest.raises(UserError, match="data.eval_resize is 31"):
+        stream.eval_batches(imagenet_config, source)
+
+
+def until(done, seconds=20):
+    """Returns whether done() came true in time."""
+    deadline = time.monotonic() + seconds
+    while not done() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return done()
+
+
+def test_a_dropped_stream_leaves_no_thread(imagenet_config):
+    before = threading.active_count()
+    source = open_source(imagenet_config.data, "train")
+    next(stream.train_batches(imagenet_config, source, 0))  # dropped, not closed
+    assert until(lambda: threading.active_count() <= before)
+    assert cv2.getNumThreads() == 1
+
+
+PROGRAM = """
+import os, signal, sys, time
+import psutil
+from bn_repro.data import stream
+from bn_repro.data.image_folder import open_source
+from configs import imagenet
+
+
+def main(path):
+    config = imagenet.get_config("bn_x30")
+    config.data.train, config.data.classes, config.data.seed = path, 3, 0
+    config.data.workers, config.batch_size, config.data.image_size = 1, 4, 224
+    batches = stream.train_batches(config, open_source(config.data, "train"), 0)
+    held = [next(batches) for _ in range(2)]
+    workers = psutil.Process().children(recursive=True)
+    print(*[worker.pid for worker in workers], flush=True)
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    time.sleep(0.5)  # the worker has set its handlers before it decoded
+    os.killpg(0, signal.SIGTERM)
+    held += [next(batches) for _ in range(5)]
+    print(max(worker.memory_info().rss for worker in workers), flush=True)
+    if sys.argv[2] == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    global keep
+    keep = batches, held
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
+"""
+
+
+@pytest.mark.parametrize("end", ["exits", "killed"])
+def test_workers_live_as_long_as_their_process(image_folder_path, tmp_path, end):
+    """They survive a SIGTERM to the group, and end with an exit or a kill -9."""
+    (tmp_path / "program.py").write_text(PROGRAM)
+    result = subprocess.run(
+        [sys.executable, "program.py", str(image_folder_path), end],
+        cwd=tmp_path,
+        start_new_session=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert result.returncode == (0 if end == "exits" else -9), result.stderr
+    if end == "exits":
+        assert not result.stderr
+    pids, memory = result.stdout.splitlines()
+    assert until(lambda: not any(psutil.pid_exists(int(p)) for p in pids.split()))
+    assert int(memory) < 500e6
