@@ -1,0 +1,69 @@
+"""ImageNet (LSVRC2012) from TensorFlow Datasets' ArrayRecord files, undecoded.
+
+Neither TensorFlow nor a download is needed to read it; to prepare it both are.
+"""
+
+import dataclasses
+
+import tensorflow_datasets as tfds
+
+from bn_repro.data import prepared
+from bn_repro.data.image_folder import readable_names
+from bn_repro.errors import UserError
+
+NAME = "imagenet2012"
+SPLITS = {"train": "train", "val": "validation"}  # ours -> TFDS's
+CLASSES = 1_000
+COUNTS = {"train": 1_281_167, "val": 50_000}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TfdsSource:
+    """One split of a prepared data set; a record is the file as it was stored.
+
+    Attributes:
+      records: TFDS's random access, `image` as encoded bytes.
+      class_names: readable names if a words file lies in the data directory, else the
+        WordNet ids.
+    """
+
+    records: object
+    class_names: list[str]
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, i: int) -> dict:
+        record = self.records[i]
+        return {
+            "jpeg": record["image"],
+            "label": int(record["label"]),
+            "name": record["file_name"].decode(),
+        }
+
+
+def open_source(data, split: str) -> TfdsSource:
+    """Returns the pictures of a split, "train" or "val", of `config.data`.
+
+    Raises:
+      UserError: the data set is not prepared in `data.dir`, has another number of
+        classes than `data.classes`, or is the 1,000 classes without all their pictures
+        (TFDS prepares what it finds and only warns when an archive is missing).
+    """
+    builder = prepared.find_builder(NAME, data.dir)
+    wnids = builder.info.features["label"].names
+    if len(wnids) != data.classes:
+        raise UserError(
+            f"{builder.data_dir} has {len(wnids)} classes, but data.classes is "
+            f"{data.classes}: set --config.data.classes={len(wnids)}"
+        )
+    records = builder.as_data_source(
+        split=SPLITS[split], decoders={"image": tfds.decode.SkipDecoding()}
+    )
+    if len(wnids) == CLASSES and len(records) != COUNTS[split]:
+        raise UserError(
+            f"{builder.data_dir} has {len(records):,} {split} pictures instead of "
+            f"{COUNTS[split]:,}: prepare it again from complete archives"
+        )
+    folders = [str(builder.data_dir), data.dir] if data.dir else [str(builder.data_dir)]
+    return TfdsSource(records, readable_names(wnids, folders))
