@@ -28,18 +28,18 @@ def run(main: Callable[[], int | None], required: tuple[str, ...] = ()) -> None:
     """
     for name in required:
         flags.mark_flag_as_required(name)
-    app.run(
-        lambda _: guarded(main),
-        argv=_find_configs(sys.argv),
-        flags_parser=_parse,
-    )
+    app.run(lambda _: guarded(main), argv=sys.argv, flags_parser=_parse)
 
 
 def _parse(argv):
     try:
-        return app.parse_flags_with_usage(argv)
-    except (ValueError, AttributeError, KeyError, TypeError, OSError) as error:
-        _fail(error)  # a config file or ml_collections raised it: a bad name or value
+        return flags.FLAGS(_find_configs(argv))
+    except KeyError as error:  # ml_collections, for an override of no key
+        _fail(f"the config has no key {error}; configs/common.py has all of them")
+    except (flags.Error, ValueError, AttributeError, TypeError) as error:
+        # A config file may have raised it, deep in a traceback: the last line says why.
+        lines = str(error).strip().splitlines()
+        _fail(lines[-1].strip().removeprefix("ValueError: "))
 
 
 def guarded(main: Callable[[], int | None]) -> int:
@@ -51,8 +51,7 @@ def guarded(main: Callable[[], int | None]) -> int:
         return _fail(error)
 
 
-def _fail(error: Exception):
-    message = " ".join(str(error).split()) or type(error).__name__
+def _fail(message):
     print(f"error: {message}", file=sys.stderr)
     sys.exit(2)
 
@@ -72,8 +71,14 @@ def _find_configs(argv: list[str]) -> list[str]:
 
 
 def find_config(value: str) -> str:
-    """Returns FILE.py[:RUN] with FILE.py as it lies here or else in the checkout."""
+    """Returns FILE.py[:RUN] with FILE.py as it lies here or else in the checkout.
+
+    Raises:
+      UserError: it lies in neither.
+    """
     file, colon, run_name = value.partition(":")
-    if not Path(file).exists() and (ROOT / file).exists():
+    if not Path(file).is_file():
+        if not (ROOT / file).is_file():
+            raise UserError(f"there is no config file {file}")
         file = str(ROOT / file)
     return file + colon + run_name

@@ -65,8 +65,6 @@ def members(
 def load(config_file: str):
     """Returns a config file as a module; UserError if it has no RUNS."""
     path = cli.find_config(config_file)
-    if not Path(path).is_file():
-        raise UserError(f"there is no config file {config_file}")
     spec = importlib.util.spec_from_file_location("config_file", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

@@ -1,0 +1,106 @@
+"""The commands work from any directory and end bad input in one clear line."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from bn_repro import cli, records
+from bn_repro.loop_test import SHORT
+
+SCRIPTS = cli.ROOT / "scripts"
+CONFIG = "--config=configs/mnist.py:bn"
+
+
+def run(script, *arguments, cwd=None):
+    command = [sys.executable, str(SCRIPTS / script), *map(str, arguments)]
+    # Without the tests' kept programs, about which XLA talks on stderr.
+    environment = {k: v for k, v in os.environ.items() if "CACHE" not in k}
+    return subprocess.run(
+        command, capture_output=True, text=True, cwd=cwd, env=environment
+    )
+
+
+def short_flags():
+    return [f"--config.{key}={value}" for key, value in SHORT.items()]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--config.optimizer.learning_rate=nan"], "optimizer.learning_rate is nan"),
+        (["--config.optimizer.learning_rate=-1"], "optimizer.learning_rate is -1.0"),
+        (["--config.data.source=webpage"], "data.source is 'webpage'; accepted"),
+        (["--config.batch_size=7x"], "batch_size"),
+        (["--config.no_such_key=1"], "no_such_key"),
+        (["--config=configs/mnist.py:bm"], "no run 'bm' in this config; it has: plain"),
+        (["--config=configs/none.py:bn"], "configs/none.py"),
+        (["--config.bn.batch=7"], "bn.batch=7 does not divide the 60 examples"),
+    ],
+)
+def test_a_bad_value_ends_in_one_line_that_names_it(tmp_path, arguments, message):
+    result = run("train.py", CONFIG, f"--workdir={tmp_path / 'run'}", *arguments)
+    assert result.returncode != 0
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+    assert len(errors(result)) == 1
+
+
+def errors(result):
+    """Returns the lines of stderr but for absl's pointer to --help."""
+    lines = result.stderr.strip().splitlines()
+    return [line for line in lines if not line.startswith("Pass --help")]
+
+
+def test_an_unwritable_workdir_is_named(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    result = run("train.py", CONFIG, f"--workdir={tmp_path / 'file' / 'run'}")
+    assert result.returncode == 2
+    assert errors(result) == [
+        f"error: cannot write {tmp_path / 'file' / 'run'}: Not a directory"
+    ]
+
+
+def test_another_configuration_in_the_folder_is_refused(tmp_path):
+    assert (
+        run("train.py", CONFIG, f"--workdir={tmp_path}", *short_flags()).returncode == 0
+    )
+    result = run("train.py", CONFIG, f"--workdir={tmp_path}")
+    assert result.returncode == 2
+    assert "steps: 60 there, 50000 now" in result.stderr
+    assert f"--workdir {tmp_path}_2" in result.stderr
+
+
+def test_commands_work_from_any_directory(tmp_path):
+    only = "--only=plain_seed0,bn_seed0"
+    sweep = ["--config=configs/mnist.py", only, "--workdir=runs"]
+    result = run("sweep.py", *sweep, *short_flags(), cwd=tmp_path)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "2 of 2 runs have ended" in result.stdout
+    assert records.read_run(tmp_path / "runs" / "bn_seed0").status["step"] == 60
+    result = run("report.py", "--workdir=runs", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "runs" / "figure1.png").stat().st_size > 10_000
+    assert (tmp_path / "runs" / "report.html").exists()
+
+
+@pytest.mark.parametrize("script", ["train.py", "sweep.py", "report.py"])
+def test_help_answers_at_once(script):
+    start = time.perf_counter()
+    result = run(script, "--help")
+    seconds = time.perf_counter() - start
+    assert "--config" in result.stdout or "--workdir" in result.stdout
+    assert "python scripts/" in result.stdout  # an example
+    assert seconds < 2
+
+
+def test_train_imports_neither_tensorflow_nor_opencv_for_mnist():
+    heavy = ("tensorflow", "cv2", "grain")
+    code = f"import sys, bn_repro.loop; print([m for m in {heavy} if m in sys.modules])"
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=Path("/")
+    )
+    assert result.stdout.strip() == "[]", result.stdout + result.stderr
