@@ -34,9 +34,10 @@ def run(main: Callable[[], int | None], required: tuple[str, ...] = ()) -> None:
 def _parse(argv):
     try:
         return flags.FLAGS(_find_configs(argv))
-    except KeyError as error:  # ml_collections, for an override of no key
-        _fail(f"the config has no key {error}; configs/common.py has all of them")
-    except (flags.Error, ValueError, AttributeError, TypeError) as error:
+    except (AttributeError, KeyError) as error:  # ml_collections: an override of no key
+        key = str(error).strip("\"'")
+        _fail(f"the config has no key {key}; configs/common.py has all of them")
+    except (flags.Error, ValueError, TypeError) as error:
         # A config file may have raised it, deep in a traceback: the last line says why.
         lines = str(error).strip().splitlines()
         _fail(lines[-1].strip().removeprefix("ValueError: "))
