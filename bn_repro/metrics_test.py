@@ -33,6 +33,12 @@ def test_equal_logits_are_no_hit_but_for_the_first_classes():
     assert (int(sums["correct"]), int(sums["correct5"])) == (1, 5)
 
 
+def test_what_is_not_a_number_is_no_hit():
+    logits = jnp.zeros((3, 8)).at[0, 0].set(jnp.nan).at[1, 5].set(jnp.nan)
+    sums = metrics.sums(logits.at[2, 0].set(jnp.inf), jnp.zeros(3, int))
+    assert (int(sums["correct"]), int(sums["correct5"])) == (1, 2)
+
+
 def test_cross_entropy_of_bfloat16_is_float32():
     logits = jnp.asarray([[300.0, 0.0]], jnp.bfloat16)
     loss = metrics.cross_entropy(logits, jnp.array([1]))

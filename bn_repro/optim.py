@@ -33,10 +33,17 @@ def is_weight(params):
 
 def l2_penalty(params, l2: float):
     """Returns l2 / 2 times the sum of all squared weights."""
-    squares = jax.tree.map(
-        lambda w, weight: jnp.sum(w**2) if weight else 0.0, params, is_weight(params)
+    if l2 == 0:
+        return 0.0
+    weights = jax.tree.map(
+        lambda w, weight: w if weight else None, params, is_weight(params)
     )
-    return 0.5 * l2 * sum(jax.tree.leaves(squares))
+    return 0.5 * l2 * squared_norm(weights)
+
+
+def squared_norm(tree):
+    """Returns the sum of the squares of all values, as one dot product an array."""
+    return sum(jnp.vdot(x, x) for x in jax.tree.leaves(tree))
 
 
 def rate_factor(optimizer, steps_per_epoch: float) -> Callable:
@@ -52,8 +59,11 @@ def rate_factor(optimizer, steps_per_epoch: float) -> Callable:
     decay_steps = optimizer.decay_epochs * steps_per_epoch
 
     def factor(step):
-        decays = jnp.floor(step / decay_steps)
-        warm = jnp.minimum((step + 1) / max(optimizer.warmup_steps, 1), 1.0)
-        return optimizer.decay_factor**decays * warm
+        value = 1.0
+        if optimizer.decay_factor < 1:
+            value *= optimizer.decay_factor ** jnp.floor(step / decay_steps)
+        if optimizer.warmup_steps:
+            value *= jnp.minimum((step + 1) / optimizer.warmup_steps, 1.0)
+        return value
 
     return factor

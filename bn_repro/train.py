@@ -9,7 +9,6 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-import optax
 from flax import struct
 from flax.training import train_state
 from jax import lax
@@ -163,42 +162,41 @@ def train_step(state: TrainState, batch: dict, key, *, recipe: Recipe, axis_name
     grads, mean_loss, stats, sums = _average(
         (grads, mean_loss, updated.get("batch_stats", {}), sums), axis_name
     )
-    rate = state.learning_rate * recipe.rate_factor(state.step)
-    proposed = _descend(state, grads, rate).replace(
-        batch_stats=stats, ema_count=updated.get("ema_count", {})
-    )
-    finite = _all_finite((mean_loss, optax.global_norm(grads), proposed.params))
     sums |= {"l2": optim.l2_penalty(state.params, recipe.l2), "steps": 1}
-    return _keep_if(finite, state, proposed, sums)
+    return _descend(state, grads, mean_loss, stats, updated, recipe, sums)
 
 
 def _average(trees, axis_name):
     """Returns gradients, loss and statistics averaged over devices, sums summed."""
-    if axis_name is None:
+    if axis_name is None or lax.axis_size(axis_name) == 1:
         return trees
-    *means, sums = trees
-    total = lax.psum((means, sums), axis_name)  # one all-reduce for all of it
+    *means, sums = lax.psum(trees, axis_name)  # one all-reduce for all of it
     size = lax.axis_size(axis_name)
-    means, sums = total
     return *jax.tree.map(lambda x: x / size, means), sums
 
 
-def _descend(state, grads, rate):
+def _descend(state, grads, mean_loss, stats, updated, recipe, sums):
+    """Returns (state after the step, its sums), or (state, zeros) if it is not finite.
+
+    A finite norm of all that is added makes finite parameters of finite ones, so the
+    parameters need not be looked at, nor copied in case they have to be kept.
+    """
+    rate = state.learning_rate * recipe.rate_factor(state.step)
     updates, opt_state = state.tx.update(grads, state.opt_state, state.params)
-    params = jax.tree.map(lambda w, v: w - rate * v, state.params, updates)
-    return state.replace(step=state.step + 1, params=params, opt_state=opt_state)
-
-
-def _all_finite(tree):
-    return jnp.all(jnp.array([jnp.all(jnp.isfinite(x)) for x in jax.tree.leaves(tree)]))
-
-
-def _keep_if(finite, state, proposed, sums):
-    """Returns (proposed, sums) if the step is good, else (state, zeros)."""
+    added = rate * jnp.sqrt(optim.squared_norm(updates))
+    finite = jnp.isfinite(mean_loss + optim.squared_norm(grads) + added)
     good = finite & (state.first_bad_step < 0)
-    new = jax.tree.map(partial(jnp.where, good), proposed, state)
-    first_bad = jnp.where(
-        good | (state.first_bad_step >= 0), state.first_bad_step, state.step
+    keep_if = partial(jax.tree.map, partial(jnp.where, good))
+    params = jax.tree.map(
+        lambda w, v: w - jnp.where(good, rate * v, 0), state.params, updates
     )
-    sums = jax.tree.map(lambda s: jnp.where(good, s, jnp.zeros_like(s)), sums)
-    return new.replace(first_bad_step=first_bad), sums
+    first_bad = jnp.where(finite | (state.first_bad_step >= 0), -1, state.step)
+    new = state.replace(
+        step=state.step + good,
+        params=params,
+        opt_state=keep_if(opt_state, state.opt_state),
+        batch_stats=keep_if(stats, state.batch_stats),
+        ema_count=keep_if(updated.get("ema_count", {}), state.ema_count),
+        first_bad_step=jnp.maximum(state.first_bad_step, first_bad),
+    )
+    return new, jax.tree.map(lambda s: jnp.where(good, s, jnp.zeros_like(s)), sums)
