@@ -1,5 +1,6 @@
 """Sec. 4.2, Appendix, Fig. 5: the Inception network, with or without BN."""
 
+from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -67,7 +68,7 @@ class InceptionModule(nn.Module):
     @nn.compact
     def __call__(self, u, mode: layers.Mode):
         """Returns the branches' outputs [B, H, W, C] and each nonlinearity's input."""
-        row, taps = self.row, {}
+        row, taps = self.row, OrderedDict()
 
         def conv(name, u, features, size=1, stride=1):
             layer = self.layer(features, size=size, stride=stride, name=name)
@@ -129,7 +130,7 @@ class Inception(nn.Module):
         for row in FIGURE_5:
             layer = self.last_layer if row.name in ("5a", "5b") else self.layer
             z, more = InceptionModule(self._widths(row), layer, name=row.name)(z, mode)
-            taps |= {f"{row.name}/{name}": tap for name, tap in more.items()}
+            taps.update({f"{row.name}/{name}": tap for name, tap in more.items()})
         z = jnp.mean(z, (1, 2), dtype=self.dtype)  # [B, 1024]
         z = layers.dropout(z, self.dropout, mode.dropout_keys, 1)
         classifier = nn.Dense(
@@ -138,7 +139,7 @@ class Inception(nn.Module):
         return classifier(z), taps
 
     def _stem(self, images, mode):
-        taps = {}
+        taps = OrderedDict()  # a plain dict comes out of jit sorted by name
 
         def conv(name, u, features, **shape):
             layer = self.layer(_scaled(features, self.width), **shape, name=name)
