@@ -128,8 +128,7 @@ def batch_norm(x, gamma, beta, eps, axes, axis_name=None):
       axis_name: mesh axis over which the mini-batch is spread in equal parts; None when
         all of it is on this device.
     """
-    y, mu, var = _batch_norm(x, gamma, beta, eps, axes, axis_name)
-    return y, lax.stop_gradient(mu), lax.stop_gradient(var)
+    return _batch_norm(x, gamma, beta, eps, axes, axis_name)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(3, 4, 5))
@@ -146,6 +145,8 @@ def _forward(x, gamma, beta, eps, axes, axis_name):
 
 def _backward(eps, axes, axis_name, saved, cotangents):
     """The chain rule of Sec. 3, with the two sums it needs written once.
+
+    Of the cotangents only y's counts: mu and var are for the stored statistics.
 
     Inserting dl/dvar and dl/dmu into dl/dx gives
     dl/dx = gamma / sqrt(var + eps) (dy - mean(dy) - x_hat mean(dy x_hat)).

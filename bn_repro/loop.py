@@ -8,7 +8,16 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from bn_repro import checkpoint, experiment, manifest, metrics, parallel, records, train
+from bn_repro import (
+    checkpoint,
+    experiment,
+    manifest,
+    metrics,
+    parallel,
+    records,
+    sum_check,
+    train,
+)
 from bn_repro.errors import UserError
 from bn_repro.resolve import describe, resolve
 
@@ -71,13 +80,15 @@ def run(config, workdir, devices=None) -> str:
       UserError: a bad value, a folder of another configuration, damaged or missing
         data, a disk that refuses to be written.
     """
+    sum_check.check_sums()
     config, stated = resolve(config)
     if config.model.dtype == "float64":
         jax.config.update("jax_enable_x64", True)
     mesh = parallel.make_mesh(devices)
     parallel.check_batch(config.batch_size, mesh)
-    ended = _check_folder(config, stated, workdir)
-    if ended:
+    refuse_another_configuration(config, stated, workdir)
+    ended = records.status_of(workdir)
+    if ended in records.ENDED:
         _say(f"{workdir} is {ended} already; nothing to do")
         return ended
     _say(describe(config, stated))
@@ -94,12 +105,18 @@ def run(config, workdir, devices=None) -> str:
     return status
 
 
-def _check_folder(config, stated, workdir) -> str:
-    """Returns how the run in workdir ended, "" if not; refuses another config."""
+def refuse_another_configuration(config, stated, workdir) -> None:
+    """Raises UserError if workdir holds a run of another configuration.
+
+    Args:
+      config: the resolved configuration.
+      stated: the values that resolve translated, as stated.
+      workdir: the run folder; it need not exist.
+    """
     if not (Path(workdir) / records.CONFIG).is_file():
-        return ""
-    there = records.read_run(workdir)
-    differing = records.differing_keys(there.config, as_record(config, stated))
+        return
+    there = records.read_run(workdir).config
+    differing = records.differing_keys(there, as_record(config, stated))
     if differing:
         keys = "; ".join(
             f"{k}: {a!r} there, {b!r} now" for k, (a, b) in differing.items()
@@ -108,8 +125,6 @@ def _check_folder(config, stated, workdir) -> str:
             f"{workdir} holds a run of another configuration ({keys}); train this one "
             f"with --workdir {str(workdir).rstrip('/')}_2 or another new folder"
         )
-    status = there.status["status"]
-    return status if status in ("finished", "diverged") else ""
 
 
 def as_record(config, stated) -> dict:

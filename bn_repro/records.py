@@ -32,6 +32,7 @@ METRICS = "metrics.jsonl"
 ACTIVATIONS = "activations.npz"
 
 STATUSES = ("running", "finished", "diverged", "interrupted", "failed")
+ENDED = ("finished", "diverged")  # there is nothing more to run
 
 # Per probe and layer, beside the percentiles: name in activations.npz -> dtype. Norms
 # and ranges may lie outside of float16.
@@ -241,6 +242,13 @@ def read_run(path: str | os.PathLike, name: str | None = None) -> Run:
         metrics=_read_metrics(path / METRICS),
         activations=_as_read(_load_activations(path / ACTIVATIONS)),
     )
+
+
+def status_of(path: str | os.PathLike) -> str:
+    """Returns the status of the run in a folder, "waiting" if there is none."""
+    if not (Path(path) / CONFIG).is_file():
+        return "waiting"
+    return read_run(path).status["status"]
 
 
 def find_run_folders(path: str | os.PathLike) -> dict[str, Path]:

@@ -63,6 +63,7 @@ RANGES = {
     "model.init_stddev": (lambda v: 0 <= v < math.inf, "a finite number >= 0"),
     "model.init_scale": (lambda v: 0 < v < math.inf, "a finite number > 0"),
     "model.width": (lambda v: 0 < v < math.inf, "a finite number > 0"),
+    "data.threshold": (lambda v: 0 <= v < 255, "a pixel value in [0, 254]"),
     "bn.epsilon": (lambda v: 0 <= v < math.inf, "a finite number >= 0"),
     "bn.ema_decay": (lambda v: 0 < v < 1, "a share in (0, 1)"),
     "probe.saturated_slope": (lambda v: 0 <= v < 1, "a share in [0, 1)"),

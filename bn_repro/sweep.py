@@ -15,7 +15,6 @@ from bn_repro import cli, records
 from bn_repro.errors import UserError
 
 LOG = "log.txt"  # what a member prints, in its run folder
-FINAL = ("finished", "diverged")
 
 
 class Member(NamedTuple):
@@ -27,9 +26,7 @@ class Member(NamedTuple):
 
     def status(self) -> str:
         """Returns how the run stands; "waiting" if it was never started."""
-        if not (self.workdir / records.CONFIG).is_file():
-            return "waiting"
-        return records.read_run(self.workdir).status["status"]
+        return records.status_of(self.workdir)
 
 
 def members(
@@ -81,8 +78,13 @@ def run(sweep: list[Member], jobs: int = 0) -> dict[str, str]:
       jobs: how many run at a time, each in a process of its own with an equal share of
         the cores. 0: one a core on CPU; on GPU and TPU one after another, in this
         process, on all devices.
+
+    Raises:
+      UserError: a folder holds a run of another configuration; nothing was started.
     """
-    waiting = [member for member in sweep if member.status() not in FINAL]
+    for member in sweep:
+        _refuse_another_configuration(member)
+    waiting = [member for member in sweep if member.status() not in records.ENDED]
     for member in sweep:
         if member not in waiting:
             print(f"{member.name}: {member.status()} already")
@@ -94,6 +96,19 @@ def run(sweep: list[Member], jobs: int = 0) -> dict[str, str]:
     return {member.name: member.status() for member in sweep}
 
 
+def _refuse_another_configuration(member: Member) -> None:
+    from bn_repro import loop, resolve
+
+    resolved, stated = resolve.resolve(_config(member))
+    loop.refuse_another_configuration(resolved, stated, member.workdir)
+
+
+def _config(member: Member):
+    from ml_collections import config_dict
+
+    return config_dict.ConfigDict(json.loads(member.config))
+
+
 def _run_here(waiting: list[Member]) -> None:
     for member in waiting:
         if train(member) == "interrupted":
@@ -102,11 +117,9 @@ def _run_here(waiting: list[Member]) -> None:
 
 def train(member: Member) -> str:
     """Trains one member in this process and returns how it ended."""
-    from ml_collections import config_dict
-
     from bn_repro import loop  # here: the cores of a process are chosen before jax
 
-    return loop.run(config_dict.ConfigDict(json.loads(member.config)), member.workdir)
+    return loop.run(_config(member), member.workdir)
 
 
 def _run_processes(waiting: list[Member], jobs: int, cores: list[int]) -> None:
@@ -160,7 +173,7 @@ def _stop_request() -> Iterator[list]:
 
 def _describe(member: Member, process) -> str:
     status = member.status()
-    if status in (*FINAL, "interrupted"):
+    if status in (*records.ENDED, "interrupted"):
         return f"{status} at step {records.read_run(member.workdir).status['step']:,}"
     why = _last_line(member.workdir / LOG)
     return f"failed with exit status {process.exitcode}: {why}"

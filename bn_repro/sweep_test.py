@@ -45,6 +45,15 @@ def test_members_are_identical_to_running_them_alone(tmp_path):
     assert (tmp_path / "bn_seed0" / records.METRICS).stat().st_mtime_ns == before
 
 
+def test_a_folder_of_another_configuration_is_refused(tmp_path):
+    members = sweep.members(FILE, SHORT, ONLY, tmp_path)
+    loop.run(short("bn"), tmp_path / "bn_seed0", jax.devices()[:1])
+    changed = sweep.members(FILE, SHORT | {"steps": 59}, ONLY, tmp_path)
+    with pytest.raises(UserError, match="bn_seed0 holds .*steps: 60 there, 59 now"):
+        sweep.run(changed, jobs=2)
+    assert [m.status() for m in members] == ["waiting", "finished"]
+
+
 def test_a_failing_member_does_not_touch_the_others(tmp_path, capfd):
     (tmp_path / "plain_seed0").mkdir(parents=True)
     (tmp_path / "plain_seed0" / "checkpoints").write_text("in the way")

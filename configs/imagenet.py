@@ -5,7 +5,7 @@ Claim    BN-Baseline matches Inception in less than half the steps, BN-x5 in 14 
          network with BN trains.
 Run      python scripts/train.py --config configs/imagenet.py:bn_x30 \
              --workdir runs/imagenet/bn_x30 \
-             --config.data.train=/data/imagenet/train --config.data.val=/data/imagenet/val
+             --config.data.train=/imagenet/train --config.data.val=/imagenet/val
 Larger   --config.batch_size=256 translates steps, rate and decay; BN still normalises
          over groups of 32.
 Cost     not measured at full length: no run of this file is committed. Table and figure

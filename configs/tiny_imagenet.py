@@ -1,4 +1,4 @@
-r"""Sec. 4.2, Figs. 2 and 3, at a scale for one small machine: 64x64 pixels, 100 classes.
+r"""Sec. 4.2, Figs. 2 and 3, for one small machine: 64x64 pixels, 100 classes.
 
 Claim    the same as configs/imagenet.py. What this scale cannot show: accuracies of a
          full network, or steps to 72.2 %.

@@ -21,15 +21,14 @@ _JOBS = flags.DEFINE_integer(
 
 
 def main() -> int:
-    from bn_repro import sum_check, sweep
+    from bn_repro import records, sweep
 
-    sum_check.check_sums()
     flag = flags.FLAGS["config"]
     overrides = dict(config_flags.get_override_values(flag))
     file = config_flags.get_config_filename(flag)
     members = sweep.members(file, overrides, _ONLY.value, _WORKDIR.value)
     statuses = sweep.run(members, _JOBS.value)
-    ended = [name for name, status in statuses.items() if status in sweep.FINAL]
+    ended = [name for name, status in statuses.items() if status in records.ENDED]
     print(f"{len(ended)} of {len(statuses)} runs have ended; see {_WORKDIR.value}")
     if len(ended) < len(statuses):
         print("run the same command again to resume the others")

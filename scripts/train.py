@@ -22,9 +22,8 @@ def main():
     from bn_repro import parallel  # here, so that --help needs no jax
 
     parallel.initialize(_COORDINATOR.value, _PROCESSES.value, _PROCESS_INDEX.value)
-    from bn_repro import loop, sum_check
+    from bn_repro import loop
 
-    sum_check.check_sums()
     loop.run(_CONFIG.value, _WORKDIR.value)
 
 
