@@ -57,6 +57,16 @@ def test_any_flipped_bit_falls_back_to_the_one_before(tmp_path):
         equal(checkpoint.restore(TREE, arrays), TREE)
 
 
+def test_a_changed_value_in_a_sound_file_is_noticed(tmp_path):
+    path = checkpoint.save(tmp_path, 5, TREE, keep=2)
+    with np.load(path) as content:
+        arrays = dict(content)
+    arrays["params/hidden_1/kernel"][3, 3] += 1e-6
+    np.savez(path, **arrays)
+    with pytest.raises(checkpoint.DamagedError, match="sha256 does not match"):
+        checkpoint.read(path)
+
+
 @pytest.mark.parametrize("kept", [0, 0.5, 0.99])
 def test_half_written_files_are_passed_over(tmp_path, kept):
     checkpoint.save(tmp_path, 5, TREE, keep=2)
