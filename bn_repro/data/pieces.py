@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Callable
 
 import numpy as np
+from grain.multiprocessing import SharedMemoryArray
 
 from bn_repro.data import decode
 from bn_repro.data.order import Order
@@ -64,6 +65,7 @@ class TrainingPieces:
       seed: of crops, mirroring and replacements.
       size: side of the network's input, pixels.
       view: writes a random view, as decode.training_view, given picture, rng and out.
+      shared: whether the images go into memory that another process can read.
     """
 
     source: object
@@ -71,6 +73,7 @@ class TrainingPieces:
     seed: int
     size: int
     view: Callable
+    shared: bool
 
     def read(self, positions: np.ndarray) -> tuple[np.ndarray, list[dict]]:
         """Returns the positions and the undecoded examples there."""
@@ -80,10 +83,11 @@ class TrainingPieces:
     def decode(self, piece: tuple[np.ndarray, list[dict]]) -> dict:
         """Returns "image", "label", "position", and "bad", names that do not decode."""
         positions, records = piece
-        images = np.empty((len(records), self.size, self.size, 3), np.uint8)
+        images = _empty_images(len(records), self.size, self.shared)
+        views = np.asarray(images)
         labels, bad = np.empty(len(records), np.int32), []
         for i, (position, record) in enumerate(zip(positions, records, strict=True)):
-            labels[i] = self._fill(images[i], int(position), record, bad)
+            labels[i] = self._fill(views[i], int(position), record, bad)
         return {"image": images, "label": labels, "position": positions, "bad": bad}
 
     def _fill(self, out, position: int, record: dict, bad: list[str]) -> int:
@@ -110,11 +114,13 @@ class EvaluationPieces:
       source: random access to undecoded pictures.
       size: side of the network's input, pixels.
       resize: length of the shorter side before the crop, pixels.
+      shared: whether the images go into memory that another process can read.
     """
 
     source: object
     size: int
     resize: int
+    shared: bool
 
     def read(self, positions: np.ndarray) -> tuple[np.ndarray, list[dict | None]]:
         """Returns the indices, -1 beyond the last example, and the undecoded ones."""
@@ -124,7 +130,8 @@ class EvaluationPieces:
     def decode(self, piece: tuple[np.ndarray, list[dict | None]]) -> dict:
         """Returns "image", "label", "mask", "index", and "bad", as TrainingPieces."""
         index, records = piece
-        images = np.zeros((len(index), self.size, self.size, 3), np.uint8)
+        images = _empty_images(len(index), self.size, self.shared)
+        images[:] = 0
         labels, mask = np.zeros(len(index), np.int32), np.zeros(len(index), bool)
         bad = []
         for i, record in enumerate(records):
@@ -139,6 +146,12 @@ class EvaluationPieces:
             decode.evaluation_view(picture, self.resize, images[i])
         arrays = {"image": images, "label": labels, "mask": mask, "index": index}
         return {**arrays, "bad": bad}
+
+
+def _empty_images(count: int, size: int, shared: bool) -> np.ndarray:
+    # A worker would have to copy any other array to hand it on.
+    kind = SharedMemoryArray if shared else np.empty
+    return kind((count, size, size, 3), np.uint8)
 
 
 def joined(pieces: list[dict]) -> dict:

@@ -52,7 +52,9 @@ def train_batches(config, source, start_step, process_index=0, process_count=1):
         aspect=tuple(data.crop_aspect),
         flip=data.flip,
     )
-    work = pieces.TrainingPieces(source, order, config.seed, data.image_size, view)
+    work = pieces.TrainingPieces(
+        source, order, config.seed, data.image_size, view, shared=data.workers > 0
+    )
     cut = pieces.Pieces(config.batch_size, process_index, process_count)
     return _batches(cut, range(start_step, _ENDLESS), work, data)
 
@@ -85,7 +87,9 @@ def eval_batches(config, source, process_index=0, process_count=1):
         )
     cut = pieces.Pieces(config.eval.batch_size, process_index, process_count)
     steps = -(-len(source) // config.eval.batch_size)
-    work = pieces.EvaluationPieces(source, data.image_size, data.eval_resize)
+    work = pieces.EvaluationPieces(
+        source, data.image_size, data.eval_resize, shared=data.workers > 0
+    )
     return _batches(cut, range(steps), work, data)
 
 
