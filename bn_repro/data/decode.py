@@ -22,12 +22,10 @@ def decode(encoded: bytes) -> np.ndarray | None:
 
     A truncated file cannot be decoded; damage that leaves a valid stream goes unseen.
     """
-    if not encoded:  # imdecode raises for these instead of returning None
-        return None
     flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
     try:
         return cv2.imdecode(np.frombuffer(encoded, np.uint8), flags)
-    except cv2.error:  # for example a header that claims more pixels than OpenCV allows
+    except cv2.error:  # no bytes at all, or a header that claims too many pixels
         return None
 
 

@@ -75,13 +75,24 @@ def test_folders_may_be_the_splits_themselves(imagenet_config, image_folder_path
     assert read_all(open_source(data, "val")) == expected
 
 
-@pytest.mark.parametrize("form", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
-def test_long_names_and_unusual_letters(copied, tmp_path, form):
+USTAR_SPLITS = f"{'d' * 90}/{'x' * 80}.png"  # into a prefix and a name
+OTHERS_CONTINUE = f"{'é' * 60}_{'x' * 99}.png"  # in a header of its own
+
+
+@pytest.mark.parametrize(
+    ("name", "form"),
+    [
+        (USTAR_SPLITS, tarfile.USTAR_FORMAT),
+        (USTAR_SPLITS, tarfile.GNU_FORMAT),
+        (OTHERS_CONTINUE, tarfile.GNU_FORMAT),
+        (OTHERS_CONTINUE, tarfile.PAX_FORMAT),
+    ],
+)
+def test_long_names_in_a_tar(copied, tmp_path, name, form):
     root, data = copied
-    long = root / "val" / WNIDS[0] / "deeper" / f"{'é' * 60}_{'x' * 99}.png"
-    write_jpeg(long, make_picture(99))
+    write_jpeg(root / "val" / WNIDS[0] / name, make_picture(99))
     expected = read_all(open_source(data, "val"))
-    assert long.name in [record["name"].split("/")[-1] for record in expected]
+    assert f"{WNIDS[0]}/{name}" in [record["name"] for record in expected]
     data.val = str(pack(tmp_path / "long.tar", root / "val", "", form))
     assert read_all(open_source(data, "val")) == expected
 

@@ -40,6 +40,11 @@ def unpack(train_tar, val_tar, devkit, out) -> None:
       UserError: an archive is missing, is not what it should be or lacks pictures, or
         the folder cannot be written; what was unpacked stays.
     """
+    if not (train_tar or val_tar):
+        raise UserError(
+            "nothing to unpack: give ILSVRC2012_img_train.tar, ILSVRC2012_img_val.tar "
+            "or both"
+        )
     if val_tar and not devkit:
         raise UserError(
             f"the validation archive holds no labels: give {DEVKIT} too, which does"

@@ -95,6 +95,7 @@ def test_everything_lies_where_image_folder_reads_it(
         f"{by_id[label]}/ILSVRC2012_val_{i:08}.JPEG": f"picture {i}".encode()
         for i, label in enumerate(VAL_LABELS, 1)
     }
+    assert len((out / "words.txt").read_text().splitlines()) == 3
     imagenet_config.data.train = imagenet_config.data.val = str(out)
     for split in ("train", "val"):
         names = open_source(imagenet_config.data, split).class_names
@@ -139,6 +140,10 @@ def test_the_training_archive_alone(archives, tmp_path):
     assert len(files_below(tmp_path / "out")) == 21
 
 
+def nothing(train, val, devkit):
+    return None, None, devkit
+
+
 def no_devkit(train, val, devkit):
     return train, val, None
 
@@ -175,6 +180,7 @@ def no_tar(train, val, devkit):
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
+        (nothing, "nothing to unpack: give ILSVRC2012_img_train.tar"),
         (no_devkit, "holds no labels: give ILSVRC2012_devkit_t12.tar.gz"),
         (no_such_file, "absent.tar does not exist"),
         (not_the_devkit, "val.tar is not ILSVRC2012_devkit_t12.tar.gz"),
