@@ -179,12 +179,10 @@ def _walk(root: str) -> list[str]:
     wnids = [entry.name for entry in os.scandir(root) if entry.is_dir()]
     names, empty = [], []
     for wnid in sorted(name for name in wnids if not name.startswith(".")):
-        found = [
-            os.path.relpath(os.path.join(folder, file), root)
-            for folder, _, files in os.walk(os.path.join(root, wnid), followlinks=True)
-            for file in files
-            if _is_picture(file)
-        ]
+        found = []
+        for folder, _, files in os.walk(os.path.join(root, wnid), followlinks=True):
+            inside = os.path.relpath(folder, root)
+            found += [f"{inside}/{file}" for file in files if _is_picture(file)]
         names += found
         empty += [] if found else [wnid]
     if names and empty:
