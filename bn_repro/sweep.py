@@ -195,8 +195,10 @@ _print_progress.next = 0.0
 
 
 def _last_line(path: Path) -> str:
-    lines = path.read_text().strip().splitlines() if path.exists() else []
-    return lines[-1] if lines else "starting"
+    """Returns the last line that the loop or the commands print; XLA prints too."""
+    ours = ("step ", "Resuming", "error:", *records.STATUSES)
+    lines = path.read_text().splitlines() if path.exists() else []
+    return next((line for line in lines[::-1] if line.startswith(ours)), "starting")
 
 
 def _on_accelerator() -> bool:
