@@ -19,7 +19,6 @@ def get_config() -> config_dict.ConfigDict:
     config.batch_rule = "linear"  # rate at another batch: "linear" | "sqrt" | "none"
     config.steps_per_call = 500  # most steps in one dispatch; in-memory data only
     config.log_every = 500  # steps between training records
-    config.tensorboard = False  # also write TensorBoard events (extra "tensorboard")
 
     config.model = model()
     config.bn = batch_norm()
