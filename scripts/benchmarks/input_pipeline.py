@@ -72,7 +72,7 @@ def rows(found):
         for name, (core, clock) in found.items()
     )
     core = {name: rates[0] for name, rates in found.items()}
-    yield Row("Input: pictures/s of a core; by the clock", core["worker"], "", detail)
+    yield Row("Input, worker: pictures/s of a core", core["worker"], "", detail)
     for name in ("in process", "worker"):
         ratio = core[name] / core["bare"]
         yield Row(f"Input, {name}: over bare OpenCV's", ratio, ">= 0.9")
