@@ -68,7 +68,7 @@ class InceptionModule(nn.Module):
     @nn.compact
     def __call__(self, u, mode: layers.Mode):
         """Returns the branches' outputs [B, H, W, C] and each nonlinearity's input."""
-        row, taps = self.row, OrderedDict()
+        row, taps = self.row, {}
 
         def conv(name, u, features, size=1, stride=1):
             layer = self.layer(features, size=size, stride=stride, name=name)

@@ -1,0 +1,1 @@
+"""The same networks as users of other frameworks write them, for comparison."""
