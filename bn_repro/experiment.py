@@ -83,10 +83,11 @@ def make_imagenet(config, mesh) -> Experiment:
         }
     processes = (jax.process_index(), jax.process_count())
     dtype = jnp.dtype(config.model.dtype)
+    wide = jnp.promote_types(dtype, jnp.float32)
 
     def inputs(images, keys):
         if keys is not None:
-            images = augment.distort(images, keys, config.data.distortion)
+            images = augment.distort(images, keys, config.data.distortion, wide)
         return augment.scale(images, dtype)
 
     recipe = train.make_recipe(config, inputs, len(sources["train"]))

@@ -131,6 +131,10 @@ def validate(config) -> None:
         batch in ("device", "global") or is_group,
         '"device", "global" or a number of examples such as "32"',
     )
+    for key, most in (("data.crop_area", 1), ("data.crop_aspect", math.inf)):
+        ends = get(config, key)
+        rising = len(ends) == 2 and 0 < ends[0] <= ends[1] <= most
+        _require(config, key, rising, f"(low, high) with 0 < low <= high <= {most}")
     percentiles = config.probe.percentiles
     _require(
         config,
