@@ -3,7 +3,6 @@
 from functools import partial
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.sharding import PartitionSpec as P
@@ -11,8 +10,6 @@ from jax.sharding import PartitionSpec as P
 from bn_repro import metrics, parallel
 from bn_repro.layers import Mode
 from bn_repro.parallel import AXIS, REPLICATED, SHARDED
-
-STORED = ("ema", "population")  # statistics that do not depend on the mini-batch
 
 
 def evaluation_step(variables, batch, *, recipe, statistics, axis_name=AXIS):
@@ -23,11 +20,11 @@ def evaluation_step(variables, batch, *, recipe, statistics, axis_name=AXIS):
       batch: this device's {"image" [b, ...], "label" [b], "mask" [b]}; examples where
         the mask is False are padding and touch neither sums nor statistics.
       recipe: holds the network and its input transform.
-      statistics: what BN normalises with: "ema" or "population" (the stored ones) or
-        "batch" (the batch's own, as in training).
+      statistics: what BN normalises with: "ema" (the stored moving averages) or "batch"
+        (the batch's own, as in training).
       axis_name: mesh axis of the examples; None on one device without a mesh.
     """
-    mode = Mode(use_running_average=statistics in STORED, mask=batch["mask"])
+    mode = Mode(use_running_average=statistics == "ema", mask=batch["mask"])
     images = recipe.inputs(batch["image"], None)
     logits, _ = recipe.model.apply(variables, images, mode)
     sums = metrics.sums(logits, batch["label"], batch["mask"])
@@ -125,11 +122,3 @@ def stack_batches(images, labels, batch_size: int, multiple: int = 1) -> dict:
 def _spread(x, mesh):
     sharding = jax.sharding.NamedSharding(mesh, P(None, AXIS))
     return jax.make_array_from_callback(x.shape, sharding, lambda index: x[index])
-
-
-def variables_of(params, batch_stats) -> dict:
-    """Returns the collections that evaluation reads, on the devices."""
-    return {
-        "params": jax.tree.map(jnp.asarray, params),
-        "batch_stats": jax.tree.map(jnp.asarray, batch_stats),
-    }

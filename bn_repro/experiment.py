@@ -6,10 +6,12 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from ml_collections import config_dict
 
 from bn_repro import data, evaluate, feeds, train
 from bn_repro.data import mnist
 from bn_repro.data.subset import EvenlySpaced
+from bn_repro.errors import UserError
 from bn_repro.probe import Probe
 
 
@@ -35,12 +37,17 @@ class Experiment(NamedTuple):
 
 def make(config, mesh) -> Experiment:
     """Returns the parts of the experiment that a resolved configuration describes."""
+    data.select(config.data)  # refuses an unknown data set or source by name
     return EXPERIMENTS[config.data.name](config, mesh)
 
 
 def make_mnist(config, mesh) -> Experiment:
     """Returns the MNIST experiment of Sec. 4.1; its data live on the devices."""
     train_split, test_split, class_names = mnist.load(config.data)
+    if config.data.classes != len(class_names):
+        raise UserError(
+            f"data.classes is {config.data.classes}, but MNIST has {len(class_names)}"
+        )
     if config.data.limit:
         limit = slice(config.data.limit)
         train_split = mnist.Arrays(*(x[limit] for x in train_split))
@@ -95,8 +102,11 @@ def make_imagenet(config, mesh) -> Experiment:
     def train_batches(step):
         return stream.train_batches(config, sources["train"], step, *processes)
 
+    padded = config_dict.ConfigDict(config.to_dict())
+    padded.eval.batch_size += -config.eval.batch_size % mesh.size
+
     def eval_batches():
-        return stream.eval_batches(config, sources["val"], *processes)
+        return stream.eval_batches(padded, sources["val"], *processes)
 
     return Experiment(
         recipe=recipe,

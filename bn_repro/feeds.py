@@ -32,7 +32,7 @@ class InMemoryFeed:
         self._mesh = mesh
         self._per_device = parallel.check_batch(config.batch_size, mesh)
         self._block = min(config.steps_per_call, config.steps)
-        self._key = parallel.replicate(jax.random.key(config.seed), mesh)
+        self._key = parallel.replicated_key(config.seed, mesh)
         data = config.data
         self._order = Order(
             len(arrays.labels), data.seed, data.shuffle, data.shard_size
@@ -98,7 +98,7 @@ class StreamedFeed:
         """
         parallel.check_batch(config.batch_size, mesh)
         self._mesh = mesh
-        self._key = parallel.replicate(jax.random.key(config.seed), mesh)
+        self._key = parallel.replicated_key(config.seed, mesh)
         self._open = open_batches
         self._batches, self._next_step, self._ready = None, None, None
 

@@ -1,6 +1,7 @@
 """The training loop: run steps, do what is due, save, and say how the run ended."""
 
 import dataclasses
+import datetime
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -85,7 +86,7 @@ def run(config, workdir, devices=None) -> str:
     if config.model.dtype == "float64":
         jax.config.update("jax_enable_x64", True)
     mesh = parallel.make_mesh(devices)
-    parallel.check_batch(config.batch_size, mesh)
+    check_groups(config.bn.batch, parallel.check_batch(config.batch_size, mesh))
     refuse_another_configuration(config, stated, workdir)
     ended = records.status_of(workdir)
     if ended in records.ENDED:
@@ -98,11 +99,21 @@ def run(config, workdir, devices=None) -> str:
         under_way = _start_or_resume(config, stated, writer, parts, mesh)
         with parallel.Preemption() as preemption:
             status = _train(under_way, due_events(under_way), preemption)
+            _close(under_way, status)
     except BaseException as error:
         _record_failure(writer, error)
         raise
-    _close(under_way, status)
     return status
+
+
+def check_groups(batch: str, per_device: int) -> None:
+    """Raises UserError if groups of bn.batch do not divide a device's examples."""
+    if batch.isdigit() and per_device % int(batch):
+        raise UserError(
+            f"bn.batch={batch} does not divide the {per_device} examples on each "
+            f"device; use a batch_size of a multiple of {batch} on each, or one of the "
+            f"divisors {[n for n in range(1, per_device + 1) if per_device % n == 0]}"
+        )
 
 
 def refuse_another_configuration(config, stated, workdir) -> None:
@@ -145,9 +156,11 @@ def _start_or_resume(config, stated, writer, parts, mesh) -> Run:
         writer.cut(step if found else -1)
         writer.write_config(as_record(config, stated))
         described = manifest.describe(config, state.params)
-        described["sessions"] = writer.manifest.get("sessions", 0) + 1
-        if found:
-            described["started"] = writer.manifest.get("started", described["started"])
+        before = writer.manifest.get("starts", []) if found else []
+        names = ("started", "command", "git_revision", "git_dirty", "devices")
+        start = {name: described[name] for name in names}
+        described["starts"] = [*before, start | {"step": step}]
+        described["started"] = described["starts"][0]["started"]
         writer.write_manifest(described)
         writer.write_status("running", step)
     return Run(
@@ -251,9 +264,8 @@ def log(run: Run) -> None:
     run.record("train", "batch", values)
     run.sums = jax.tree.map(lambda x: x * 0, run.sums)
     per_step = (time.perf_counter() - run.started) / max(run.step - run.resumed_at, 1)
-    left = time.strftime(
-        "%H:%M:%S", time.gmtime(per_step * (run.config.steps - run.step))
-    )
+    seconds = round(per_step * (run.config.steps - run.step))
+    left = datetime.timedelta(seconds=seconds)
     _say(
         f"step {run.step:>7,} of {run.config.steps:,}  rate {float(rate):.4g}  "
         f"loss {values['loss']:.4f}  accuracy {values['accuracy']:.4f}  {left} left"

@@ -4,6 +4,7 @@ import json
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -86,6 +87,25 @@ def test_records_are_complete(whole):
     assert run.config["stated"] == {"data.seed": -1}
     expected = 784 * 20 + 2 * 20 + 20 * 15 + 2 * 15 + 15 * 10 + 10
     assert run.manifest["parameter_count"] == expected
+
+
+@pytest.mark.parametrize("steps_per_call", [1, 7, 100])
+def test_losses_do_not_depend_on_the_steps_in_a_dispatch(
+    whole, tmp_path, steps_per_call
+):
+    assert run_here(short(steps_per_call=steps_per_call), tmp_path) == "finished"
+    assert_same(content(tmp_path), content(whole))
+
+
+def test_groups_that_do_not_fit_are_refused_before_anything_is_written(tmp_path):
+    with pytest.raises(UserError, match="bn.batch=7 does not divide the 60 examples"):
+        run_here(short(**{"bn.batch": "7"}), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_wrong_number_of_classes_is_refused(tmp_path):
+    with pytest.raises(UserError, match="data.classes is 5, but MNIST has 10"):
+        run_here(short(**{"data.classes": 5}), tmp_path)
 
 
 def test_a_finished_run_is_left_alone(whole, capsys):
@@ -182,6 +202,29 @@ def test_due_steps():
     assert len(loop.probe_steps(probe, 3_000)) == 12
     probe.log_spaced = 0
     assert loop.probe_steps(probe, 3_000).tolist() == []
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one_does(whole, tmp_path):
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        address = f"localhost:{free.getsockname()[1]}"
+    processes = []
+    for index in (0, 1):
+        flags = [f"--coordinator={address}", "--processes=2"]
+        flags += [f"--process_index={index}", "--config.steps_per_call=8"]
+        arguments = command(tmp_path, **SHORT) + flags
+        processes.append(subprocess.Popen(arguments, stderr=subprocess.PIPE))
+    for process in processes:
+        _, errors = process.communicate(timeout=240)
+        assert process.returncode == 0, errors.decode()[-2000:]
+    ours, theirs = content(tmp_path), content(whole)
+    assert len(ours[0]) == len(theirs[0])
+    for a, b in zip(ours[0], theirs[0], strict=True):
+        assert a["loss"] == pytest.approx(b["loss"], rel=1e-3)
+        assert (a["step"], a["count"]) == (b["step"], b["count"])
+    for name, array in theirs[4].items():
+        np.testing.assert_allclose(ours[4][name], array, rtol=1e-2, atol=1e-4)
 
 
 def command(workdir, **overrides):

@@ -48,6 +48,15 @@ def replicate(tree, mesh: Mesh):
     return jax.device_put(tree, NamedSharding(mesh, REPLICATED))
 
 
+def replicated_key(seed: int, mesh: Mesh):
+    """Returns the typed random key of a seed on every device.
+
+    Made there: device_put takes no typed keys to the devices of other processes.
+    """
+    sharding = NamedSharding(mesh, REPLICATED)
+    return jax.jit(lambda: jax.random.key(seed), out_shardings=sharding)()
+
+
 def shard(tree, mesh: Mesh, spec=SHARDED):
     """Returns this process's part of each array as part of the global array."""
     sharding = NamedSharding(mesh, spec)
@@ -69,9 +78,10 @@ def is_main() -> bool:
 class Preemption:
     """Notices SIGTERM, which clusters send before they take a machine, and Ctrl-C.
 
-    Used as a context manager around the training loop; a second signal ends the process
-    at once. On several processes all of them learn of a SIGTERM at the same chunk,
-    through JAX's preemption sync.
+    Used as a context manager around the training loop. A second Ctrl-C ends the process
+    at once; a second SIGTERM does not, since a job's scheduler and its parent process
+    may both send one. On several processes all of them learn of a SIGTERM at the same
+    chunk, through JAX's preemption sync.
     """
 
     def __enter__(self):
@@ -89,7 +99,8 @@ class Preemption:
 
     def _notice(self, number, _):
         self._noticed = True
-        signal.signal(number, self._previous[number])
+        if number == signal.SIGINT:
+            signal.signal(number, self._previous[number])
 
     def requested(self) -> bool:
         """Returns whether to save and stop; call once after every chunk of steps."""

@@ -38,7 +38,6 @@ AT_LEAST = {
     "log_every": 1,
     "eval.every": 1,
     "eval.batch_size": 1,
-    "eval.population_batches": 1,
     "probe.every": 0,
     "probe.log_spaced": 0,
     "probe.examples": 1,
@@ -135,6 +134,8 @@ def validate(config) -> None:
         ends = get(config, key)
         rising = len(ends) == 2 and 0 < ends[0] <= ends[1] <= most
         _require(config, key, rising, f"(low, high) with 0 < low <= high <= {most}")
+    hidden = config.model.hidden
+    _require(config, "model.hidden", all(n > 0 for n in hidden), "numbers of units > 0")
     percentiles = config.probe.percentiles
     _require(
         config,

@@ -23,6 +23,7 @@ from configs import common, mnist
         ("bn.ema_decay", math.nan, "bn.ema_decay is nan"),
         ("probe.percentiles", (15.0, 120.0), "probe.percentiles is"),
         ("data.crop_area", (0.5, 1.1), r"data.crop_area is \(0.5, 1.1\)"),
+        ("model.hidden", (100, -1), "model.hidden is"),
         ("data.crop_aspect", (2.0, 1.0), "data.crop_aspect is"),
         ("data.threshold", 255, "data.threshold is 255"),
         ("data.shuffle", "some", "data.shuffle is 'some'"),

@@ -52,6 +52,12 @@ def members(
         )
     found = []
     for name in only or module.RUNS:
+        varied = [key for key in overrides if key in module.RUNS[name]]
+        if varied:
+            raise UserError(
+                f"{', '.join(varied)} is what the runs of {config_file} differ in; it "
+                f"cannot be overridden for all of them: choose with --only"
+            )
         config = module.get_config(name)
         config.update_from_flattened_dict(overrides)
         text = json.dumps(config.to_dict())
@@ -88,6 +94,8 @@ def run(sweep: list[Member], jobs: int = 0) -> dict[str, str]:
     for member in sweep:
         if member not in waiting:
             print(f"{member.name}: {member.status()} already")
+    if jobs < 0:
+        raise UserError(f"--jobs is {jobs}; it must be at least 0")
     if jobs == 0 and _on_accelerator():
         _run_here(waiting)
     elif waiting:
@@ -124,12 +132,13 @@ def train(member: Member) -> str:
 
 def _run_processes(waiting: list[Member], jobs: int, cores: list[int]) -> None:
     context = multiprocessing.get_context("spawn")
-    shares = [cores[i::jobs] for i in range(jobs)]
+    shares = [cores[i::jobs] or cores for i in range(jobs)]
     todo, running = list(waiting), {}
     with _stop_request() as stop:
         while todo or running:
             while todo and shares and not stop:
                 member, share = todo.pop(0), shares.pop()
+                records.RunWriter(member.workdir)  # creates the folder, or says why not
                 process = context.Process(target=_in_process, args=(member, share))
                 process.start()
                 running[process] = member, share
@@ -151,7 +160,6 @@ def _in_process(member: Member, cores: list[int]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent turns Ctrl-C to SIGTERM
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, cores)
-    member.workdir.mkdir(parents=True, exist_ok=True)
     with open(member.workdir / LOG, "a", buffering=1) as log:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)

@@ -30,6 +30,8 @@ def test_unknown_runs_and_files_are_refused(tmp_path):
         sweep.members(FILE, {}, ["bm"], tmp_path)
     with pytest.raises(UserError, match="no config file configs/none.py"):
         sweep.members("configs/none.py", {}, [], tmp_path)
+    with pytest.raises(UserError, match="seed is what the runs of .* differ in"):
+        sweep.members(FILE, {"seed": 3}, [], tmp_path)
     with pytest.raises(UserError, match="common.py has no RUNS"):
         sweep.members("configs/common.py", {}, [], tmp_path)
 

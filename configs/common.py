@@ -17,7 +17,7 @@ def get_config() -> config_dict.ConfigDict:
     config.batch_size = 60  # examples a step, over all devices
     config.reference_batch = 60  # steps, rate and decay are stated for this batch size
     config.batch_rule = "linear"  # rate at another batch: "linear" | "sqrt" | "none"
-    config.steps_per_call = 500  # most steps in one dispatch; in-memory data only
+    config.steps_per_call = 500  # most steps before signals and divergence are seen
     config.log_every = 500  # steps between training records
 
     config.model = model()
@@ -29,7 +29,6 @@ def get_config() -> config_dict.ConfigDict:
     config.eval.every = 500  # steps between evaluations
     config.eval.batch_size = 1_000  # examples a call; padded, so any number is exact
     config.eval.batch_statistics = True  # also evaluate with mini-batch statistics
-    config.eval.population_batches = 200  # N of Algorithm 2 (open)
 
     config.probe = config_dict.ConfigDict()
     config.probe.every = 1_000  # steps between probes of the activations; 0 = off

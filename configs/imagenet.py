@@ -49,7 +49,7 @@ def get_base():
     config.steps = 31_000_000  # Inception's, to 72.2 %
     config.batch_size = 32
     config.reference_batch = 32
-    config.steps_per_call = 100
+    config.steps_per_call = 10
     config.log_every = 1_000
 
     config.model.name = "inception"

@@ -26,7 +26,6 @@ def get_base():
     config = imagenet.get_base()
     config.experiment = "tiny_imagenet"
     config.steps = 3_000
-    config.steps_per_call = 50
     config.log_every = 100
 
     config.model.width = 0.25

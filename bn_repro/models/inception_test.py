@@ -64,8 +64,10 @@ def test_number_of_parameters(overrides, expected):
 def equations(jaxpr):
     """Yields the equations of a jaxpr and of those inside it."""
     for equation in jaxpr.eqns:
-        for inner in jax.core.jaxprs_in_params(equation.params):
-            yield from equations(inner)
+        for parameter in jax.tree.leaves(tuple(equation.params.values())):
+            inner = getattr(parameter, "jaxpr", parameter)  # of a closed one
+            if hasattr(inner, "eqns"):
+                yield from equations(inner)
         yield equation
 
 
