@@ -42,8 +42,13 @@ def l2_penalty(params, l2: float):
 
 
 def squared_norm(tree):
-    """Returns the sum of the squares of all values, as one dot product an array."""
-    return sum(jnp.vdot(x, x) for x in jax.tree.leaves(tree))
+    """Returns the sum of the squares of all values.
+
+    Columns first, which CPUs add side by side: the norm of the gradients is a third of
+    the MNIST step otherwise.
+    """
+    columns = lambda x: jnp.sum(x * x, tuple(range(x.ndim - 1)))  # noqa: E731
+    return sum(jnp.sum(columns(x)) for x in jax.tree.leaves(tree))
 
 
 def rate_factor(optimizer, steps_per_epoch: float) -> Callable:
