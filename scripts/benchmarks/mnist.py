@@ -31,7 +31,7 @@ def measure():
                 ratio = seconds[peer] / seconds["ours"]
                 what = {"loop": "a loop of jitted steps", "torch": "PyTorch eager"}
                 yield Row(
-                    f"MNIST {name}: steps/s over {what[peer]}'s", ratio, bound, detail
+                    f"MNIST {name}: steps/s over {what[peer]}", ratio, bound, detail
                 )
         if "torch" not in seconds:
             yield Row(f"MNIST {name}: PyTorch is not installed", float("nan"))
