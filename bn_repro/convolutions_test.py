@@ -81,7 +81,9 @@ def by_window(x, kernel, stride):
 @pytest.mark.parametrize(
     ("size", "shape"), [(1, (2, 8, 7, 5)), (3, (2, 7, 6, 17)), (7, (2, 8, 8, 3))]
 )
-def test_convolution_sums_over_windows(size, shape, stride):
+@pytest.mark.parametrize("large", [1, 10_000])
+def test_convolution_sums_over_windows(size, shape, stride, large, monkeypatch):
+    monkeypatch.setattr(convolutions, "LARGE", large)
     x, kernel = normal(*shape), normal(size, size, shape[-1], 5, seed=1)
     convolution = partial(convolutions.convolution, stride=stride)
     y, dy, (dx, dkernel) = run(convolution, x, kernel)
@@ -111,7 +113,7 @@ def test_separable_convolution_is_depthwise_then_1x1():
 
 
 @pytest.mark.usefixtures("formulation")
-@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("stride", [1, 2, 3])
 @pytest.mark.parametrize("shape", [(2, 8, 6, 3), (2, 7, 1, 3)])
 def test_max_pool_and_the_first_of_equal_maxima_gets_the_gradient(shape, stride):
     x = np.random.default_rng(0).integers(0, 3, shape).astype(float)  # many ties
@@ -163,7 +165,7 @@ def training_pass(x, kernel, depthwise, pointwise, one_by_one):
 
 
 def operations(platform):
-    shapes = [(8, 32, 32, 3), (3, 3, 24, 32), (7, 7, 1, 24), (1, 1, 24, 16)]
+    shapes = [(8, 224, 224, 3), (3, 3, 24, 32), (7, 7, 1, 24), (1, 1, 24, 16)]
     arguments = [
         jax.ShapeDtypeStruct(s, jnp.float32) for s in (*shapes, (1, 1, 16, 24))
     ]
