@@ -3,7 +3,8 @@
 A file `checkpoints/00005000.npz` holds every array of the saved tree under its path and
 a sha256 over all of them. It is written whole (write, fsync, rename) and only trusted
 after its digest has been checked, so a killed write or a flipped bit costs one
-checkpoint and never goes unnoticed.
+checkpoint and never goes unnoticed. `weights.npz` holds the network alone in the same
+form, as the run left it: what evaluation reads, and small enough to be kept.
 """
 
 import hashlib
@@ -18,6 +19,7 @@ from bn_repro import files
 from bn_repro.errors import UserError
 
 DIGEST = "sha256"
+WEIGHTS = "weights.npz"  # in the run folder
 
 
 class DamagedError(UserError):
@@ -39,15 +41,23 @@ def save(workdir, step: int, tree, keep: int) -> Path:
     Raises:
       UserError: the file cannot be written; older checkpoints are untouched.
     """
-    arrays = {name: np.asarray(leaf) for name, leaf in _named_leaves(tree)}
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays, **{DIGEST: np.array(_digest(arrays))})
     path = _folder(workdir) / f"{step:08d}.npz"
     with files.naming(path.parent, "write"):
         path.parent.mkdir(parents=True, exist_ok=True)
-    files.write_atomically(path, buffer.getvalue())
+    _write(path, tree, np.savez)
     for old in _newest_first(workdir)[keep:]:
         old.unlink(missing_ok=True)
+    return path
+
+
+def save_weights(workdir, variables) -> Path:
+    """Writes params, batch_stats and ema_count as the run's weights; returns the file.
+
+    Raises:
+      UserError: the file cannot be written.
+    """
+    path = Path(workdir) / WEIGHTS
+    _write(path, variables, np.savez_compressed)
     return path
 
 
@@ -107,6 +117,13 @@ def restore(template, arrays: dict[str, np.ndarray]):
         return saved
 
     return jax.tree_util.tree_map_with_path(leaf, template)
+
+
+def _write(path: Path, tree, savez) -> None:
+    arrays = {name: np.asarray(leaf) for name, leaf in _named_leaves(tree)}
+    buffer = io.BytesIO()
+    savez(buffer, **arrays, **{DIGEST: np.array(_digest(arrays))})
+    files.write_atomically(path, buffer.getvalue())
 
 
 def _named_leaves(tree):

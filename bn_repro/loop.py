@@ -304,6 +304,9 @@ def _close(run: Run, status: str) -> None:
     done = (run.step - run.resumed_at) * run.config.batch_size
     spent = time.perf_counter() - run.started
     if parallel.is_main():
+        if status in records.ENDED:
+            variables = jax.device_get(run.state.variables())
+            checkpoint.save_weights(run.writer.path, variables)
         run.writer.update_manifest(
             ended=manifest.now(), images_per_second=round(done / spent, 1)
         )

@@ -89,6 +89,16 @@ def test_records_are_complete(whole):
     assert run.manifest["parameter_count"] == expected
 
 
+def test_the_weights_at_the_end_are_kept(whole):
+    weights = checkpoint.read(whole / checkpoint.WEIGHTS)
+    _, arrays = checkpoint.latest(whole)
+    kept = {f"state/{name}": value for name, value in weights.items()}
+    names = ("state/params/", "state/batch_stats/", "state/ema_count/")
+    assert kept.keys() == {name for name in arrays if name.startswith(names)}
+    for name, value in kept.items():
+        np.testing.assert_array_equal(value, arrays[name], err_msg=name)
+
+
 @pytest.mark.parametrize("steps_per_call", [1, 7, 100])
 def test_losses_do_not_depend_on_the_steps_in_a_dispatch(
     whole, tmp_path, steps_per_call

@@ -5,7 +5,8 @@
     status.json        {"status": one of STATUSES, "step": n, ...}
     metrics.jsonl      one object a line: step, split, statistics, loss, accuracy, ...
     activations.npz    percentiles of each nonlinearity's input over the run, and more
-    checkpoints/       belongs to bn_repro.checkpoint
+    checkpoints/       belongs to bn_repro.checkpoint, as does
+    weights.npz        the network as the run left it
 
 Whatever moment a run is killed at, every file is the old or the new one as a whole, but
 for the last line of metrics.jsonl, which readers skip and `RunWriter.cut` removes.

@@ -38,6 +38,7 @@ AT_LEAST = {
     "log_every": 1,
     "eval.every": 1,
     "eval.batch_size": 1,
+    "eval.population_batches": 1,
     "probe.every": 0,
     "probe.log_spaced": 0,
     "probe.examples": 1,

@@ -19,6 +19,7 @@ def get_config() -> config_dict.ConfigDict:
     config.batch_rule = "linear"  # rate at another batch: "linear" | "sqrt" | "none"
     config.steps_per_call = 500  # most steps before signals and divergence are seen
     config.log_every = 500  # steps between training records
+    config.tensorboard = False  # also write TensorBoard summaries (extra "tensorboard")
 
     config.model = model()
     config.bn = batch_norm()
@@ -29,6 +30,7 @@ def get_config() -> config_dict.ConfigDict:
     config.eval.every = 500  # steps between evaluations
     config.eval.batch_size = 1_000  # examples a call; padded, so any number is exact
     config.eval.batch_statistics = True  # also evaluate with mini-batch statistics
+    config.eval.population_batches = 200  # training batches Algorithm 2 averages over
 
     config.probe = config_dict.ConfigDict()
     config.probe.every = 1_000  # steps between probes of the activations; 0 = off
