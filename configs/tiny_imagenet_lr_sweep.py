@@ -1,0 +1,44 @@
+r"""Sec. 3.3, 4.2: which learning rates train Inception, with and without BN.
+
+Claim    "it was possible to train" the network with BN at 5 and 30 times Inception's
+         learning rate; without BN it fails at 5 times.
+Data     100 ImageNet classes at 64x64, as in configs/tiny_imagenet.py.
+Run      python scripts/sweep.py --config configs/tiny_imagenet_lr_sweep.py \
+             --workdir runs/tiny_imagenet_lr_sweep \
+             --config.data.train=tiny-imagenet-100.tar \
+             --config.data.val=tiny-imagenet-100.tar
+Draw     python scripts/report.py --workdir runs/tiny_imagenet_lr_sweep
+Cost     not measured yet: no run of this file is committed.
+
+The arms differ in BN alone: those of inception and bn_baseline, with none of the seven
+changes of Sec. 4.2.1. Half the steps of configs/tiny_imagenet.py.
+"""
+
+from configs import common, tiny_imagenet
+
+ARMS = {name: tiny_imagenet.RUNS[name] for name in ("inception", "bn_baseline")}
+FACTORS = (1, 5, 30, 100, 300, 1_000)  # times Inception's; 5 and 30 are the paper's
+INCEPTION_RATE = 0.0015
+
+RUNS = {
+    f"{arm}_x{factor}": {
+        **overrides,
+        "optimizer.learning_rate": round(factor * INCEPTION_RATE, 6),
+    }
+    for factor in FACTORS
+    for arm, overrides in ARMS.items()
+}
+
+
+def get_base():
+    """Returns Inception at reduced scale for 1,500 steps."""
+    config = tiny_imagenet.get_base()
+    config.experiment = "tiny_imagenet_lr_sweep"
+    config.steps = 1_500
+    config.eval.every = 125
+    return config
+
+
+def get_config(name: str = "bn_baseline_x30"):
+    """Returns the configuration of one entry of RUNS."""
+    return common.with_overrides(get_base(), RUNS, name)
