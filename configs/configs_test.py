@@ -34,11 +34,6 @@ def test_every_run_of_every_file_is_accepted(file):
 def test_every_run_of_a_file_is_another(file):
     found = configurations(file)
     assert len({repr(sorted(flat.items())) for flat in found.values()}) == len(found)
-    assert (
-        "\\\n             --workdir"
-        in importlib.import_module(f"configs.{file}").__doc__
-        or file == "mnist"
-    )
 
 
 def varying(file):
