@@ -25,11 +25,21 @@ PAPER_INPUTS = (-2.0, 2.0)  # the y axes of Fig. 1b and 1c
 
 
 class Drawing(NamedTuple):
-    """A figure's files and the caption that belongs under it."""
+    """A figure's files, its name and the caption that belongs under it.
+
+    Attributes:
+      png: file.
+      pdf: file.
+      title: such as "Figure 1".
+      caption: what it shows, in sentences.
+      alt: what it shows, for those who cannot see it.
+    """
 
     png: Path
     pdf: Path
+    title: str
     caption: str
+    alt: str
 
 
 class Typical(NamedTuple):
@@ -53,7 +63,14 @@ def figure1(
       statistics: which statistics normalise in (a): "ema" or "batch".
     """
     figure, caption = draw_figure1(selected, statistics)
-    return _save(figure, Path(out) / "figure1", caption)
+    return save(
+        figure,
+        Path(out) / "figure1",
+        "Figure 1",
+        caption,
+        "Test accuracy against training steps with and without BN, and percentiles of "
+        "the inputs to one sigmoid",
+    )
 
 
 def draw_figure1(selected: arms.Figure1, statistics: str = "ema") -> tuple[Figure, str]:
@@ -70,7 +87,7 @@ def draw_figure1(selected: arms.Figure1, statistics: str = "ema") -> tuple[Figur
     _input_panel(without, plain, "(b) Without BN", "plain", limits)
     _input_panel(with_bn, bn, "(c) With BN", "bn", limits)
     for axes in (accuracy, without, with_bn):
-        _step_axis(axes, max(arm.steps for arm in selected[:2] if arm))
+        step_axis(axes, max(arm.steps for arm in selected[:2] if arm))
     notes += _input_notes(plain, bn, limits)
     return figure, " ".join(notes)
 
@@ -196,7 +213,8 @@ def _input_notes(
     return notes
 
 
-def _step_axis(axes: Axes, steps: int) -> None:
+def step_axis(axes: Axes, steps: int) -> None:
+    """Labels the axis of training steps, in thousands, from 0 to `steps`."""
     axes.set_xlim(0, steps)
     axes.set_xlabel("training steps")
     axes.xaxis.set_major_formatter(
@@ -211,11 +229,22 @@ def _nonlinearity(run: Run) -> str:
     return {"relu": "ReLU"}.get(name, name)
 
 
-def _save(figure: Figure, stem: Path, caption: str) -> Drawing:
-    """Writes PNG and PDF without dates, so that equal runs give equal files."""
+def save(figure: Figure, stem: Path, title: str, caption: str, alt: str) -> Drawing:
+    """Writes PNG and PDF without dates, so that equal runs give equal files.
+
+    Args:
+      figure: to be written.
+      stem: the files' path without the ending; its folder exists.
+      title: such as "Figure 1".
+      caption: what it shows.
+      alt: what it shows, for those who cannot see it.
+
+    Raises:
+      UserError: a file cannot be written.
+    """
     png, pdf = stem.with_suffix(".png"), stem.with_suffix(".pdf")
     with naming(png, "write"):
         figure.savefig(png)
     with naming(pdf, "write"):
         figure.savefig(pdf, metadata={"CreationDate": None})
-    return Drawing(png, pdf, caption)
+    return Drawing(png, pdf, title, caption, alt)

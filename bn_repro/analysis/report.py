@@ -8,7 +8,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bn_repro import files, records
-from bn_repro.analysis import arms, claims, figures, tables
+from bn_repro.analysis import (
+    arms,
+    claims,
+    convergence,
+    figure2,
+    figure3,
+    figures,
+    tables,
+)
 from bn_repro.analysis.figures import Drawing
 from bn_repro.analysis.tables import Table
 from bn_repro.errors import UserError
@@ -36,30 +44,39 @@ pre { overflow-x: auto; font-size: .8rem; background: var(--head); padding: .8re
 """
 
 
+class Part(NamedTuple):
+    """What one kind of experiment adds to a report."""
+
+    drawings: list[Drawing]
+    tables: list[Table]
+    notes: list[str]
+
+
 class Report(NamedTuple):
     """What a report consists of.
 
     Attributes:
       title: what it is about.
       notes: what is missing, unfinished, unreadable or left out; a sentence each.
-      drawing: the figure, None if the runs have none.
+      drawings: the figures, in the order shown.
       tables: in the order shown.
       runs: all readable runs.
     """
 
     title: str
     notes: list[str]
-    drawing: Drawing | None
+    drawings: list[Drawing]
     tables: list[Table]
     runs: list[Run]
 
     def markdown(self) -> str:
         """Returns title, notes, figure and tables as Markdown."""
         parts = [f"## {self.title}\n"]
-        if self.drawing:
-            parts.append(
-                f"![Figure 1]({self.drawing.png.name})\n\n{self.drawing.caption}\n"
-            )
+        parts += [
+            f"![{drawing.title}]({drawing.png.name})\n\n"
+            f"**{drawing.title}.** {drawing.caption}\n"
+            for drawing in self.drawings
+        ]
         if self.notes:
             parts.append("\n".join(f"- {note}" for note in self.notes) + "\n")
         return "\n".join(parts + [table.markdown() for table in self.tables])
@@ -74,7 +91,7 @@ class Report(NamedTuple):
             f"<title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
             f"<h1>{title}</h1>\n"
             + (f"<ul>\n{notes}</ul>\n" if notes else "")
-            + (_figure(self.drawing) if self.drawing else "")
+            + "".join(map(_figure, self.drawings))
             + "\n".join(table.html() for table in self.tables)
             + _details(self.runs)
             + "</body>\n</html>\n"
@@ -84,7 +101,7 @@ class Report(NamedTuple):
 def write_report(
     workdir: str | os.PathLike, out: str | os.PathLike | None = None
 ) -> tuple[Report, list[Path]]:
-    """Draws the figure, writes tables.md and report.html; returns report and files.
+    """Draws the figures, writes tables.md and report.html; returns report and files.
 
     Args:
       workdir: a run folder, or a folder with runs below it in any state.
@@ -100,7 +117,7 @@ def write_report(
     report = _compose(Path(workdir), runs, notes, out)
     files.write_atomically(out / TABLES, report.markdown().encode())
     files.write_atomically(out / PAGE, report.html().encode())
-    drawn = [report.drawing.png, report.drawing.pdf] if report.drawing else []
+    drawn = [path for drawing in report.drawings for path in drawing[:2]]
     return report, [*drawn, out / TABLES, out / PAGE]
 
 
@@ -156,16 +173,46 @@ def config_table(runs: list[Run]) -> Table | None:
 
 
 def _compose(workdir: Path, runs: list[Run], notes: list[str], out: Path) -> Report:
-    selected = arms.figure1(runs)
-    drawing, shown = None, []
-    if selected.plain or selected.bn:
-        drawing = figures.figure1(selected, out)
-        shown = [claims.figure1_table(selected)]
-        notes = notes + _missing(selected, workdir)
+    drawings, shown, notes = [], [], list(notes)
+    for part in (_figure1_part, _convergence_part):
+        for made, into in zip(
+            part(workdir, runs, out), (drawings, shown, notes), strict=True
+        ):
+            into += made
     shown += [tables.results_table(runs), tables.drift_table(runs)]
     shown += [runs_table(runs), config_table(runs)]
     title = f"Batch Normalization: {workdir.resolve().name}"
-    return Report(title, notes, drawing, [t for t in shown if t and t.rows], runs)
+    return Report(title, notes, drawings, [t for t in shown if t and t.rows], runs)
+
+
+def _figure1_part(workdir: Path, runs: list[Run], out: Path) -> Part:
+    mnist = [run for run in runs if run.config.get("experiment") == "mnist"]
+    selected = arms.figure1(mnist)
+    if not (selected.plain or selected.bn):
+        return Part([], [], [])
+    notes = _missing(selected, workdir)
+    drawing = figures.figure1(selected, out)
+    return Part([drawing], [claims.figure1_table(selected)], notes)
+
+
+def _convergence_part(workdir: Path, runs: list[Run], out: Path) -> Part:
+    networks = [run for run in runs if run.config["model"]["name"] == "inception"]
+    found, left_out = convergence.courses(networks)
+    if not found:
+        return Part([], [], [])
+    target = convergence.find_target(found)
+    shown = [figure3.figure3_table(found, target), figure3.claims_table(found)]
+    open_ones = [run for run in networks if run.status["status"] not in records.ENDED]
+    notes = _listed("Not finished", open_ones, tables.status_text)
+    notes += _listed("Not in Figure 2, of another scale", left_out)
+    return Part([figure2.figure2(found, target, out)], shown, notes)
+
+
+def _listed(what: str, runs: list[Run], detail=None) -> list[str]:
+    if not runs:
+        return []
+    names = (f"{run.name} ({detail(run)})" if detail else run.name for run in runs)
+    return [f"{what}: {', '.join(names)}"]
 
 
 def _missing(selected: arms.Figure1, workdir: Path) -> list[str]:
@@ -175,18 +222,10 @@ def _missing(selected: arms.Figure1, workdir: Path) -> list[str]:
         for key in ("plain", "bn")
         if getattr(selected, key) is None
     ]
-    unfinished = [
-        f"{run.name} ({tables.status_text(run)})"
-        for arm in selected[:2]
-        for run in (arm.runs if arm else ())
-        if run.status["status"] != "finished"
-    ]
-    if unfinished:
-        notes.append(f"Not finished: {', '.join(unfinished)}")
-    if selected.left_out:
-        names = ", ".join(run.name for run in selected.left_out)
-        notes.append(f"Not in Figure 1, of other settings: {names}")
-    return notes
+    shown = [run for arm in selected[:2] if arm for run in arm.runs]
+    open_ones = [run for run in shown if run.status["status"] != "finished"]
+    notes += _listed("Not finished", open_ones, tables.status_text)
+    return notes + _listed("Not in Figure 1, of other settings", selected.left_out)
 
 
 def _revision(manifest: dict) -> str:
@@ -197,11 +236,10 @@ def _revision(manifest: dict) -> str:
 def _figure(drawing: Drawing) -> str:
     image = base64.b64encode(drawing.png.read_bytes()).decode()
     return (
-        "<figure>\n"
-        '<img alt="Figure 1: test accuracy against training steps with and without BN, '
-        'and percentiles of the inputs to one sigmoid" '
+        f'<figure>\n<img alt="{html.escape(f"{drawing.title}: {drawing.alt}")}" '
         f'src="data:image/png;base64,{image}">\n'
-        f"<figcaption>{html.escape(drawing.caption)}</figcaption>\n</figure>\n"
+        f"<figcaption><b>{html.escape(drawing.title)}.</b> "
+        f"{html.escape(drawing.caption)}</figcaption>\n</figure>\n"
     )
 
 

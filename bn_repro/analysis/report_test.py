@@ -80,8 +80,27 @@ def test_a_run_that_has_only_just_started_gets_a_report(tmp_path):
     assert "bn (unknown at step 0 of 1,000)" in made.notes[1]
 
 
-def test_other_experiments_get_tables_without_the_figure(tmp_path):
-    sample_runs.write_run(tmp_path / "bn_x5", steps=500, experiment="imagenet")
+def test_imagenet_gets_figure_2_and_the_table_of_figure_3(tmp_path):
+    plain = {"model__norm": "none"}
+    sample_runs.write_course(tmp_path / "inception", [0.01, 0.2], **plain)
+    sample_runs.write_course(tmp_path / "bn_x5", [0.01, 0.3], "running")
+    sample_runs.write_course(tmp_path / "wide", [0.01], model__width=1.0)
+    made, names = write(tmp_path)
+    assert {"figure2.png", "figure2.pdf", "tables.md", "report.html"} == names
+    assert [table.title for table in made.tables[:3]] == [
+        "Figure 3: steps to the target and best accuracy",
+        "Figures 2 and 3: the paper's claims and our runs",
+        "Results",
+    ]
+    assert made.notes == [
+        "Not finished: bn_x5 (running, or killed, at step 250 of 3,000)",
+        "Not in Figure 2, of another scale: wide",
+    ]
+    assert "![Figure 2](figure2.png)" in (tmp_path / "tables.md").read_text()
+
+
+def test_other_experiments_get_tables_without_a_figure(tmp_path):
+    sample_runs.write_run(tmp_path / "bn_x5", steps=500, experiment="another")
     made, names = write(tmp_path)
     assert names == {"tables.md", "report.html"}
     assert made.tables[0].title == "Results"

@@ -116,3 +116,45 @@ def write_probe(writer: records.RunWriter, step: int, norm: str, seed: int) -> N
         input_range=np.tile([-3.0, 3.0], (layers, 1)),
         output_range=np.tile([0.0, 1.0], (layers, 1)),
     )
+
+
+def write_course(
+    path: Path,
+    accuracies: list[float],
+    status: str = "finished",
+    *,
+    every: int = 250,
+    steps: int = 3000,
+    seed: int = 0,
+    split: str = "val",
+    **overrides,
+) -> None:
+    """Writes a run of Inception with these accuracies, an evaluation `every` steps.
+
+    Args:
+      path: the run's folder.
+      accuracies: on 5,000 pictures with moving averages, from step 0 on.
+      status: how the run stands.
+      every: steps between evaluations.
+      steps: that the configuration asks for.
+      seed: of the configuration.
+      split: held-out split.
+      **overrides: of the configuration, section__key=value.
+    """
+    values = config("before", seed, steps)
+    values |= {"experiment": "tiny_imagenet", "batch_size": 32}
+    values["model"] |= {"name": "inception", "nonlinearity": "relu", "width": 0.25}
+    values["data"] = {"name": "imagenet", "classes": 100, "image_size": 64, "limit": 0}
+    for key, value in overrides.items():
+        section, name = key.split("__")
+        values[section][name] = value
+    writer = records.RunWriter(path)
+    writer.write_config(values)
+    for i, accuracy in enumerate(accuracies):
+        step = every * i
+        row = {"step": step, "examples": 32 * step, "seconds": step / 10}
+        row |= {"split": split, "statistics": "ema", "accuracy": accuracy}
+        writer.append_metrics(row | {"loss": 1.0, "count": 5000})
+    done = every * (len(accuracies) - 1)
+    extra = {"first_bad_step": done + 7} if status == "diverged" else {}
+    writer.write_status(status, done, **extra)

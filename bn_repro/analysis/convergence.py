@@ -1,0 +1,224 @@
+"""How fast and how far networks come: the numbers behind Figs. 2 and 3 (Sec. 4.2.2).
+
+A target is an accuracy, in the paper the plain network's best; a run reaches it at its
+first evaluation that is no lower. The standard error of an accuracy p on n pictures is
+the binomial sqrt(p (1 - p) / n); two accuracies closer than two standard errors of
+their difference are a tie.
+"""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from bn_repro import records
+from bn_repro.errors import UserError
+from bn_repro.records import Run
+
+TIE = 2.0  # standard errors of a difference
+CHANCE = 3.0  # standard errors from 1 / classes
+
+
+class Paper(NamedTuple):
+    """A row of Fig. 3; None where the paper prints no number."""
+
+    name: str
+    steps: float | None  # to 72.2 %; inf: never
+    best: float | None  # fraction of the validation pictures
+
+
+PAPER = {
+    "inception": Paper("Inception", 31.0e6, 0.722),
+    "bn_baseline": Paper("BN-Baseline", 13.3e6, 0.727),
+    "bn_x5": Paper("BN-x5", 2.1e6, 0.730),
+    "bn_x30": Paper("BN-x30", 2.7e6, 0.748),
+    "bn_x5_sigmoid": Paper("BN-x5-Sigmoid", np.inf, 0.698),
+    "inception_x5": Paper("Inception-x5", np.inf, None),
+    "inception_sigmoid": Paper("Inception-Sigmoid", np.inf, 0.001),
+}
+
+
+@dataclasses.dataclass(eq=False)
+class Course:
+    """The held-out accuracy of one run against its steps.
+
+    Attributes:
+      run: the run.
+      steps: [T] int64; T may be 0.
+      accuracy: [T] fractions, NaN where not finite.
+      images: [T] training examples seen.
+      seconds: [T] since the run's start, evaluations included.
+      count: number of held-out pictures.
+    """
+
+    run: Run
+    steps: np.ndarray
+    accuracy: np.ndarray
+    images: np.ndarray
+    seconds: np.ndarray
+    count: int
+
+    @property
+    def key(self) -> str:
+        """The run's key in RUNS."""
+        return self.run.name.rsplit("/", 1)[-1]
+
+    @property
+    def label(self) -> str:
+        """The paper's name of the network, or else the run's."""
+        return PAPER[self.key].name if self.key in PAPER else self.run.name
+
+    @property
+    def classes(self) -> int:
+        """Number of classes."""
+        return self.run.config["data"]["classes"]
+
+    @property
+    def best(self) -> float:
+        """The highest accuracy of all evaluations; NaN without one."""
+        return float(np.fmax.reduce(self.accuracy, initial=np.nan))
+
+    @property
+    def ended(self) -> bool:
+        """Whether the run has nothing more to do."""
+        return self.run.status["status"] in records.ENDED
+
+    @property
+    def diverged(self) -> bool:
+        """Whether the run ended in numbers that are not finite."""
+        return self.run.status["status"] == "diverged"
+
+    def reached(self, accuracy: float) -> int | None:
+        """Returns the index of the first evaluation at `accuracy` or above it."""
+        found = np.flatnonzero(self.accuracy >= accuracy)
+        return int(found[0]) if found.size else None
+
+    def at_chance(self) -> bool:
+        """Returns whether the best accuracy is that of guessing, 1 / classes."""
+        chance = 1 / self.classes
+        return bool(self.best <= chance + CHANCE * standard_error(chance, self.count))
+
+
+class Target(NamedTuple):
+    """An accuracy to reach.
+
+    Attributes:
+      accuracy: fraction; NaN if it is not known yet.
+      course: whose best it is; None for a number.
+    """
+
+    accuracy: float
+    course: Course | None
+
+    def text(self) -> str:
+        """Returns "12.34 %" or "12.34 %, the best of Inception"."""
+        number = f"{100 * self.accuracy:.2f} %"
+        return f"{number}, the best of {self.course.label}" if self.course else number
+
+
+def course(run: Run) -> Course:
+    """Returns the course of a run: of the validation split, or else the test split."""
+    split = "val" if any(row.get("split") == "val" for row in run.metrics) else "test"
+    steps, accuracy = run.series(split, "ema", "accuracy")
+    others = [run.series(split, "ema", name)[1] for name in ("examples", "seconds")]
+    images, seconds = (
+        values if values.size == steps.size else np.full(steps.size, np.nan)
+        for values in others
+    )
+    counts = run.series(split, "ema", "count")[1]
+    count = int(counts[-1]) if counts.size else 0
+    return Course(run, steps, accuracy, images, seconds, count)
+
+
+def courses(runs: Sequence[Run]) -> tuple[list[Course], list[Run]]:
+    """Returns the courses that can be compared, and the runs left out.
+
+    Those of one data set, resolution, width, number of steps and batch, whichever has
+    most runs; the paper's networks first, in its order.
+    """
+    groups: dict[str, list[Run]] = {}
+    for run in runs:
+        groups.setdefault(_scale(run.config), []).append(run)
+    shown = max(groups.values(), key=len, default=[])
+    order = list(PAPER)
+    found = sorted(
+        map(course, shown),
+        key=lambda c: order.index(c.key) if c.key in order else len(order),
+    )
+    return found, [run for run in runs if run not in shown]
+
+
+def find_target(found: Sequence[Course], wanted: str | float | None = None) -> Target:
+    """Returns the accuracy to reach.
+
+    Args:
+      found: all courses.
+      wanted: a fraction, a run whose best it is, or None: the run "inception", or else
+        the best network without BN, or else the first run.
+
+    Raises:
+      UserError: there is no such run, or the number is no fraction.
+    """
+    if isinstance(wanted, str):
+        named = [c for c in found if wanted in (c.run.name, c.key)]
+        if not named:
+            names = ", ".join(c.run.name for c in found)
+            raise UserError(f"no run {wanted!r} to take the target from; runs: {names}")
+        return Target(named[0].best, named[0])
+    if wanted is not None:
+        if not 0 < wanted <= 1:
+            raise UserError(f"the target is {wanted}; it must be a fraction in (0, 1]")
+        return Target(float(wanted), None)
+    plain = [c for c in found if c.run.config["model"]["norm"] == "none"]
+    named = [c for c in found if c.key == "inception"]
+    best = sorted(plain, key=lambda c: np.nan_to_num(c.best), reverse=True)
+    chosen = [*named, *best, *found]
+    return Target(chosen[0].best, chosen[0]) if chosen else Target(np.nan, None)
+
+
+def standard_error(accuracy: float, count: int) -> float:
+    """Returns the binomial standard error of an accuracy on `count` pictures."""
+    return float(np.sqrt(accuracy * (1 - accuracy) / count)) if count else np.nan
+
+
+def compare(a: float, b: float, count_a: int, count_b: int) -> int:
+    """Returns 1 if accuracy a is higher than b, -1 if lower, 0 for a tie."""
+    errors = standard_error(a, count_a), standard_error(b, count_b)
+    difference = a - b
+    if not abs(difference) >= TIE * np.hypot(*errors) or difference == 0:
+        return 0
+    return 1 if difference > 0 else -1
+
+
+def at_least_times_faster(fast: Course, target: Target, times: float) -> int:
+    """Returns whether `fast` reaches the target's run in `times` fewer steps.
+
+    Up to the T / times-th step, T being that of the target, an evaluation of `fast` is
+    higher than it by more than a tie: 1, yes. All of them, and the next one, which
+    stands for what happened between, are lower: -1, no. Otherwise 0, not shown.
+
+    Args:
+      fast: the network claimed to be faster.
+      target: the best of a run.
+      times: how many times fewer steps.
+    """
+    slow = target.course
+    limit = slow.steps[slow.reached(target.accuracy)] / times
+    within = int(np.searchsorted(fast.steps, limit, side="right"))
+    signs = [
+        compare(value, target.accuracy, fast.count, slow.count)
+        for value in fast.accuracy
+    ]
+    if 1 in signs[:within]:
+        return 1
+    seen = signs[: within + 1]
+    return -1 if seen and max(seen) < 0 and fast.steps[-1] >= limit else 0
+
+
+def _scale(config: dict) -> str:
+    keys = ("data.name", "data.classes", "data.image_size", "data.limit")
+    keys += ("model.name", "model.width", "steps", "batch_size")
+    flat = records.stated(config)
+    return json.dumps([flat.get(key) for key in keys])
