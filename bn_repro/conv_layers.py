@@ -102,10 +102,8 @@ def scaled_normal(gain: float, scale: float):
     """
 
     def init(key, shape, dtype):
-        deviation = (
-            scale * math.sqrt(gain / math.prod(shape[:-1])) / TRUNCATED_DEVIATION
-        )
-        normal = nn.initializers.truncated_normal(deviation)
+        deviation = math.sqrt(gain / math.prod(shape[:-1])) / TRUNCATED_DEVIATION
+        normal = nn.initializers.truncated_normal(scale * deviation)
         return normal(key, (math.prod(shape),), dtype).reshape(shape)
 
     return init

@@ -1,5 +1,6 @@
 """The parts of an experiment: data, training step, evaluations and probe."""
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -35,10 +36,42 @@ class Experiment(NamedTuple):
     class_names: list[str]
 
 
+# What runs may differ in and still share data and programs, with what stands for it
+# there: it is in the train state, or an argument.
+VARIED = {
+    "seed": 0,
+    "data.seed": 0,
+    "optimizer.learning_rate": 0.0,
+    "model.init_stddev": 0.0,
+    "model.init_scale": 0.0,
+}
+IN_MEMORY = ("mnist",)  # data sets that live on the devices
+
+
 def make(config, mesh) -> Experiment:
-    """Returns the parts of the experiment that a resolved configuration describes."""
+    """Returns the parts of the experiment that a resolved configuration describes.
+
+    Runs that differ only in VARIED share all but the feed: what the one before compiled
+    is not compiled again.
+    """
     data.select(config.data)  # refuses an unknown data set or source by name
+    shared = _make_shared(without_varied(config), mesh)
+    return shared._replace(feed=shared.feed.for_run(config))
+
+
+def without_varied(config) -> config_dict.FrozenConfigDict:
+    """Returns the resolved configuration but for VARIED; it can be compared."""
+    shared = config_dict.ConfigDict(config.to_dict())
+    shared.update_from_flattened_dict(VARIED)
+    return config_dict.FrozenConfigDict(shared)
+
+
+@functools.lru_cache(maxsize=2)  # each holds its data and programs
+def _make_shared(config, mesh) -> Experiment:
     return EXPERIMENTS[config.data.name](config, mesh)
+
+
+forget = _make_shared.cache_clear  # frees the data and programs of earlier runs
 
 
 def make_mnist(config, mesh) -> Experiment:
@@ -99,7 +132,7 @@ def make_imagenet(config, mesh) -> Experiment:
 
     recipe = train.make_recipe(config, inputs, len(sources["train"]))
 
-    def train_batches(step):
+    def train_batches(config, step):
         return stream.train_batches(config, sources["train"], step, *processes)
 
     padded = config_dict.ConfigDict(config.to_dict())

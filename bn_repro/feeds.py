@@ -2,8 +2,10 @@
 
 A feed's `advance` does n steps from a given one. Which examples they see is a function
 of the seed and the step alone, so a run that resumes goes on in the same sequence.
+Runs that differ only in their seeds share a feed's data and programs: `for_run`.
 """
 
+import copy
 from functools import partial
 
 import jax
@@ -28,43 +30,52 @@ class InMemoryFeed:
           mesh: the devices.
           arrays: (images [N, ...], labels [N]).
         """
-        self._config = config
-        self._mesh = mesh
-        self._per_device = parallel.check_batch(config.batch_size, mesh)
-        self._block = min(config.steps_per_call, config.steps)
-        self._key = parallel.replicated_key(config.seed, mesh)
-        data = config.data
-        self._order = Order(
-            len(arrays.labels), data.seed, data.shuffle, data.shard_size
-        )
-        self._arrays = parallel.replicate(tuple(arrays), mesh)
-        chunk = partial(_chunk, recipe=recipe)
+        parallel.check_batch(config.batch_size, mesh)
+        self.mesh = mesh
+        self.block = min(config.steps_per_call, config.steps)
+        self.arrays = parallel.replicate(tuple(arrays), mesh)
+        self.chunk = partial(_chunk, recipe=recipe)
         specs = (REPLICATED,) * 4 + (P(None, AXIS), REPLICATED)
-        chunk = parallel.spmd(chunk, mesh, specs, (REPLICATED, REPLICATED))
-        self._chunk = jax.jit(chunk, donate_argnums=(0, 1))
+        chunk = parallel.spmd(self.chunk, mesh, specs, (REPLICATED, REPLICATED))
+        self._compiled = jax.jit(chunk, donate_argnums=(0, 1))
+        self._take_seeds(config)
+
+    def for_run(self, config):
+        """Returns the feed of a run that differs only in its seeds."""
+        feed = copy.copy(self)
+        feed._take_seeds(config)
+        return feed
+
+    def _take_seeds(self, config):
+        data = config.data
+        self._batch_size = config.batch_size
+        self._order = Order(
+            len(self.arrays[1]), data.seed, data.shuffle, data.shard_size
+        )
+        self.key = parallel.replicated_key(config.seed, self.mesh)
+
+    def indices(self, step: int, n: int) -> np.ndarray:
+        """Returns the examples of n steps from `step`, int32 [block, batch].
+
+        Rows beyond n are not used; they keep the shape the same.
+        """
+        positions = step * self._batch_size + np.arange(n * self._batch_size)
+        indices = np.zeros((self.block, self._batch_size), np.int32)
+        indices[:n] = self._order.examples_at(positions).reshape(n, -1)
+        return indices
 
     def advance(self, state, sums, step: int, n: int):
         """Returns state and sums after n <= steps_per_call more steps from `step`."""
-        batch_size = self._config.batch_size
-        first = step * batch_size
-        # [block, batch]: rows beyond n are not used, they keep the shape the same.
-        positions = first + np.arange(n * batch_size)
-        indices = np.zeros((self._block, batch_size), np.int32)
-        indices[:n] = self._order.examples_at(positions).reshape(n, batch_size)
-        return self._chunk(
-            state,
-            sums,
-            self._key,
-            self._arrays,
-            self._to_devices(indices),
-            np.int32(n),
-        )
+        indices = to_devices(self.indices(step, n), self.mesh, P(None, AXIS))
+        return self._compiled(state, sums, self.key, self.arrays, indices, np.int32(n))
 
-    def _to_devices(self, indices):
-        sharding = jax.sharding.NamedSharding(self._mesh, P(None, AXIS))
-        return jax.make_array_from_callback(
-            indices.shape, sharding, lambda index: indices[index]
-        )
+
+def to_devices(indices, mesh, spec):
+    """Returns a numpy array as one array over the mesh, split as spec says."""
+    sharding = jax.sharding.NamedSharding(mesh, spec)
+    return jax.make_array_from_callback(
+        indices.shape, sharding, lambda index: indices[index]
+    )
 
 
 def _chunk(state, sums, key, arrays, indices, n, *, recipe):
@@ -94,13 +105,13 @@ class StreamedFeed:
           config: the resolved configuration.
           recipe: what a training step does.
           mesh: the devices.
-          open_batches: first step -> iterator of this process's batches from there on.
+          open_batches: (config, first step) -> iterator of this process's batches from
+            there on.
         """
         parallel.check_batch(config.batch_size, mesh)
         self._mesh = mesh
-        self._key = parallel.replicated_key(config.seed, mesh)
-        self._open = open_batches
-        self._batches, self._next_step, self._ready = None, None, None
+        self._open_batches = open_batches
+        self._take_seeds(config)
 
         def one_step(state, sums, key, batch):
             state, added = train.train_step(state, batch, key, recipe=recipe)
@@ -109,6 +120,17 @@ class StreamedFeed:
         specs = (REPLICATED, REPLICATED, REPLICATED, SHARDED)
         one_step = parallel.spmd(one_step, mesh, specs, (REPLICATED, REPLICATED))
         self._step = jax.jit(one_step, donate_argnums=(0, 1))
+
+    def for_run(self, config):
+        """Returns the feed of a run that differs only in its seeds."""
+        feed = copy.copy(self)
+        feed._take_seeds(config)
+        return feed
+
+    def _take_seeds(self, config):
+        self._key = parallel.replicated_key(config.seed, self._mesh)
+        self._open = partial(self._open_batches, config)
+        self._batches, self._next_step, self._ready = None, None, None
 
     def advance(self, state, sums, step: int, n: int):
         """Returns state and sums after n more steps from `step`."""

@@ -54,7 +54,7 @@ def replicated_key(seed: int, mesh: Mesh):
     Made there: device_put takes no typed keys to the devices of other processes.
     """
     sharding = NamedSharding(mesh, REPLICATED)
-    return jax.jit(lambda: jax.random.key(seed), out_shardings=sharding)()
+    return jax.jit(jax.random.key, out_shardings=sharding)(np.int64(seed))
 
 
 def shard(tree, mesh: Mesh, spec=SHARDED):

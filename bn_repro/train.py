@@ -9,9 +9,11 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import optax
 from flax import struct
 from flax.training import train_state
 from jax import lax
+from ml_collections import config_dict
 
 from bn_repro import metrics, models, optim
 from bn_repro.layers import Mode
@@ -51,6 +53,9 @@ class Recipe:
 
     Attributes:
       model: the network; (images, Mode) -> (logits, taps).
+      initialize: (key, scales, image_shape) -> the network's variables, compiled once
+        for all keys and scales.
+      tx: the optimiser, without the learning rate.
       inputs: (images uint8, keys or None) -> the network's input. With keys the images
         are distorted as for training.
       rate_factor: step -> factor on the initial learning rate.
@@ -58,6 +63,8 @@ class Recipe:
     """
 
     model: object = struct.field(pytree_node=False)
+    initialize: Callable = struct.field(pytree_node=False)
+    tx: optax.GradientTransformation = struct.field(pytree_node=False)
     inputs: Callable = struct.field(pytree_node=False)
     rate_factor: Callable = struct.field(pytree_node=False)
     l2: float = struct.field(pytree_node=False)
@@ -74,12 +81,31 @@ def make_recipe(config, inputs, train_examples: int, axis_name=AXIS) -> Recipe:
     """
     return Recipe(
         model=models.build(config, axis_name),
+        initialize=make_initialize(config, inputs, axis_name),
+        tx=optim.make_optimizer(config.optimizer),
         inputs=inputs,
         rate_factor=optim.rate_factor(
             config.optimizer, train_examples / config.batch_size
         ),
         l2=config.optimizer.l2,
     )
+
+
+def make_initialize(config, inputs, axis_name) -> Callable:
+    """Returns `Recipe.initialize`; see `make_recipe`.
+
+    The scales are those of the initial weights, by their keys in config.model. They are
+    arguments, so that runs that differ in them share the program.
+    """
+
+    def initialize(key, scales: dict, image_shape):
+        scaled = config_dict.ConfigDict(config.to_dict())
+        scaled.model = config_dict.ConfigDict(scaled.model.to_dict() | scales)
+        model = models.build(scaled, axis_name)
+        image = jnp.zeros((2, *image_shape), jnp.uint8)
+        return model.init(key, inputs(image, None), Mode(use_running_average=True))
+
+    return jax.jit(initialize, static_argnums=2)
 
 
 def create_state(config, recipe: Recipe, image_shape) -> TrainState:
@@ -90,16 +116,14 @@ def create_state(config, recipe: Recipe, image_shape) -> TrainState:
       recipe: of the run.
       image_shape: shape of one image.
     """
-    image = jnp.zeros((2, *image_shape), jnp.uint8)
-    init = lambda key: recipe.model.init(  # noqa: E731
-        key, recipe.inputs(image, None), Mode(use_running_average=True)
-    )
-    variables = jax.jit(init)(jax.random.key(config.seed))
+    scales = {name: config.model[name] for name in models.INITIAL_SCALES}
+    key = jax.random.key(config.seed)
+    variables = recipe.initialize(key, scales, tuple(image_shape))
     wide = jnp.promote_types(config.model.dtype, jnp.float32)
     return TrainState.create(
         apply_fn=recipe.model.apply,
         params=variables["params"],
-        tx=optim.make_optimizer(config.optimizer),
+        tx=recipe.tx,
         batch_stats=variables.get("batch_stats", {}),
         ema_count=variables.get("ema_count", {}),
         learning_rate=jnp.asarray(config.optimizer.learning_rate, wide),

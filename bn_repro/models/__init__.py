@@ -9,6 +9,7 @@ from bn_repro.errors import UserError
 from bn_repro.models import inception, mlp
 
 MODELS = {"mlp": mlp.from_config, "inception": inception.from_config}
+INITIAL_SCALES = ("init_stddev", "init_scale")  # of config.model: read by init alone
 
 
 def build(config, axis_name: str | None = None):

@@ -1,0 +1,53 @@
+"""Runs that differ in seed, rate and initial scale share data and programs."""
+
+import jax
+import pytest
+
+from bn_repro import experiment, loop
+from bn_repro.loop_test import assert_same, content, short
+
+OTHER = {
+    "seed": 3,
+    "data.seed": 4,
+    "optimizer.learning_rate": 0.2,
+    "model.init_stddev": 0.3,
+}
+
+
+@pytest.fixture
+def compiled():
+    """Lists the durations of what is compiled, or taken from the kept programs."""
+    found = []
+
+    def listen(event, duration, **_):
+        if event == "/jax/core/compile/backend_compile_duration":
+            found.append(duration)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    yield found
+    jax.monitoring.unregister_event_duration_listener(listen)
+
+
+def run(config, workdir):
+    assert loop.run(config, workdir, jax.devices()[:1]) == "finished"
+    return content(workdir)
+
+
+def test_a_second_run_compiles_nothing_and_is_as_if_alone(tmp_path, compiled):
+    experiment.forget()
+    run(short(), tmp_path / "first")
+    assert len(compiled) > 5
+    compiled.clear()
+    after_another = run(short(**OTHER), tmp_path / "after_another")
+    assert compiled == []
+    experiment.forget()
+    assert_same(run(short(**OTHER), tmp_path / "alone"), after_another)
+
+
+def test_another_network_is_another_program():
+    mesh = loop.parallel.make_mesh(jax.devices()[:1])
+    resolved = lambda **overrides: loop.resolve(short(**overrides))[0]  # noqa: E731
+    one = experiment.make(resolved(), mesh)
+    assert experiment.make(resolved(**OTHER), mesh).recipe is one.recipe
+    wider = experiment.make(resolved(**{"model.hidden": (20, 16)}), mesh)
+    assert wider.recipe is not one.recipe
