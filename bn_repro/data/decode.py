@@ -99,10 +99,18 @@ def evaluation_view(picture: np.ndarray, resize: int, out: np.ndarray) -> None:
       out: uint8 [size, size, 3].
     """
     size = len(out)
-    height, width = picture.shape[:2]
-    scale = resize / min(height, width)
-    height = max(resize, math.floor(height * scale + 0.5))
-    width = max(resize, math.floor(width * scale + 0.5))
-    resized = cv2.resize(picture, (width, height), interpolation=cv2.INTER_LINEAR)
-    top, left = (height - size) // 2, (width - size) // 2
+    resized = resize_to(picture, resized_shape(*picture.shape[:2], resize))
+    top, left = ((side - size) // 2 for side in resized.shape[:2])
     out[:] = resized[top : top + size, left : left + size]
+
+
+def resized_shape(height: int, width: int, shorter: int) -> tuple[int, int]:
+    """Returns (height, width) in proportion, the shorter of which is `shorter`."""
+    scale = shorter / min(height, width)
+    height, width = (math.floor(side * scale + 0.5) for side in (height, width))
+    return max(shorter, height), max(shorter, width)
+
+
+def resize_to(picture: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Returns the picture, uint8 [H, W, 3], resized to shape, (height, width)."""
+    return cv2.resize(picture, shape[::-1], interpolation=cv2.INTER_LINEAR)

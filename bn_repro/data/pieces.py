@@ -23,11 +23,19 @@ _NAMES_SHOWN = 50
 
 @dataclasses.dataclass(frozen=True)
 class Pieces:
-    """How the batches are cut; each process has its contiguous part of every batch."""
+    """How the batches are cut; each process has its contiguous part of every batch.
+
+    Attributes:
+      batch_size: examples of a batch, over all processes.
+      process_index: of this process.
+      process_count: number of processes; divides the batch size.
+      most: examples in a piece.
+    """
 
     batch_size: int
     process_index: int
     process_count: int
+    most: int = MOST
 
     def __post_init__(self):
         if self.batch_size % self.process_count:
@@ -44,7 +52,7 @@ class Pieces:
     @property
     def per_batch(self) -> int:
         """Number of pieces of this process's share, as equal as can be."""
-        return -(-self.share // MOST)
+        return -(-self.share // self.most)
 
     def positions(self, piece: int) -> np.ndarray:
         """Returns the positions in the global stream of a piece, int64 [k]."""
@@ -83,7 +91,8 @@ class TrainingPieces:
     def decode(self, piece: tuple[np.ndarray, list[dict]]) -> dict:
         """Returns "image", "label", "position", and "bad", names that do not decode."""
         positions, records = piece
-        images = _empty_images(len(records), self.size, self.shared)
+        shape = (len(records), self.size, self.size, 3)
+        images = _empty_images(shape, self.shared)
         views = np.asarray(images)
         labels, bad = np.empty(len(records), np.int32), []
         for i, (position, record) in enumerate(zip(positions, records, strict=True)):
@@ -108,50 +117,57 @@ class TrainingPieces:
 
 @dataclasses.dataclass(frozen=True)
 class EvaluationPieces:
-    """Centre crops of every example once, in the source's order.
+    """The views of every example once, in the source's order.
 
     Attributes:
       source: random access to undecoded pictures.
-      size: side of the network's input, pixels.
-      resize: length of the shorter side before the crop, pixels.
+      shape: of an example's views, [..., H, W, 3].
+      view: writes them, given picture and out, as decode.evaluation_view.
       shared: whether the images go into memory that another process can read.
+      first: index of the first example.
     """
 
     source: object
-    size: int
-    resize: int
+    shape: tuple[int, ...]
+    view: Callable
     shared: bool
+    first: int = 0
 
     def read(self, positions: np.ndarray) -> tuple[np.ndarray, list[dict | None]]:
         """Returns the indices, -1 beyond the last example, and the undecoded ones."""
-        index = np.where(positions < len(self.source), positions, -1)
+        index = self.first + positions
+        index = np.where(index < len(self.source), index, -1)
         return index, [self.source[int(i)] if i >= 0 else None for i in index]
 
     def decode(self, piece: tuple[np.ndarray, list[dict | None]]) -> dict:
         """Returns "image", "label", "mask", "index", and "bad", as TrainingPieces."""
         index, records = piece
-        images = _empty_images(len(index), self.size, self.shared)
-        images[:] = 0
+        images = _empty_images((len(index), *self.shape), self.shared)
+        views = np.asarray(images)
         labels, mask = np.zeros(len(index), np.int32), np.zeros(len(index), bool)
         bad = []
         for i, record in enumerate(records):
-            if record is None:
-                continue
-            labels[i] = record["label"]
-            picture = decode.decode(record["jpeg"])
-            if picture is None:
-                bad.append(record["name"])
-                continue
-            mask[i] = True
-            decode.evaluation_view(picture, self.resize, images[i])
+            if record is not None:
+                labels[i] = record["label"]
+                mask[i] = self._fill(views[i], record, bad)
+            if not mask[i]:
+                views[i] = 0
         arrays = {"image": images, "label": labels, "mask": mask, "index": index}
         return {**arrays, "bad": bad}
 
+    def _fill(self, out, record: dict, bad: list[str]) -> bool:
+        """Writes the record's views; returns whether it can be decoded."""
+        picture = decode.decode(record["jpeg"])
+        if picture is None:
+            bad.append(record["name"])
+            return False
+        self.view(picture, out=out)
+        return True
 
-def _empty_images(count: int, size: int, shared: bool) -> np.ndarray:
+
+def _empty_images(shape: tuple[int, ...], shared: bool) -> np.ndarray:
     # A worker would have to copy any other array to hand it on.
-    kind = SharedMemoryArray if shared else np.empty
-    return kind((count, size, size, 3), np.uint8)
+    return (SharedMemoryArray if shared else np.empty)(shape, np.uint8)
 
 
 def joined(pieces: list[dict]) -> dict:

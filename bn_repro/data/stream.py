@@ -6,6 +6,7 @@ one number, not the state of an iterator.
 """
 
 import functools
+import gc
 import multiprocessing
 import os
 import signal
@@ -17,6 +18,7 @@ import grain
 import numpy as np
 from absl import flags, logging
 
+from bn_repro.data import crops as view_crops
 from bn_repro.data import decode, pieces
 from bn_repro.data.order import Order
 from bn_repro.errors import UserError
@@ -80,17 +82,62 @@ def eval_batches(config, source, process_index=0, process_count=1):
       UserError: as `train_batches`, or `data.eval_resize` is below `data.image_size`.
     """
     data = config.data
+    _check_eval_resize(data)
+    view = functools.partial(decode.evaluation_view, resize=data.eval_resize)
+    work = pieces.EvaluationPieces(
+        source, (data.image_size, data.image_size, 3), view, shared=data.workers > 0
+    )
+    cut = pieces.Pieces(config.eval.batch_size, process_index, process_count)
+    steps = -(-len(source) // config.eval.batch_size)
+    return _batches(cut, range(steps), work, data)
+
+
+def view_batches(
+    config, source, crops, batch_size, first=0, process_index=0, process_count=1
+):
+    """Returns an iterator as `eval_batches`, but of several views of each picture.
+
+    Args:
+      config: resolved configuration; uses `data`.
+      source: random access to undecoded pictures, see `data.SOURCES`.
+      crops: number of views of a picture, 1, 10 or 144, see `crops.geometry`.
+      batch_size: pictures a batch, over all processes.
+      first: index of the first picture, so that an interrupted evaluation goes on.
+      process_index: of this process.
+      process_count: number of processes; divides the batch size.
+
+    Returns:
+      A `Batches` as `eval_batches`, "image" uint8 [b, v, size, size, 3]: of each
+      picture the v = `crops.on_host(crops)` views that are not mirrored; in the step
+      `crops.with_mirrored` adds the others.
+
+    Raises:
+      UserError: as `eval_batches`, or another number of crops.
+    """
+    data = config.data
+    _check_eval_resize(data)
+    views = view_crops.on_host(crops)
+    work = pieces.EvaluationPieces(
+        source,
+        (views, data.image_size, data.image_size, 3),
+        functools.partial(
+            view_crops.write_views, crops=crops, eval_resize=data.eval_resize
+        ),
+        shared=data.workers > 0,
+        first=first,
+    )
+    most = max(1, pieces.MOST // views)
+    cut = pieces.Pieces(batch_size, process_index, process_count, most)
+    steps = -(-max(0, len(source) - first) // batch_size)
+    return _batches(cut, range(steps), work, data)
+
+
+def _check_eval_resize(data) -> None:
     if data.eval_resize < data.image_size:
         raise UserError(
             f"data.eval_resize is {data.eval_resize}; it must be at least "
             f"data.image_size={data.image_size}"
         )
-    cut = pieces.Pieces(config.eval.batch_size, process_index, process_count)
-    steps = -(-len(source) // config.eval.batch_size)
-    work = pieces.EvaluationPieces(
-        source, data.image_size, data.eval_resize, shared=data.workers > 0
-    )
-    return _batches(cut, range(steps), work, data)
 
 
 class Batches:
@@ -116,7 +163,13 @@ class Batches:
     def __next__(self) -> dict[str, np.ndarray]:
         if not self._open:
             raise StopIteration
-        batch = next(self._open[0])
+        try:
+            batch = next(self._open[0])
+        except StopIteration:
+            # A cycle around grain's own exception holds the last piece, in shared
+            # memory that must be gone before Python ends.
+            gc.collect()
+            raise
         self.pictures += len(batch["label"])
         for name in batch.pop("bad"):
             self._count_bad(name)
