@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 from flax import linen as nn
 
 from bn_repro import batch_norm
@@ -46,9 +47,9 @@ class BatchNorm(nn.Module):
     Attributes:
       batch: what is normalised together: "device" (the examples on this device),
         "global" (those of all devices along axis_name) or N (groups of N consecutive
-        examples). Every such group is one mini-batch B of Algorithm 2; the stored
+        examples of a device; the number of all devices' is "global"). Every such group is one mini-batch B of Algorithm 2; the stored
         statistics are the means over groups.
-      axis_name: mesh axis of the examples, for "global" on more than one device.
+      axis_name: mesh axis of the examples, for groups on more than one device.
       epsilon: eps, added to the variance.
       ema_decay: share of the stored statistics that a step keeps (flax: momentum).
       bias_correction: create `ema_count`.
@@ -127,11 +128,10 @@ class BatchNorm(nn.Module):
 
     def _normalize_groups(self, x, gamma, beta, mask):
         """Returns y and this step's statistics to store: means over the groups."""
-        groups = number_of_groups(self.batch, x.shape[0])
+        groups, axis_name = grouping(self.batch, x.shape[0], self.axis_name)
         # [B, ..., C] -> [G, N, ..., C]; statistics keep the reduced axes with size 1.
         grouped = x.reshape(groups, x.shape[0] // groups, *x.shape[1:])
         axes = (1,) if self.per_activation else tuple(range(1, grouped.ndim - 1))
-        axis_name = self.axis_name if self.batch == "global" else None
         shape = gamma.shape
         keep = (1,) * (grouped.ndim - gamma.ndim)
         gamma, beta = gamma.reshape(keep + shape), beta.reshape(keep + shape)
@@ -160,19 +160,34 @@ class BatchNorm(nn.Module):
             )
 
 
-def number_of_groups(batch, examples: int) -> int:
-    """Returns how many groups BatchNorm's `batch` makes of a device's examples."""
-    if batch in ("device", "global"):
-        return 1
+def grouping(batch, examples: int, axis_name: str | None) -> tuple[int, str | None]:
+    """Returns how BatchNorm's `batch` groups the examples of one device.
+
+    Args:
+      batch: "device", "global" or the number of examples in a group.
+      examples: on this device.
+      axis_name: mesh axis of the devices, None for one device.
+
+    Returns:
+      (groups on this device, axis_name if a group spans all devices, else None).
+
+    Raises:
+      UserError: groups of so many examples do not divide them.
+    """
+    if batch == "device":
+        return 1, None
+    if isinstance(batch, int) and batch > 0 and examples % batch == 0:
+        return examples // batch, None
+    everything = examples * (lax.axis_size(axis_name) if axis_name else 1)
+    if batch in ("global", everything):
+        return 1, axis_name
     if not isinstance(batch, int) or batch < 1:
         raise UserError(f'bn.batch is {batch!r}; use "device", "global" or a number')
-    if examples % batch:
-        divisors = [n for n in range(1, examples + 1) if examples % n == 0]
-        raise UserError(
-            f"bn.batch={batch} does not divide the {examples} examples on each device; "
-            f"use one of {divisors}"
-        )
-    return examples // batch
+    divisors = [n for n in range(1, examples + 1) if examples % n == 0]
+    raise UserError(
+        f"bn.batch={batch} does not divide the {examples} examples on each device; "
+        f'use one of {divisors}, or "global" for all {everything} together'
+    )
 
 
 def dropout(x, rate: float, keys, layer: int):

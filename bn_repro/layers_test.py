@@ -166,7 +166,7 @@ def test_groups_that_do_not_fit_are_refused_with_the_divisors():
         BatchNorm(5).init(jax.random.key(0), images())
         train(BatchNorm(5), images())
     with pytest.raises(UserError, match="bn.batch is 'all'"):
-        layers.number_of_groups("all", 12)
+        layers.grouping("all", 12, None)
 
 
 @pytest.mark.parametrize("nonlinearity", layers.NONLINEARITIES)

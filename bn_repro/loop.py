@@ -86,7 +86,7 @@ def run(config, workdir, devices=None) -> str:
     if config.model.dtype == "float64":
         jax.config.update("jax_enable_x64", True)
     mesh = parallel.make_mesh(devices)
-    check_groups(config.bn.batch, parallel.check_batch(config.batch_size, mesh))
+    check_groups(config, parallel.check_batch(config.batch_size, mesh))
     refuse_another_configuration(config, stated, workdir)
     ended = records.status_of(workdir)
     if ended in records.ENDED:
@@ -106,13 +106,22 @@ def run(config, workdir, devices=None) -> str:
     return status
 
 
-def check_groups(batch: str, per_device: int) -> None:
-    """Raises UserError if groups of bn.batch do not divide a device's examples."""
-    if batch.isdigit() and per_device % int(batch):
+def check_groups(config, per_device: int) -> None:
+    """Raises UserError if groups of bn.batch divide neither a device nor all of them.
+
+    Args:
+      config: the resolved configuration.
+      per_device: examples on each device.
+    """
+    batch = config.bn.batch
+    if not batch.isdigit() or int(batch) == config.batch_size:
+        return
+    if per_device % int(batch):
+        divisors = [n for n in range(1, per_device + 1) if per_device % n == 0]
         raise UserError(
             f"bn.batch={batch} does not divide the {per_device} examples on each "
-            f"device; use a batch_size of a multiple of {batch} on each, or one of the "
-            f"divisors {[n for n in range(1, per_device + 1) if per_device % n == 0]}"
+            f"device; use a batch_size of a multiple of {batch} on each, one of the "
+            f"divisors {divisors}, or {config.batch_size} for the whole batch"
         )
 
 

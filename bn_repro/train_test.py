@@ -52,6 +52,7 @@ def assert_close(a, b, **tolerance):
         (60, 6, "global"),
         (64, 8, "global"),
         (60, 6, "10"),
+        (60, 6, "60"),
         (64, 8, "8"),
     ],
 )
