@@ -62,6 +62,12 @@ class InMemoryEvaluation:
         return metrics.divide(self._run(variables, self._batches))
 
 
+def streamed_step(recipe, mesh, statistics: str):
+    """Returns the compiled `evaluation_step`: (variables, sharded batch) -> sums."""
+    step = partial(evaluation_step, recipe=recipe, statistics=statistics)
+    return jax.jit(parallel.spmd(step, mesh, (REPLICATED, SHARDED), REPLICATED))
+
+
 class StreamedEvaluation:
     """Evaluates a split that is read batch by batch."""
 
@@ -76,10 +82,7 @@ class StreamedEvaluation:
         """
         self._mesh = mesh
         self._open = open_batches
-        step = partial(evaluation_step, recipe=recipe, statistics=statistics)
-        self._step = jax.jit(
-            parallel.spmd(step, mesh, (REPLICATED, SHARDED), REPLICATED)
-        )
+        self._step = streamed_step(recipe, mesh, statistics)
 
     def __call__(self, variables) -> dict:
         """Returns loss, accuracy, top5 and count over the split."""

@@ -112,7 +112,7 @@ def make_mnist(config, mesh) -> Experiment:
 
 def make_imagenet(config, mesh) -> Experiment:
     """Returns the ImageNet experiment of Sec. 4.2; its pictures are streamed."""
-    from bn_repro.data import augment, stream  # here: MNIST need not import OpenCV
+    from bn_repro.data import stream  # here: MNIST need not import OpenCV
 
     open_source = data.select(config.data)
     sources = {split: open_source(config.data, split) for split in ("train", "val")}
@@ -122,14 +122,7 @@ def make_imagenet(config, mesh) -> Experiment:
             for split, source in sources.items()
         }
     processes = (jax.process_index(), jax.process_count())
-    dtype = jnp.dtype(config.model.dtype)
-    wide = jnp.promote_types(dtype, jnp.float32)
-
-    def inputs(images, keys):
-        if keys is not None:
-            images = augment.distort(images, keys, config.data.distortion, wide)
-        return augment.scale(images, dtype)
-
+    inputs = image_inputs(config)
     recipe = train.make_recipe(config, inputs, len(sources["train"]))
 
     def train_batches(config, step):
@@ -153,6 +146,21 @@ def make_imagenet(config, mesh) -> Experiment:
         image_shape=(config.data.image_size, config.data.image_size, 3),
         class_names=sources["val"].class_names,
     )
+
+
+def image_inputs(config) -> Callable:
+    """Returns `train.Recipe.inputs` for pictures: distortion and scaling."""
+    from bn_repro.data import augment
+
+    dtype = jnp.dtype(config.model.dtype)
+    wide = jnp.promote_types(dtype, jnp.float32)
+
+    def inputs(images, keys):
+        if keys is not None:
+            images = augment.distort(images, keys, config.data.distortion, wide)
+        return augment.scale(images, dtype)
+
+    return inputs
 
 
 def _first_examples(config, source):

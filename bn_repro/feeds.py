@@ -95,6 +95,21 @@ def _chunk(state, sums, key, arrays, indices, n, *, recipe):
     return lax.fori_loop(0, n, one_step, (state, sums))
 
 
+def streamed_step(recipe, mesh):
+    """Returns the compiled step: (state, sums, key, batch) -> (state, sums).
+
+    State and sums are replicated over the mesh and donated, the batch is sharded.
+    """
+
+    def one_step(state, sums, key, batch):
+        state, added = train.train_step(state, batch, key, recipe=recipe)
+        return state, metrics.add(sums, added)
+
+    specs = (REPLICATED, REPLICATED, REPLICATED, SHARDED)
+    one_step = parallel.spmd(one_step, mesh, specs, (REPLICATED, REPLICATED))
+    return jax.jit(one_step, donate_argnums=(0, 1))
+
+
 class StreamedFeed:
     """Batches come from an iterator; one dispatch a step, the next batch on its way."""
 
@@ -113,13 +128,7 @@ class StreamedFeed:
         self._open_batches = open_batches
         self._take_seeds(config)
 
-        def one_step(state, sums, key, batch):
-            state, added = train.train_step(state, batch, key, recipe=recipe)
-            return state, metrics.add(sums, added)
-
-        specs = (REPLICATED, REPLICATED, REPLICATED, SHARDED)
-        one_step = parallel.spmd(one_step, mesh, specs, (REPLICATED, REPLICATED))
-        self._step = jax.jit(one_step, donate_argnums=(0, 1))
+        self._step = streamed_step(recipe, mesh)
 
     def for_run(self, config):
         """Returns the feed of a run that differs only in its seeds."""
