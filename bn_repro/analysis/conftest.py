@@ -3,7 +3,7 @@
 import pytest
 
 from bn_repro import records
-from bn_repro.analysis import arms, sample_runs
+from bn_repro.analysis import arms, comparison, sample_runs
 
 
 @pytest.fixture(scope="session")
@@ -16,3 +16,15 @@ def sample_folder(tmp_path_factory):
 def sample_figure1(sample_folder):
     """The arms of `sample_folder`."""
     return arms.figure1(records.find_runs(sample_folder))
+
+
+@pytest.fixture(scope="session")
+def sample_sweep(tmp_path_factory):
+    """Four rates on two seeds; without BN two of them train and one diverges."""
+    folder = tmp_path_factory.mktemp("sweep")
+    for rate, final in ((0.01, 0.5), (0.1, 0.92), (1.0, 0.93)):
+        sample_runs.write_seeds(folder, "none", rate, [final, final + 0.01])
+    sample_runs.write_seeds(folder, "none", 10.0, [0.1, 0.1], "diverged")
+    for rate, final in ((0.01, 0.91), (0.1, 0.94), (1.0, 0.97), (10.0, 0.96)):
+        sample_runs.write_seeds(folder, "before", rate, [final, final - 0.01])
+    return comparison.find_sweep(records.find_runs(folder))

@@ -97,8 +97,7 @@ class Course:
 
     def at_chance(self) -> bool:
         """Returns whether the best accuracy is that of guessing, 1 / classes."""
-        chance = 1 / self.classes
-        return bool(self.best <= chance + CHANCE * standard_error(chance, self.count))
+        return is_chance(self.best, self.classes, self.count)
 
 
 class Target(NamedTuple):
@@ -181,6 +180,12 @@ def find_target(found: Sequence[Course], wanted: str | float | None = None) -> T
 def standard_error(accuracy: float, count: int) -> float:
     """Returns the binomial standard error of an accuracy on `count` pictures."""
     return float(np.sqrt(accuracy * (1 - accuracy) / count)) if count else np.nan
+
+
+def is_chance(accuracy: float, classes: int, count: int) -> bool:
+    """Returns whether an accuracy is no more than that of guessing, 1 / classes."""
+    chance = 1 / classes
+    return bool(accuracy <= chance + CHANCE * standard_error(chance, count))
 
 
 def compare(a: float, b: float, count_a: int, count_b: int) -> int:

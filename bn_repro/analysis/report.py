@@ -11,6 +11,9 @@ from bn_repro import files, records
 from bn_repro.analysis import (
     arms,
     claims,
+    comparison,
+    comparison_figure,
+    comparison_tables,
     convergence,
     figure2,
     figure3,
@@ -174,7 +177,9 @@ def config_table(runs: list[Run]) -> Table | None:
 
 def _compose(workdir: Path, runs: list[Run], notes: list[str], out: Path) -> Report:
     drawings, shown, notes = [], [], list(notes)
-    for part in (_figure1_part, _convergence_part):
+    if sweep := comparison.find_sweep(runs):
+        runs = sweep.runs()
+    for part in (_figure1_part, _convergence_part, _sweep_part):
         for made, into in zip(
             part(workdir, runs, out), (drawings, shown, notes), strict=True
         ):
@@ -198,7 +203,7 @@ def _figure1_part(workdir: Path, runs: list[Run], out: Path) -> Part:
 def _convergence_part(workdir: Path, runs: list[Run], out: Path) -> Part:
     networks = [run for run in runs if run.config["model"]["name"] == "inception"]
     found, left_out = convergence.courses(networks)
-    if not found:
+    if not found or comparison.find_sweep(networks):
         return Part([], [], [])
     target = convergence.find_target(found)
     shown = [figure3.figure3_table(found, target), figure3.claims_table(found)]
@@ -206,6 +211,20 @@ def _convergence_part(workdir: Path, runs: list[Run], out: Path) -> Part:
     notes = _listed("Not finished", open_ones, tables.status_text)
     notes += _listed("Not in Figure 2, of another scale", left_out)
     return Part([figure2.figure2(found, target, out)], shown, notes)
+
+
+def _sweep_part(workdir: Path, runs: list[Run], out: Path) -> Part:
+    sweep = comparison.find_sweep(runs)
+    if sweep is None:
+        return Part([], [], [])
+    target = comparison.find_target(sweep)
+    shown = [
+        comparison_tables.arms_table(sweep, target),
+        comparison_tables.values_table(sweep, target),
+    ]
+    notes = _listed(f"Not in the sweep of the {sweep.name}", sweep.left_out)
+    drawing = comparison_figure.sweep_figure(sweep, target, out)
+    return Part([drawing], shown, notes)
 
 
 def _listed(what: str, runs: list[Run], detail=None) -> list[str]:

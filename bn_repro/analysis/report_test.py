@@ -99,6 +99,21 @@ def test_imagenet_gets_figure_2_and_the_table_of_figure_3(tmp_path):
     assert "![Figure 2](figure2.png)" in (tmp_path / "tables.md").read_text()
 
 
+def test_a_sweep_gets_its_figure_and_tables_in_the_order_of_its_values(tmp_path):
+    for rate in (10.0, 0.1, 1.0):
+        sample_runs.write_course(
+            tmp_path / f"bn_lr{rate:g}", [0.01, 0.2], optimizer__learning_rate=rate
+        )
+    made, names = write(tmp_path)
+    assert {"sweep.png", "sweep.pdf", "tables.md", "report.html"} == names
+    assert [table.title for table in made.tables[:3]] == [
+        "Sweep of the learning rate: what trains, and the best of each arm",
+        "Sweep of the learning rate: every value",
+        "Results",
+    ]
+    assert [row[0] for row in made.tables[2].rows] == ["bn_lr0.1", "bn_lr1", "bn_lr10"]
+
+
 def test_other_experiments_get_tables_without_a_figure(tmp_path):
     sample_runs.write_run(tmp_path / "bn_x5", steps=500, experiment="another")
     made, names = write(tmp_path)

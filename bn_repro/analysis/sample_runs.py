@@ -70,6 +70,7 @@ def config(norm: str, seed: int, steps: int) -> dict:
             "init_stddev": 0.1,
         },
         "bn": {"batch": "global"},
+        "data": {"name": "mnist", "classes": 10, "image_size": 28, "limit": 0},
         "optimizer": {"learning_rate": 0.01, "momentum": 0.0},
     }
 
@@ -158,3 +159,35 @@ def write_course(
     done = every * (len(accuracies) - 1)
     extra = {"first_bad_step": done + 7} if status == "diverged" else {}
     writer.write_status(status, done, **extra)
+
+
+def write_seeds(
+    folder: Path,
+    norm: str,
+    rate: float,
+    finals: list[float],
+    status: str = "finished",
+    **overrides,
+) -> None:
+    """Writes a run of a rate for each seed, with accuracies that end at `finals`.
+
+    Args:
+      folder: of the run folders.
+      norm: "none" or "before".
+      rate: learning rate.
+      finals: [seeds]; 0.05 less comes before, and 0.01 more.
+      status: of all of them.
+      **overrides: of the configuration, section__key=value.
+    """
+    values = {"data__name": "mnist", "data__classes": 10, "model__name": "mlp"}
+    values |= {"optimizer__learning_rate": rate, "model__norm": norm, **overrides}
+    arm = {"none": "plain", "before": "bn"}[norm]
+    for seed, final in enumerate(finals):
+        write_course(
+            folder / f"{arm}_lr{rate:g}_{len(overrides)}_{status}_seed{seed}",
+            [0.1, final - 0.05, final + 0.01, final],
+            status,
+            seed=seed,
+            split="test",
+            **values,
+        )
