@@ -81,12 +81,7 @@ def run(config, workdir, devices=None) -> str:
       UserError: a bad value, a folder of another configuration, damaged or missing
         data, a disk that refuses to be written.
     """
-    sum_check.check_sums()
-    config, stated = resolve(config)
-    if config.model.dtype == "float64":
-        jax.config.update("jax_enable_x64", True)
-    mesh = parallel.make_mesh(devices)
-    check_groups(config, parallel.check_batch(config.batch_size, mesh))
+    config, stated, mesh = prepare(config, devices)
     refuse_another_configuration(config, stated, workdir)
     ended = records.status_of(workdir)
     if ended in records.ENDED:
@@ -96,14 +91,25 @@ def run(config, workdir, devices=None) -> str:
     writer = records.RunWriter(workdir)
     parts = experiment.make(config, mesh)
     try:
-        under_way = _start_or_resume(config, stated, writer, parts, mesh)
+        under_way = start_or_resume(config, stated, writer, parts, mesh)
         with parallel.Preemption() as preemption:
             status = _train(under_way, due_events(under_way), preemption)
-            _close(under_way, status)
+            close(under_way, status)
     except BaseException as error:
-        _record_failure(writer, error)
+        record_failure(writer, error)
         raise
     return status
+
+
+def prepare(config, devices=None):
+    """Returns (resolved configuration, stated values, mesh), checked; see `run`."""
+    sum_check.check_sums()
+    config, stated = resolve(config)
+    if config.model.dtype == "float64":
+        jax.config.update("jax_enable_x64", True)
+    mesh = parallel.make_mesh(devices)
+    check_groups(config, parallel.check_batch(config.batch_size, mesh))
+    return config, stated, mesh
 
 
 def check_groups(config, per_device: int) -> None:
@@ -152,7 +158,16 @@ def as_record(config, stated) -> dict:
     return config.to_dict() | {"stated": stated}
 
 
-def _start_or_resume(config, stated, writer, parts, mesh) -> Run:
+def start_or_resume(config, stated, writer, parts, mesh) -> Run:
+    """Returns the run as its newest checkpoint left it, or before its first step.
+
+    Args:
+      config: the resolved configuration.
+      stated: the values that resolve translated, as stated.
+      writer: of the run folder.
+      parts: of the experiment.
+      mesh: the devices.
+    """
     state = train.create_state(config, parts.recipe, parts.image_shape)
     saved = {"state": state, "sums": train.zero_sums(config), "seconds": np.zeros(())}
     found = checkpoint.latest(writer.path)
@@ -239,7 +254,7 @@ def probe_steps(probe, steps: int) -> np.ndarray:
 
 def _train(run: Run, events: list[Event], preemption) -> str:
     if run.step == 0:
-        _do_due(run, events)
+        do_due(run, events)
     while run.step < run.config.steps:
         n = min(event.next_after(run.step) for event in events) - run.step
         n = int(min(n, run.config.steps_per_call))
@@ -248,14 +263,15 @@ def _train(run: Run, events: list[Event], preemption) -> str:
         if (first_bad := int(run.state.first_bad_step)) >= 0:
             run.step = first_bad
             return "diverged"
-        _do_due(run, events)
+        do_due(run, events)
         if preemption.requested():
             save(run)
             return "interrupted"
     return "finished"
 
 
-def _do_due(run: Run, events: list[Event]) -> None:
+def do_due(run: Run, events: list[Event]) -> None:
+    """Does what is due after the run's step."""
     for event in events:
         if event.is_due(run.step):
             event.action(run)
@@ -305,7 +321,7 @@ def save(run: Run) -> None:
         run.writer.write_status("running", run.step)
 
 
-def _close(run: Run, status: str) -> None:
+def close(run: Run, status: str) -> None:
     """Writes the last records and says where they are."""
     if status == "diverged":
         log(run)
@@ -323,7 +339,7 @@ def _close(run: Run, status: str) -> None:
     _say(f"{status} at step {run.step:,}; the records are in {run.writer.path}")
 
 
-def _record_failure(writer, error: BaseException) -> None:
+def record_failure(writer, error: BaseException) -> None:
     """Leaves the reason in status.json, if the disk still takes it."""
     status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
     if not parallel.is_main():
