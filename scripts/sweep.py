@@ -3,6 +3,13 @@ r"""Trains every run of a config file, skipping what has ended, resuming what ha
 python scripts/sweep.py --config configs/mnist.py --workdir runs/mnist
 python scripts/sweep.py --config configs/mnist.py --workdir runs/short \
     --only plain_seed0,bn_seed0 --config.steps=1000
+python scripts/sweep.py --config configs/mnist_lr_sweep.py --workdir /shared/runs \
+    --index "$SLURM_ARRAY_TASK_ID" --count "$SLURM_ARRAY_TASK_COUNT"
+
+Executors: processes (default on CPU), a process on each core takes members one by one;
+vmap (default on GPU and TPU where the data fit on the device), members that differ in
+rate, initial scale and seed in one program; here (default there otherwise), one after
+another on all devices. Ctrl-C or SIGTERM: every member saves; the same command resumes.
 """
 
 from absl import flags
@@ -15,8 +22,17 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run folders.")
 _ONLY = flags.DEFINE_list(
     "only", [], "Runs of the config, comma-separated; all if empty."
 )
+_EXECUTOR = flags.DEFINE_string(
+    "executor", "", "processes, vmap or here; empty: by device, see above."
+)
 _JOBS = flags.DEFINE_integer(
-    "jobs", 0, "Runs at a time; 0: one a core on CPU, one after another on GPU and TPU."
+    "jobs", 0, "Processes, each on an equal share of the cores; 0: one a core."
+)
+_INDEX = flags.DEFINE_integer(
+    "index", None, "Of this task in an array of jobs: run only its members."
+)
+_COUNT = flags.DEFINE_integer(
+    "count", 0, "Tasks in the array; task i runs members i, i + count, ...; 0: one each"
 )
 
 
@@ -27,7 +43,9 @@ def main() -> int:
     overrides = dict(config_flags.get_override_values(flag))
     file = config_flags.get_config_filename(flag)
     members = sweep.members(file, overrides, _ONLY.value, _WORKDIR.value)
-    statuses = sweep.run(members, _JOBS.value)
+    if _INDEX.value is not None:
+        members = sweep.share(members, _INDEX.value, _COUNT.value)
+    statuses = sweep.run(members, _EXECUTOR.value, _JOBS.value)
     ended = [name for name, status in statuses.items() if status in records.ENDED]
     print(f"{len(ended)} of {len(statuses)} runs have ended; see {_WORKDIR.value}")
     if len(ended) < len(statuses):

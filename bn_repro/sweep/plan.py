@@ -1,20 +1,12 @@
-"""Runs every entry of a config file's RUNS, each in a run folder of its own."""
+"""What a sweep consists of: its members, and which of them are this job's."""
 
-import contextlib
 import importlib.util
 import json
-import multiprocessing
-import os
-import signal
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from bn_repro import cli, records
 from bn_repro.errors import UserError
-
-LOG = "log.txt"  # what a member prints, in its run folder
 
 
 class Member(NamedTuple):
@@ -27,6 +19,12 @@ class Member(NamedTuple):
     def status(self) -> str:
         """Returns how the run stands; "waiting" if it was never started."""
         return records.status_of(self.workdir)
+
+    def load_config(self):
+        """Returns the configuration as a ConfigDict, as stated."""
+        from ml_collections import config_dict
+
+        return config_dict.ConfigDict(json.loads(self.config))
 
 
 def members(
@@ -76,146 +74,20 @@ def load(config_file: str):
     return module
 
 
-def run(sweep: list[Member], jobs: int = 0) -> dict[str, str]:
-    """Runs the members that have not ended and returns how each of them stands.
+def share(sweep: list[Member], index: int, count: int = 0) -> list[Member]:
+    """Returns the members that one task of an array of jobs runs.
 
     Args:
-      sweep: the members.
-      jobs: how many run at a time, each in a process of its own with an equal share of
-        the cores. 0: one a core on CPU; on GPU and TPU one after another, in this
-        process, on all devices.
+      sweep: all members.
+      index: of the task, from 0.
+      count: number of tasks: task i runs the members i, i + count, ...; 0: one each.
 
     Raises:
-      UserError: a folder holds a run of another configuration; nothing was started.
+      UserError: there is no such task.
     """
-    for member in sweep:
-        _refuse_another_configuration(member)
-    waiting = [member for member in sweep if member.status() not in records.ENDED]
-    for member in sweep:
-        if member not in waiting:
-            print(f"{member.name}: {member.status()} already")
-    if jobs < 0:
-        raise UserError(f"--jobs is {jobs}; it must be at least 0")
-    if jobs == 0 and _on_accelerator():
-        _run_here(waiting)
-    elif waiting:
-        cores = _cores()
-        _run_processes(waiting, min(jobs or len(cores), len(waiting)), cores)
-    return {member.name: member.status() for member in sweep}
-
-
-def _refuse_another_configuration(member: Member) -> None:
-    from bn_repro import loop, resolve
-
-    resolved, stated = resolve.resolve(_config(member))
-    loop.refuse_another_configuration(resolved, stated, member.workdir)
-
-
-def _config(member: Member):
-    from ml_collections import config_dict
-
-    return config_dict.ConfigDict(json.loads(member.config))
-
-
-def _run_here(waiting: list[Member]) -> None:
-    for member in waiting:
-        if train(member) == "interrupted":
-            return
-
-
-def train(member: Member) -> str:
-    """Trains one member in this process and returns how it ended."""
-    from bn_repro import loop  # here: the cores of a process are chosen before jax
-
-    return loop.run(_config(member), member.workdir)
-
-
-def _run_processes(waiting: list[Member], jobs: int, cores: list[int]) -> None:
-    context = multiprocessing.get_context("spawn")
-    shares = [cores[i::jobs] or cores for i in range(jobs)]
-    todo, running = list(waiting), {}
-    with _stop_request() as stop:
-        while todo or running:
-            while todo and shares and not stop:
-                member, share = todo.pop(0), shares.pop()
-                records.RunWriter(member.workdir)  # creates the folder, or says why not
-                process = context.Process(target=_in_process, args=(member, share))
-                process.start()
-                running[process] = member, share
-            for process in [p for p in running if not p.is_alive()]:
-                member, share = running.pop(process)
-                shares.append(share)
-                print(f"{member.name}: {_describe(member, process)}", flush=True)
-            if stop:
-                todo = []
-                for process in running:
-                    process.terminate()  # SIGTERM: it saves and stops
-                stop.clear()
-            _print_progress([member for member, _ in running.values()], len(todo))
-            time.sleep(0.2)
-
-
-def _in_process(member: Member, cores: list[int]) -> None:
-    """Runs in the member's process: takes its cores, logs to a file, trains."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent turns Ctrl-C to SIGTERM
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, cores)
-    with open(member.workdir / LOG, "a", buffering=1) as log:
-        os.dup2(log.fileno(), 1)
-        os.dup2(log.fileno(), 2)
-        cli.guarded(lambda: train(member) and None)
-
-
-@contextlib.contextmanager
-def _stop_request() -> Iterator[list]:
-    """Yields a list that is not empty once Ctrl-C or SIGTERM asked to stop."""
-    asked = []
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(n, lambda number, _: asked.append(number)) for n in numbers]
-    try:
-        yield asked
-    finally:
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)
-
-
-def _describe(member: Member, process) -> str:
-    status = member.status()
-    if status in (*records.ENDED, "interrupted"):
-        return f"{status} at step {records.read_run(member.workdir).status['step']:,}"
-    why = _last_line(member.workdir / LOG)
-    return f"failed with exit status {process.exitcode}: {why}"
-
-
-def _print_progress(running: list[Member], waiting: int, every: float = 10.0) -> None:
-    """Prints the last progress line of each running member, now and then."""
-    now = time.monotonic()
-    if not running or now < _print_progress.next:
-        return
-    _print_progress.next = now + every
-    for member in running:
-        print(f"{member.name}: {_last_line(member.workdir / LOG)}", flush=True)
-    if waiting:
-        print(f"({waiting} more waiting)", flush=True)
-
-
-_print_progress.next = 0.0
-
-
-def _last_line(path: Path) -> str:
-    """Returns the last line that the loop or the commands print; XLA prints too."""
-    ours = ("step ", "Resuming", "error:", *records.STATUSES)
-    lines = path.read_text().splitlines() if path.exists() else []
-    return next((line for line in lines[::-1] if line.startswith(ours)), "starting")
-
-
-def _on_accelerator() -> bool:
-    import jax
-
-    return jax.default_backend() != "cpu"
-
-
-def _cores() -> list[int]:
-    if hasattr(os, "sched_getaffinity"):
-        return sorted(os.sched_getaffinity(0))
-    return list(range(os.cpu_count() or 1))
+    count = count or len(sweep)
+    if not 0 <= index < count:
+        raise UserError(
+            f"--index is {index}; with {count} tasks it must be from 0 to {count - 1}"
+        )
+    return sweep[index::count]

@@ -1,0 +1,130 @@
+"""The ways to run the members of a sweep, behind one interface.
+
+An executor takes the members that have not ended, grouped by what they share, the
+number of jobs and the progress; it returns how each member that it started ended.
+"""
+
+from collections.abc import Callable
+
+from bn_repro import records
+from bn_repro.errors import UserError
+from bn_repro.sweep import workers
+from bn_repro.sweep.plan import Member
+from bn_repro.sweep.progress import Progress
+
+Groups = list[list[Member]]
+
+
+def here(groups: Groups, jobs: int, progress: Progress) -> dict[str, str]:
+    """Runs one member after another in this process, each on all devices."""
+    del jobs
+    outcomes = {}
+    for member in (member for group in groups for member in group):
+        outcomes[member.name] = outcome = _train_here(member)
+        progress.ended(member, outcome)
+        if outcome == "interrupted":
+            break
+    return outcomes
+
+
+def _train_here(member: Member) -> str:
+    try:
+        return workers.train(member)
+    except UserError as error:
+        return f"failed: {error}"
+
+
+def vmap(groups: Groups, jobs: int, progress: Progress) -> dict[str, str]:
+    """Runs the members of a group together in one program, group after group."""
+    from bn_repro.sweep import together
+
+    del jobs
+    outcomes = {}
+    for group in groups:
+        outcomes |= together.train(group, progress)
+        if "interrupted" in outcomes.values():
+            break
+    return outcomes
+
+
+EXECUTORS: dict[str, Callable] = {
+    "processes": workers.run,
+    "vmap": vmap,
+    "here": here,
+}
+
+
+def run(sweep: list[Member], executor: str = "", jobs: int = 0) -> dict[str, str]:
+    """Runs the members that have not ended and returns how each of them stands.
+
+    Args:
+      sweep: the members.
+      executor: a key of EXECUTORS. Empty: "processes" on CPU or with jobs; on GPU and
+        TPU "vmap" if the data live on the devices, else "here".
+      jobs: with "processes", how many run at a time, each on an equal share of the
+        cores; 0: one a core.
+
+    Raises:
+      UserError: a bad value, or a folder holds a run of another configuration; nothing
+        was started.
+    """
+    waiting = [member for member in sweep if member.status() not in records.ENDED]
+    groups = _groups(sweep, waiting)
+    executor = executor or ("processes" if jobs else _default(waiting))
+    _check(executor, jobs, waiting)
+    progress = Progress(len(sweep), len(sweep) - len(waiting))
+    for member in sweep:
+        if member not in waiting:
+            progress.tell(member, f"{member.status()} already")
+    outcomes = EXECUTORS[executor](groups, jobs, progress) if waiting else {}
+    failed = {k: "failed" for k, v in outcomes.items() if v.startswith("failed")}
+    return {member.name: member.status() for member in sweep} | failed
+
+
+def _groups(sweep: list[Member], waiting: list[Member]) -> Groups:
+    """Returns the waiting members by the programs that they share.
+
+    Raises:
+      UserError: a member's configuration is bad, or not that of its folder.
+    """
+    from bn_repro import experiment, loop, resolve
+
+    groups = {}
+    for member in sweep:
+        resolved, stated = resolve.resolve(member.load_config())
+        loop.refuse_another_configuration(resolved, stated, member.workdir)
+        if member in waiting:
+            shared = experiment.without_varied(resolved)
+            groups.setdefault(shared, []).append(member)
+    return list(groups.values())
+
+
+def _default(waiting: list[Member]) -> str:
+    import jax
+
+    if jax.default_backend() == "cpu":
+        return "processes"
+    return "vmap" if _in_memory(waiting) else "here"
+
+
+def _in_memory(sweep: list[Member]) -> bool:
+    from bn_repro import experiment
+
+    names = {member.load_config().data.name for member in sweep}
+    return names <= set(experiment.IN_MEMORY)
+
+
+def _check(executor: str, jobs: int, waiting: list[Member]) -> None:
+    if executor not in EXECUTORS:
+        raise UserError(
+            f"--executor is {executor!r}; it must be one of {', '.join(EXECUTORS)}"
+        )
+    if jobs < 0:
+        raise UserError(f"--jobs is {jobs}; it must be at least 0")
+    if jobs and executor != "processes":
+        raise UserError(f"--jobs is for --executor=processes, not for {executor}")
+    if executor == "vmap" and not _in_memory(waiting):
+        raise UserError(
+            "--executor=vmap needs data that live on the devices; these are streamed: "
+            "use --executor=processes or --executor=here"
+        )

@@ -1,0 +1,108 @@
+"""A sweep runs what has not ended, each run as if it were alone."""
+
+import jax
+import pytest
+
+from bn_repro import experiment, loop, records, sweep
+from bn_repro.errors import UserError
+from bn_repro.loop_test import SHORT, assert_same, content, short
+from bn_repro.sweep import workers
+from bn_repro.sweep.progress import LOG
+
+FILE = "configs/mnist.py"
+ONLY = ["plain_seed0", "bn_seed0"]
+RATES = "configs/mnist_lr_sweep.py"
+RATES_ONLY = ["bn_lr0.1_seed0", "bn_lr0.3_seed1", "bn_lr1_seed0", "plain_lr30_seed2"]
+LIGHT = SHORT | {  # on the eight devices of this process, with little to compile
+    "batch_size": 64,
+    "reference_batch": 64,
+    "eval.batch_statistics": False,
+    "probe.every": 0,
+}
+OVERRIDES = {k: v for k, v in SHORT.items() if k != "optimizer.learning_rate"}
+
+
+def mtime(workdir):
+    return (workdir / records.METRICS).stat().st_mtime_ns
+
+
+def test_workers_train_as_if_each_member_were_alone(tmp_path):
+    members = sweep.members(RATES, OVERRIDES, RATES_ONLY, tmp_path)
+    statuses = sweep.run(members, jobs=2)
+    assert statuses == dict.fromkeys(RATES_ONLY, "finished")
+    alone = tmp_path / "alone"
+    for name in RATES_ONLY[1:3]:
+        experiment.forget()
+        member = next(m for m in members if m.name == name)
+        loop.run(member.load_config(), alone / name, jax.devices()[:1])
+        assert_same(content(member.workdir), content(alone / name))
+    # Two workers in all, so that three members took what another had compiled.
+    logs = [(m.workdir / LOG).read_text().splitlines() for m in members]
+    assert len({log[0] for log in logs}) == 2
+    assert all(log[0].startswith("process ") for log in logs)
+    before = [mtime(m.workdir) for m in members]
+    sweep.run(members, jobs=2)  # skips all of them
+    assert [mtime(m.workdir) for m in members] == before
+
+
+def test_workers_are_sent_members_of_the_network_that_they_know():
+    tasks = [workers.Task(None, group) for group in (0, 1, 0, 1, 1, 2)]
+    given = {0: [], 1: []}
+
+    class Recorder(workers.Worker):
+        def give(self, task):
+            self.task, self.group = task, task.group
+            given[self._cores[0]].append(task.group)
+
+    pair = [Recorder([0]), Recorder([1])]
+    while tasks:
+        workers._hand_out(tasks, pair)
+        for worker in pair:
+            worker.task = None
+    assert given == {0: [0, 0, 2], 1: [1, 1, 1]}
+
+
+def test_a_folder_of_another_configuration_is_refused(tmp_path):
+    members = sweep.members(FILE, SHORT, ONLY, tmp_path)
+    loop.run(short("bn"), tmp_path / "bn_seed0", jax.devices()[:1])
+    changed = sweep.members(FILE, SHORT | {"steps": 59}, ONLY, tmp_path)
+    with pytest.raises(UserError, match="bn_seed0 holds .*steps: 60 there, 59 now"):
+        sweep.run(changed, jobs=2)
+    assert [m.status() for m in members] == ["waiting", "finished"]
+
+
+@pytest.mark.parametrize(("executor", "jobs"), [("processes", 1), ("vmap", 0)])
+def test_a_failing_member_does_not_touch_the_others(tmp_path, capfd, executor, jobs):
+    (tmp_path / "plain_seed0").mkdir(parents=True)
+    (tmp_path / "plain_seed0" / "checkpoints").write_text("in the way")
+    (tmp_path / "plain_seed1").write_text("in the way")
+    names = ["plain_seed0", "plain_seed1", "plain_seed2"]
+    members = sweep.members(FILE, LIGHT, names, tmp_path)
+    statuses = sweep.run(members, executor, jobs)
+    assert statuses == dict(zip(names, ["failed", "failed", "finished"], strict=True))
+    printed = capfd.readouterr().out
+    assert f"plain_seed0: failed: cannot write {tmp_path}" in printed
+    assert f"plain_seed1: failed: cannot write {tmp_path}" in printed
+    status = records.read_run(tmp_path / "plain_seed0").status
+    assert status["status"] == "failed" and "cannot write" in status["message"]
+
+
+def test_one_after_another_in_this_process(tmp_path, capsys):
+    members = sweep.members(FILE, LIGHT, ["bn_seed0", "bn_seed1"], tmp_path)
+    assert set(sweep.run(members, "here").values()) == {"finished"}
+    assert "bn_seed1: finished at step 60 (2 of 2)" in capsys.readouterr().out
+
+
+def test_bad_options_are_refused_before_anything_starts(tmp_path):
+    members = sweep.members(FILE, SHORT, ONLY, tmp_path)
+    with pytest.raises(UserError, match="--executor is 'pmap'; .*processes, vmap"):
+        sweep.run(members, "pmap")
+    with pytest.raises(UserError, match="--jobs is -1"):
+        sweep.run(members, "processes", -1)
+    with pytest.raises(UserError, match="--jobs is for --executor=processes"):
+        sweep.run(members, "vmap", 2)
+    streamed = {"data.name": "imagenet", "data.source": "image_folder"}
+    members = sweep.members(FILE, SHORT | streamed, ONLY, tmp_path)
+    with pytest.raises(UserError, match="vmap needs data that live on the devices"):
+        sweep.run(members, "vmap")
+    assert {m.status() for m in members} == {"waiting"}

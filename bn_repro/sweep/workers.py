@@ -1,0 +1,234 @@
+"""Long-lived processes, each on cores of its own, that train members one by one.
+
+What a worker compiled for one member it has for the next of the same network (see
+`experiment.make`), so it is sent members of one network as long as there are any. A
+worker that dies costs its member the steps since the last checkpoint, nobody else
+anything.
+"""
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Iterator
+from multiprocessing.connection import wait
+from typing import NamedTuple
+
+from bn_repro import records
+from bn_repro.errors import UserError
+from bn_repro.sweep.plan import Member
+from bn_repro.sweep.progress import LOG, Progress
+
+RETRIES = 2  # of a member whose worker died
+DIED = "died"
+
+
+class Task(NamedTuple):
+    """A member to train, the group that it shares programs with, and its deaths."""
+
+    member: Member
+    group: int
+    deaths: int = 0
+
+
+class Worker:
+    """The sweep's end of one worker.
+
+    Attributes:
+      task: what it is at; None while it is idle.
+      group: of its last task.
+      exit_status: of its process, once that died.
+    """
+
+    def __init__(self, cores: list[int]):
+        """Starts no process before there is a task."""
+        self._cores = cores
+        self._process = self._connection = None
+        self.task, self.group, self.exit_status = None, None, None
+
+    def give(self, task: Task) -> None:
+        """Sends it a task, to a new process if there is none."""
+        if self._process is None:
+            self._start()
+        self.task, self.group = task, task.group
+        with contextlib.suppress(OSError):  # it died since: outcome() says so
+            self._connection.send(task.member)
+
+    def _start(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._connection, theirs = context.Pipe()
+        self._process = context.Process(target=_work, args=(theirs, self._cores))
+        self._process.start()
+        theirs.close()
+
+    def signs(self) -> list:
+        """Returns what becomes ready when the outcome of the task is known."""
+        return [self._connection, self._process.sentinel]
+
+    def outcome(self) -> str | None:
+        """Returns how its task ended and forgets the task; None while it goes on."""
+        alive = self._process.is_alive()  # asked first: the last word may still come
+        outcome = None if alive else DIED
+        with contextlib.suppress(EOFError, OSError):
+            if self._connection.poll():
+                outcome = self._connection.recv()
+        if outcome == DIED:
+            self._process.join()
+            self._connection.close()
+            self.exit_status = self._process.exitcode
+            self._process = None
+        if outcome:
+            self.task = None
+        return outcome
+
+    def terminate(self) -> None:
+        """Asks the process to save what it is at and to stop."""
+        if self._process is not None:
+            self._process.terminate()
+
+    def close(self) -> None:
+        """Ends the process: at once if idle, else after it has saved."""
+        if self._process is not None:
+            self._connection.close()
+            if self.task:
+                self.terminate()
+            self._process.join()
+
+
+def run(groups: list[list[Member]], jobs: int, progress: Progress) -> dict[str, str]:
+    """Runs the members on `jobs` workers, or on one a core if jobs is 0."""
+    todo = [Task(member, i) for i, group in enumerate(groups) for member in group]
+    cores = _cores()
+    jobs = min(jobs or len(cores), len(todo))
+    workers = [Worker(cores[i::jobs] or cores) for i in range(jobs)]
+    outcomes = {}
+    with _stop_request() as stop:
+        try:
+            while todo or any(worker.task for worker in workers):
+                if stop:
+                    todo.clear()
+                    stop.clear()
+                    for worker in workers:
+                        worker.terminate()
+                _hand_out(todo, workers)
+                running = [worker for worker in workers if worker.task]
+                wait([sign for worker in running for sign in worker.signs()], 0.5)
+                for worker in running:
+                    _collect(worker, todo, outcomes, progress)
+                progress.show([w.task.member for w in workers if w.task])
+        finally:
+            for worker in workers:
+                worker.close()
+    return outcomes
+
+
+def _hand_out(todo: list[Task], workers: list[Worker]) -> None:
+    for worker in workers:
+        if worker.task or not todo:
+            continue
+        elsewhere = {other.group for other in workers}
+        task = min(  # the first of what it has compiled, else of what nobody has
+            todo, key=lambda t: (t.group != worker.group, t.group in elsewhere)
+        )
+        todo.remove(task)
+        worker.give(task)
+
+
+def _collect(worker: Worker, todo: list, outcomes: dict, progress: Progress) -> None:
+    task = worker.task
+    outcome = worker.outcome()
+    if outcome is None:
+        return
+    member = task.member
+    if outcome == DIED:
+        what = f"its process died with exit status {worker.exit_status}"
+        if worker.exit_status == -signal.SIGTERM:
+            outcome = "interrupted"
+        elif task.deaths < RETRIES:
+            progress.tell(member, f"{what}; it is resumed")
+            todo.insert(0, task._replace(deaths=task.deaths + 1))
+            return
+        else:
+            outcome = f"failed: {what}, {RETRIES + 1} times in all"
+        _record(member, outcome)
+    outcomes[member.name] = outcome
+    progress.ended(member, outcome)
+
+
+def _record(member: Member, outcome: str) -> None:
+    """Writes what a process that died could not write itself."""
+    if member.status() == "waiting":
+        return
+    status, _, message = outcome.partition(": ")
+    step = records.read_run(member.workdir).status["step"]
+    fields = {"message": message} if message else {}
+    records.RunWriter(member.workdir).write_status(status, step, **fields)
+
+
+@contextlib.contextmanager
+def _stop_request() -> Iterator[list]:
+    """Yields a list that is not empty once Ctrl-C or SIGTERM asked to stop."""
+    asked = []
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(n, lambda number, _: asked.append(number)) for n in numbers]
+    try:
+        yield asked
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
+def _cores() -> list[int]:
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
+
+
+def _work(connection, cores: list[int]) -> None:
+    """Runs in the worker's process: takes its cores, then trains what it is sent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the sweep turns Ctrl-C to SIGTERM
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, cores)
+    threading.Thread(target=_die_with_the_sweep, daemon=True).start()
+    with contextlib.suppress(EOFError):
+        while True:
+            connection.send(_train_logged(connection.recv(), cores))
+
+
+def _die_with_the_sweep() -> None:
+    """Leaves no worker that writes to a run folder when the sweep is started again."""
+    multiprocessing.parent_process().join()
+    os._exit(1)
+
+
+def _train_logged(member: Member, cores: list[int]) -> str:
+    """Trains a member with its output in its log; returns how it ended, or why not."""
+    try:
+        records.RunWriter(member.workdir)  # creates the folder, or says why not
+        _print_to(member.workdir / LOG)
+        print(f"process {os.getpid()} on cores {cores}", flush=True)
+        return train(member)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return f"failed: {error}"
+    except Exception as error:
+        traceback.print_exc()
+        return f"failed: {type(error).__name__}: {error}"
+
+
+def _print_to(path) -> None:
+    """Appends what this process prints from now on, XLA's C++ included, to a file."""
+    sys.stdout.flush()
+    with open(path, "a") as log:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+
+
+def train(member: Member) -> str:
+    """Trains one member in this process and returns how it ended."""
+    from bn_repro import loop  # here: the cores of a process are chosen before jax
+
+    return loop.run(member.load_config(), member.workdir)
