@@ -15,7 +15,7 @@ TRUNCATED_DEVIATION = 0.8796256610342398  # of a standard normal truncated at -2
 
 
 class ConvNormAct(nn.Module):
-    """A convolutional layer z = g(BN(W * u)), SAME padding (Sec. 3.2).
+    """A convolutional layer z = g(BN(W * u)) (Sec. 3.2).
 
     Attributes:
       features: number of feature maps.
@@ -25,6 +25,7 @@ class ConvNormAct(nn.Module):
       multiplier: 0 for a full W; else W is separable: a depthwise convolution with this
         multiplier, then a 1x1 convolution, nothing between them (kernels `depthwise`
         and `pointwise`).
+      symmetric: pad every side alike, as Caffe and PyTorch do, instead of SAME.
       norm: makes the BatchNorm module, or None; it then is z = g(W * u + b).
       placement: "before" the nonlinearity (no b: beta takes its role) or "after" it.
       init_scale: factor on the initial weights (truncated normal, He et al. fan-in).
@@ -37,6 +38,7 @@ class ConvNormAct(nn.Module):
     size: int = 1
     stride: int = 1
     multiplier: int = 0
+    symmetric: bool = False
     norm: Callable | None = None
     placement: str = "before"
     init_scale: float = 1.0
@@ -59,7 +61,9 @@ class ConvNormAct(nn.Module):
         shape = (self.size, self.size, u.shape[-1], self.features)
         init = scaled_normal(2.0, self.init_scale)
         kernel = self.param("kernel", init, shape, self.param_dtype)
-        return convolutions.convolution(u, kernel.astype(self.dtype), self.stride)
+        return convolutions.convolution(
+            u, kernel.astype(self.dtype), self.stride, self.symmetric
+        )
 
     def _separable(self, u):
         between = u.shape[-1] * self.multiplier
@@ -76,8 +80,9 @@ class ConvNormAct(nn.Module):
             self.param_dtype,
             name="pointwise",
         )()
+        kernels = depthwise.astype(self.dtype), pointwise.astype(self.dtype)
         return convolutions.separable_convolution(
-            u, depthwise.astype(self.dtype), pointwise.astype(self.dtype), self.stride
+            u, *kernels, self.stride, self.symmetric
         )
 
 

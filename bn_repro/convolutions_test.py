@@ -34,7 +34,7 @@ def normal(*shape, seed=0):
     return np.random.default_rng(seed).normal(size=shape)
 
 
-def windows(x, size, stride, value):
+def windows(x, size, stride, value, symmetric=False):
     """Returns [B, H', W', size, size, C]: SAME windows, one pixel after another."""
     out = [-(-n // stride) for n in x.shape[1:3]]
     totals = [
@@ -42,6 +42,7 @@ def windows(x, size, stride, value):
         for o, n in zip(out, x.shape[1:3], strict=True)
     ]
     pads = [(total // 2, total - total // 2) for total in totals]
+    pads = [(size // 2, size // 2)] * 2 if symmetric else pads
     x = np.pad(x, ((0, 0), *pads, (0, 0)), constant_values=value)
     result = np.empty((x.shape[0], *out, size, size, x.shape[-1]))
     for i, j in np.ndindex(*out):
@@ -71,8 +72,8 @@ def assert_gradient(gradient, dy, linear):
     np.testing.assert_allclose(np.sum(gradient * step), expected, rtol=1e-10)
 
 
-def by_window(x, kernel, stride):
-    parts = windows(x, kernel.shape[0], stride, 0)
+def by_window(x, kernel, stride, symmetric=False):
+    parts = windows(x, kernel.shape[0], stride, 0, symmetric)
     return np.einsum("bxyhwc,hwcf->bxyf", parts, kernel, optimize=True)
 
 
@@ -92,20 +93,38 @@ def test_convolution_sums_over_windows(size, shape, stride, large, monkeypatch):
     assert_gradient(dkernel, dy, lambda step: by_window(x, step, stride))
 
 
-def depthwise_then_1x1(x, depthwise, pointwise):
+@pytest.mark.usefixtures("formulation")
+@pytest.mark.parametrize(("size", "shape"), [(3, (2, 7, 6, 17)), (7, (2, 8, 8, 3))])
+@pytest.mark.parametrize("large", [1, 10_000])
+def test_symmetric_padding(size, shape, large, monkeypatch):
+    monkeypatch.setattr(convolutions, "LARGE", large)
+    x, kernel = normal(*shape), normal(size, size, shape[-1], 5, seed=1)
+    oracle = partial(by_window, stride=2, symmetric=True)
+    convolution = partial(convolutions.convolution, stride=2, symmetric=True)
+    y, dy, (dx, dkernel) = run(convolution, x, kernel)
+    np.testing.assert_allclose(y, oracle(x, kernel), atol=1e-12)
+    assert_gradient(dx, dy, lambda step: oracle(step, kernel))
+    assert_gradient(dkernel, dy, lambda step: oracle(x, step))
+    assert np.abs(y - by_window(x, kernel, 2)).max() > 1  # SAME is another function
+
+
+def depthwise_then_1x1(x, depthwise, pointwise, symmetric=False):
     by_channel = depthwise.reshape(7, 7, 3, 8)  # output 8 c + m sees channel c only
-    parts = windows(x, 7, 2, 0)
+    parts = windows(x, 7, 2, 0, symmetric)
     between = np.einsum("bxyhwc,hwcm->bxycm", parts, by_channel, optimize=True)
     return between.reshape(*parts.shape[:3], 24) @ pointwise[0, 0]
 
 
 @pytest.mark.usefixtures("formulation")
-def test_separable_convolution_is_depthwise_then_1x1():
+@pytest.mark.parametrize("symmetric", [False, True])
+def test_separable_convolution_is_depthwise_then_1x1(symmetric):
     x = normal(2, 9, 8, 3)
     kernels = normal(7, 7, 1, 24, seed=1), normal(1, 1, 24, 5, seed=2)
-    separable = partial(convolutions.separable_convolution, stride=2)
+    separable = partial(
+        convolutions.separable_convolution, stride=2, symmetric=symmetric
+    )
     y, dy, gradients = run(separable, x, *kernels)
-    oracle = depthwise_then_1x1
+    oracle = partial(depthwise_then_1x1, symmetric=symmetric)
     np.testing.assert_allclose(y, oracle(x, *kernels), atol=1e-11)
     assert_gradient(gradients[0], dy, lambda step: oracle(step, *kernels))
     assert_gradient(gradients[1], dy, lambda step: oracle(x, step, kernels[1]))
@@ -141,12 +160,15 @@ def test_max_pool_hands_on_what_is_not_finite():
 @pytest.mark.usefixtures("formulation")
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("shape", [(2, 8, 6, 3), (2, 7, 1, 3)])
-def test_average_pool_does_not_count_padding(shape, stride):
+@pytest.mark.parametrize("count_padding", [False, True])
+def test_average_pool_counts_padding_or_not(shape, stride, count_padding):
     def oracle(x):
-        return np.nanmean(windows(x, 3, stride, np.nan), (3, 4))
+        value = 0 if count_padding else np.nan
+        return np.nanmean(windows(x, 3, stride, value), (3, 4))
 
     x = normal(*shape)
-    y, dy, (dx,) = run(partial(convolutions.average_pool, stride=stride), x)
+    pool = partial(convolutions.average_pool, stride=stride)
+    y, dy, (dx,) = run(partial(pool, count_padding=count_padding), x)
     np.testing.assert_allclose(y, oracle(x), atol=1e-14)
     assert_gradient(dx, dy, oracle)
 

@@ -26,6 +26,7 @@ CHOICES = {
     "model.dtype": ("float32", "bfloat16", "float64"),
     "model.first_conv": ("separable", "full"),
     "model.pool_proj_4cd": (128, 96),
+    "model.padding": ("same", "port"),
     "data.shuffle": ("full", "shard"),
     "data.distortion": ("none", "reduced", "full"),
 }

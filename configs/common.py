@@ -77,6 +77,7 @@ def model() -> config_dict.ConfigDict:
     config.pool_proj_4cd = (
         128  # inception: pool projection of 4c and 4d, 128 | 96 (open)
     )
+    config.padding = "same"  # inception: "same" | "port", as in Caffe and PyTorch
     config.lrn = False  # inception: local response normalisation
     config.per_activation_last = False  # inception: per-activation BN in 5a and 5b
     return config

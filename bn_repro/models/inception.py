@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from bn_repro import conv_layers, convolutions, layers
+from bn_repro.errors import UserError
 
 
 class Row(NamedTuple):
@@ -60,10 +61,12 @@ class InceptionModule(nn.Module):
     Attributes:
       row: the widths.
       layer: makes a ConvNormAct from its name, features, size and stride.
+      count_padding: zeros around the image count in average pools.
     """
 
     row: Row
     layer: Callable
+    count_padding: bool = False
 
     @nn.compact
     def __call__(self, u, mode: layers.Mode):
@@ -83,8 +86,10 @@ class InceptionModule(nn.Module):
         z = conv("double_3x3_reduce", u, row.reduce_double)
         z = conv("double_3x3_a", z, row.double_3x3, 3)
         branches.append(conv("double_3x3_b", z, row.double_3x3, 3, row.stride))
-        pool = {"average": convolutions.average_pool, "max": convolutions.max_pool}
-        z = pool[row.pool](u, row.stride)
+        if row.pool == "max":
+            z = convolutions.max_pool(u, row.stride)
+        else:
+            z = convolutions.average_pool(u, row.stride, self.count_padding)
         if row.projection:
             z = conv("pool_proj", z, row.projection)
         branches.append(z)
@@ -105,6 +110,8 @@ class Inception(nn.Module):
       pool_proj_4cd: width of the pool projection of 4c and 4d.
       lrn: local response normalisation after the first max pool, before the second.
       dropout: share of the classifier's inputs dropped while training.
+      padding: "same", or "port" as in Caffe's and PyTorch's networks: strided
+        convolutions pad every side alike (see `layer`), average pools count padding.
       dtype: of the logits, float32 or wider.
     """
 
@@ -116,6 +123,7 @@ class Inception(nn.Module):
     pool_proj_4cd: int = 128
     lrn: bool = False
     dropout: float = 0.0
+    padding: str = "same"
     dtype: Any = jnp.float32
 
     @nn.compact
@@ -125,11 +133,18 @@ class Inception(nn.Module):
         Args:
           images: [B, H, W, 3].
           mode: how to run the pass.
+
+        Raises:
+          UserError: padding is "port" and a side is no multiple of 32.
         """
+        self._check_size(*images.shape[1:3])
         z, taps = self._stem(images, mode)  # [B, H / 8, W / 8, 192]
         for row in FIGURE_5:
             layer = self.last_layer if row.name in ("5a", "5b") else self.layer
-            z, more = InceptionModule(self._widths(row), layer, name=row.name)(z, mode)
+            module = InceptionModule(
+                self._widths(row), layer, self.padding == "port", name=row.name
+            )
+            z, more = module(z, mode)
             taps.update({f"{row.name}/{name}": tap for name, tap in more.items()})
         z = jnp.mean(z, (1, 2), dtype=self.dtype)  # [B, 1024]
         z = layers.dropout(z, self.dropout, mode.dropout_keys, 1)
@@ -137,6 +152,14 @@ class Inception(nn.Module):
             self.classes, dtype=self.dtype, param_dtype=self.dtype, name="classifier"
         )
         return classifier(z), taps
+
+    def _check_size(self, height: int, width: int) -> None:
+        # Elsewhere the ports' convolutions and max pools give different sizes.
+        if self.padding == "port" and (height % 32 or width % 32):
+            raise UserError(
+                f"model.padding is 'port', which needs images of a multiple of 32 "
+                f"pixels, not {height} x {width}; use 'same'"
+            )
 
     def _stem(self, images, mode):
         taps = OrderedDict()  # a plain dict comes out of jit sorted by name
@@ -177,6 +200,7 @@ def from_config(config, norm, dtype, param_dtype) -> Inception:
         nonlinearity=model.nonlinearity,
         placement=model.norm,
         init_scale=model.init_scale,
+        symmetric=model.padding == "port",
         dtype=dtype,
         param_dtype=param_dtype,
     )
@@ -192,5 +216,6 @@ def from_config(config, norm, dtype, param_dtype) -> Inception:
         pool_proj_4cd=model.pool_proj_4cd,
         lrn=model.lrn,
         dropout=model.dropout,
+        padding=model.padding,
         dtype=param_dtype,
     )
