@@ -19,9 +19,9 @@ def activations(median, spread, layers=("a",)):
 
 
 def test_movement_since_the_first_probe_of_a_hand_computed_example():
-    # Unit 0 moves 3 of a mean spread of 2, unit 1 moves 1 of 1, unit 2 stands still.
-    median = [[0, 5, 1], [3, 4, 1]]
-    spread = [[1, 1, 2], [3, 1, 2]]
+    # Units 0 and 1 move 3 and 2 of a mean spread of 2, unit 2 stands still.
+    median = [[0, 5, 1], [3, 3, 1]]
+    spread = [[1, 1, 2], [3, 3, 2]]
     given = activations(median, spread, ["a", "b"])
     moved = layers_over_time.location_moved(given)
     np.testing.assert_allclose(moved, [[0, 1.0]] * 2)  # the median of 1.5, 1, 0
