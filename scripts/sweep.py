@@ -4,7 +4,7 @@ python scripts/sweep.py --config configs/mnist.py --workdir runs/mnist
 python scripts/sweep.py --config configs/mnist.py --workdir runs/short \
     --only plain_seed0,bn_seed0 --config.steps=1000
 python scripts/sweep.py --config configs/mnist_lr_sweep.py --workdir /shared/runs \
-    --index "$SLURM_ARRAY_TASK_ID" --count "$SLURM_ARRAY_TASK_COUNT"
+    --index 3 --count 8  # the members 3, 11, ...: see scripts/slurm, scripts/k8s
 
 Executors: processes (default on CPU), a process on each core takes members one by one;
 vmap (default on GPU and TPU where the data fit on the device), members that differ in
