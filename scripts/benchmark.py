@@ -4,9 +4,9 @@ python scripts/benchmark.py
 python scripts/benchmark.py --only inception,input_pipeline
 
 Times are medians of alternated rounds in one process; on a machine that does something
-else they mean little. The last two are asked for by name: compiling the network takes
-minutes, and pictures have to be at hand (see them). PyTorch (extra "bench") is compared
-with where it is installed.
+else they mean little. The last three are asked for by name: compiling the network takes
+minutes, so does the sweep, and pictures have to be at hand (see them). PyTorch (extra
+"bench") is compared with where it is installed.
 """
 
 import importlib
@@ -15,7 +15,7 @@ from absl import flags
 
 from bn_repro import cli
 
-BENCHMARKS = ("batch_norm", "mnist", "start", "inception", "input_pipeline")
+BENCHMARKS = ("batch_norm", "mnist", "start", "inception", "input_pipeline", "sweep")
 _ONLY = flags.DEFINE_list("only", list(BENCHMARKS[:3]), "Which, comma-separated.")
 
 
