@@ -16,7 +16,7 @@ LEVELS = [
     "errors files records resolve batch_norm metrics cli manifest sum_check",
     "layers convolutions conv_layers data optim checkpoint parallel",
     "models",
-    "train evaluate probe feeds experiment loop",
+    "train evaluate probe feeds experiment loop import_weights",
     "sweep",
 ]
 ORDER = " ".join(LEVELS).split()

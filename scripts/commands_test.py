@@ -87,7 +87,9 @@ def test_commands_work_from_any_directory(tmp_path):
     assert (tmp_path / "runs" / "report.html").exists()
 
 
-@pytest.mark.parametrize("script", ["train.py", "sweep.py", "report.py"])
+@pytest.mark.parametrize(
+    "script", ["train.py", "sweep.py", "report.py", "import_weights.py"]
+)
 def test_help_answers_at_once(script):
     start = time.perf_counter()
     result = run(script, "--help")
@@ -104,3 +106,13 @@ def test_train_imports_neither_tensorflow_nor_opencv_for_mnist():
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=Path("/")
     )
     assert result.stdout.strip() == "[]", result.stdout + result.stderr
+
+
+def test_an_import_ends_bad_input_in_one_line(tmp_path):
+    arguments = [f"--weights={tmp_path / 'none.npz'}", f"--workdir={tmp_path / 'run'}"]
+    arguments += ["--config=configs/imagenet.py:bn_baseline"]
+    result = run("import_weights.py", *arguments)
+    assert result.returncode == 2
+    assert errors(result) == [f"error: there is no file {tmp_path / 'none.npz'}"]
+    result = run("import_weights.py", *arguments, "--mean=1,2")
+    assert errors(result) == ["error: --mean is 1,2; it must be three numbers"]

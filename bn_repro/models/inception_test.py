@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from bn_repro import convolutions, models
+from bn_repro.errors import UserError
 from bn_repro.layers import Mode
 from configs import common
 
@@ -286,3 +287,13 @@ def test_training_and_evaluation_lower_for_every_platform():
         export = jax.export.export(jax.jit(function), platforms=platforms)
         exported = export(variables["params"], rest, images(8))
         assert exported.platforms == platforms
+
+
+def test_the_ports_padding_needs_multiples_of_32():
+    net = network(**{"model.padding": "port"})
+    logits, taps = output_shapes(net, variable_shapes(net), images(2, 64))
+    assert logits.shape == (2, 10) and taps["5b/1x1"].shape[1:3] == (2, 2)
+    with pytest.raises(
+        UserError, match="multiple of 32 pixels, not 65 x 65; use 'same'"
+    ):
+        variable_shapes(net, images(2, 65))
