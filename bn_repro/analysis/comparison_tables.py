@@ -29,7 +29,7 @@ def arms_table(sweep: Sweep, target: float) -> Table:
         )
     first = sweep.arms[0].label
     columns = ["Arm", "Values tried", "Trainable", "Largest trainable", "Best value"]
-    columns += ["Final accuracy there", f"Steps to {_percent(target)} there"]
+    columns += ["Final accuracy there", f"Steps to {target_text(target)} there"]
     columns += [f"Against {first}"]
     title = f"Sweep of the {sweep.name}: what trains, and the best of each arm"
     return Table(title, columns, rows, _note(sweep))
@@ -48,7 +48,7 @@ def values_table(sweep: Sweep, target: float) -> Table:
         for arm in sweep.arms
         for column in (
             f"{arm.label}: final accuracy",
-            f"{arm.label}: steps to {_percent(target)}",
+            f"{arm.label}: steps to {target_text(target)}",
         )
     ]
     note = "Mean ± standard deviation over the seeds that finished."
@@ -111,6 +111,11 @@ def steps_text(point: Point, target: float) -> str:
     return f"{reached.mean():,.0f}{few}"
 
 
+def target_text(target: float) -> str:
+    """Returns "90 %", or words where it is not known yet."""
+    return f"{100 * target:.4g} %" if np.isfinite(target) else "the target"
+
+
 def _against_first(sweep: Sweep, arm: SweptArm, good: list[float]) -> str:
     """Returns best-tuned against best-tuned, and the ratio of the largest values."""
     first = sweep.arms[0]
@@ -143,7 +148,3 @@ def _note(sweep: Sweep) -> str:
         "accuracy: standard deviation over seeds; of a difference: its standard error, "
         f"binomial or over seeds, whichever is larger; under {TIE:g} of them is a tie."
     )
-
-
-def _percent(target: float) -> str:
-    return f"{100 * target:.4g} %" if np.isfinite(target) else "the target"

@@ -245,6 +245,7 @@ def save(figure: Figure, stem: Path, title: str, caption: str, alt: str) -> Draw
     png, pdf = stem.with_suffix(".png"), stem.with_suffix(".pdf")
     with naming(png, "write"):
         figure.savefig(png)
+    figure.set_layout_engine("none")  # it is laid out: not once more for the PDF
     with naming(pdf, "write"):
         figure.savefig(pdf, metadata={"CreationDate": None})
     return Drawing(png, pdf, title, caption, alt)

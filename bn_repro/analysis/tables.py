@@ -12,6 +12,7 @@ from bn_repro.analysis.arms import Arm
 from bn_repro.records import Run
 
 FROM_STEPS = (0, 5_000)  # drift is reported from both on
+MOST_LAYERS = 16  # with a row each in the table of drift
 
 
 @dataclasses.dataclass
@@ -67,7 +68,7 @@ def results_table(runs: Sequence[Run]) -> Table:
         rows.append(
             [
                 arm.label,
-                *(_text(flat.get(key)) for key in keys),
+                *(value_text(flat.get(key)) for key in keys),
                 arm.seed_text(),
                 _statuses(arm),
                 percent(arms.final_values(arm, split, "ema", "accuracy")),
@@ -80,30 +81,38 @@ def results_table(runs: Sequence[Run]) -> Table:
 
 
 def drift_table(runs: Sequence[Run]) -> Table:
-    """Returns one row a layer and arm: location and scale drift from FROM_STEPS on."""
+    """Returns location and scale drift, from FROM_STEPS on where that was recorded.
+
+    One row a layer and arm; of networks with more than MOST_LAYERS one row an arm, with
+    the median over its layers.
+    """
     found = arms.group(runs)
+    starts = [start for start in FROM_STEPS if _lasts(runs, start)]
+    layers = list(dict.fromkeys(name for run in runs for name in layers_of(run)))
+    summed = len(layers) > MOST_LAYERS
+    groups = {f"all {len(layers)}": layers} if summed else {n: [n] for n in layers}
     rows = []
-    for layer in dict.fromkeys(name for run in runs for name in layers_of(run)):
+    for name, members in groups.items():
         for arm in found:
-            drifts = [layer_drifts(arm, layer, start) for start in FROM_STEPS]
+            drifts = [_drifts(arm, members, start) for start in starts]
             if any(np.isfinite(d).any() for d in drifts):
                 cells = [
                     _drift_cell(d[:, measure]) for measure in (0, 1) for d in drifts
                 ]
-                rows.append([layer, arm.label, *cells])
+                rows.append([name, arm.label, *cells])
     columns = [
         f"{measure} drift from step {start:,}"
         for measure in ("Location", "Scale")
-        for start in FROM_STEPS
+        for start in starts
     ]
+    of_what = "all layers' recorded units" if summed else "the layer's units"
     return Table(
         "Drift of the inputs to the nonlinearities",
         ["Layer", "Runs", *columns],
         rows,
         "Location drift: (max - min of a unit's median over time) / (mean of its 15-85 "
         "percentile spread). Scale drift: ln(largest / smallest spread). Median over "
-        "the layer's units [quartiles], means over seeds ± standard deviation of the "
-        "median.",
+        f"{of_what} [quartiles], means over seeds ± standard deviation of the median.",
     )
 
 
@@ -141,17 +150,16 @@ def layers_of(run: Run) -> list[str]:
     return run.activations["layers"] if run.activations else []
 
 
+def value_text(value) -> str:
+    """Returns a configuration value as text, "-" for None."""
+    if value is None:
+        return "-"
+    return f"{value:g}" if isinstance(value, float) else f"{value}"
+
+
 def layer_drifts(arm: Arm, layer: str, start: int) -> np.ndarray:
     """Returns [runs, location and scale, median and quartiles over the units]."""
-    rows = [
-        [
-            drift.quartiles(values)
-            for values in drift.unit_drifts(run.activations, layer, start)
-        ]
-        for run in arm.runs
-        if layer in layers_of(run)
-    ]
-    return np.asarray(rows, float).reshape(-1, 2, 3)
+    return _drifts(arm, [layer], start)
 
 
 def mean_text(values: np.ndarray, signed: bool = False) -> str:
@@ -175,8 +183,25 @@ def _statuses(arm: Arm) -> str:
     return "; ".join([f"{len(done)} of {len(arm.runs)} finished", *others])
 
 
-def _text(value) -> str:
-    return "-" if value is None else f"{value}"
+def _drifts(arm: Arm, layers: Sequence[str], start: int) -> np.ndarray:
+    """Returns [runs, location and scale, median and quartiles over all units]."""
+    rows = []
+    for run in arm.runs:
+        measured = [
+            drift.unit_drifts(run.activations, layer, start)
+            for layer in layers
+            if layer in layers_of(run)
+        ]
+        if measured:
+            both = zip(*measured, strict=True)
+            rows.append([drift.quartiles(np.concatenate(units)) for units in both])
+    return np.asarray(rows, float).reshape(-1, 2, 3)
+
+
+def _lasts(runs: Sequence[Run], start: int) -> bool:
+    """Returns whether some run has two probes from a step on."""
+    steps = [run.activations["steps"] for run in runs if run.activations]
+    return any(np.sum(recorded >= start) > 1 for recorded in steps)
 
 
 def _drift_cell(values: np.ndarray) -> str:

@@ -1,7 +1,7 @@
 import numpy as np
 
 from bn_repro import records
-from bn_repro.analysis import sample_runs, tables
+from bn_repro.analysis import drift, sample_runs, tables
 from bn_repro.analysis.tables import Table
 
 
@@ -34,7 +34,7 @@ def test_results_have_a_row_an_arm_and_a_column_a_varying_key(tmp_path):
     ]
     mean, deviation = 100 * np.mean(finals), 100 * np.std(finals, ddof=1)
     assert rows["bn"]["Final accuracy"] == f"{mean:.2f} ± {deviation:.2f} %"
-    assert rows["plain_fast"]["optimizer.learning_rate"] == "30.0"
+    assert rows["plain_fast"]["optimizer.learning_rate"] == "30"
     assert rows["plain_fast"]["Status"] == "0 of 1 finished; diverged at step 501"
     assert rows["plain_fast"]["Final accuracy"] == "-"
 
@@ -72,11 +72,31 @@ def test_drift_has_a_row_a_layer_and_arm(tmp_path):
     assert table.rows == [["hidden_1", "bn", *location, *scale]]
 
 
-def test_a_run_shorter_than_the_second_start_has_no_drift_from_there(tmp_path):
-    sample_runs.write_run(tmp_path / "bn", steps=2000)
+def test_a_start_that_no_run_lasts_to_has_no_column(tmp_path):
+    sample_runs.write_run(tmp_path / "bn", steps=5000)  # one probe from 5,000 on
     table = tables.drift_table(records.find_runs(tmp_path))
-    assert [row[3] for row in table.rows] == ["-"] * 3
-    assert all(row[2] != "-" for row in table.rows)
+    starts = ["Location drift from step 0", "Scale drift from step 0"]
+    assert table.columns == ["Layer", "Runs", *starts]
+    sample_runs.write_run(tmp_path / "plain", "none", steps=7000)
+    table = tables.drift_table(records.find_runs(tmp_path))
+    assert len(table.columns) == 6
+    shown = [row[3] for row in table.rows if row[1] == "bn"]
+    assert shown == ["-"] * 3
+
+
+def test_a_deep_network_has_one_row_of_drift(tmp_path, monkeypatch):
+    sample_runs.write_run(tmp_path / "bn", steps=2000)
+    (run,) = records.find_runs(tmp_path)
+    monkeypatch.setattr(tables, "MOST_LAYERS", 2)
+    table = tables.drift_table([run])
+    per_layer = [
+        drift.unit_drifts(run.activations, f"hidden_{i}")[0] for i in (1, 2, 3)
+    ]
+    median, lower, upper = drift.quartiles(np.concatenate(per_layer))
+    (row,) = table.rows
+    assert row[:2] == ["all 3", "bn"]
+    assert row[2] == f"{median:.2f} [{lower:.2f}, {upper:.2f}]"
+    assert "all layers' recorded units" in table.note
 
 
 def test_mean_text():

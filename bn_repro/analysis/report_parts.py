@@ -1,0 +1,218 @@
+"""What each kind of experiment adds to a report: figures, tables, notes.
+
+A part looks at the runs and is empty where it has nothing to show, so that any folder
+of runs gets a report.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from bn_repro import records
+from bn_repro.analysis import (
+    arms,
+    claims,
+    comparison,
+    comparison_figure,
+    comparison_tables,
+    convergence,
+    figure2,
+    figure3,
+    figures,
+    layer_signals,
+    layers_over_time,
+    tables,
+    variations,
+)
+from bn_repro.analysis.figures import Drawing
+from bn_repro.analysis.tables import Table
+from bn_repro.records import Run
+
+
+class Part(NamedTuple):
+    """What is shown of some runs.
+
+    Attributes:
+      drawings: figures, in the order shown.
+      tables: in the order shown.
+      notes: what is missing, unfinished or left out; a sentence each.
+      side_by_side: runs whose layers are worth comparing, the most telling first.
+    """
+
+    drawings: list[Drawing]
+    tables: list[Table]
+    notes: list[str]
+    side_by_side: list[Run]
+
+
+EMPTY = Part([], [], [], [])
+
+
+class LayerFigure(NamedTuple):
+    """A figure of the layers of a few runs: file, title, how to draw it, of how many.
+
+    Attributes:
+      stem: the files' name.
+      title: in the report.
+      draw: function of the runs to figure and caption.
+      most: runs side by side.
+      least_layers: networks with fewer are told about in the tables.
+      alt: what it shows, for those who cannot see it.
+    """
+
+    stem: str
+    title: str
+    draw: Callable
+    most: int
+    least_layers: int
+    alt: str
+
+
+LAYER_FIGURES = (
+    LayerFigure(
+        "layers",
+        "Layers",
+        layers_over_time.draw_layers,
+        4,
+        1,
+        "Inputs to the nonlinearities of every layer over training",
+    ),
+    LayerFigure(
+        "drift",
+        "Drift",
+        layers_over_time.draw_drift,
+        len(layers_over_time.COLORS),
+        layers_over_time.MOST_BANDS + 1,
+        "Drift of the inputs to the nonlinearities by layer",
+    ),
+    LayerFigure(
+        "histograms",
+        "Histograms",
+        layer_signals.draw_histograms,
+        2,
+        1,
+        "Histograms of inputs and outputs of nonlinearities by layer",
+    ),
+    LayerFigure(
+        "gradients",
+        "Gradients",
+        layer_signals.draw_gradient_norms,
+        4,
+        1,
+        "Norms of the weights' gradients by layer over training",
+    ),
+)
+
+
+def compose(workdir: Path, runs: list[Run], out: Path) -> Part:
+    """Draws all parts into the folder `out` and returns them as one.
+
+    Args:
+      workdir: where the runs come from, named in the notes.
+      runs: all of them.
+      out: an existing folder.
+    """
+    drawings, shown, notes, chosen = [], [], [], []
+    for part in (figure1, convergence_figures, sweep, setting_variations):
+        made = part(workdir, runs, out)
+        drawings += made.drawings
+        shown += made.tables
+        notes += made.notes
+        chosen = chosen or made.side_by_side
+    drawings += layer_figures(chosen, out)
+    return Part(drawings, shown, notes, chosen)
+
+
+def figure1(workdir: Path, runs: list[Run], out: Path) -> Part:
+    """Returns Fig. 1 and its table."""
+    mnist = [run for run in runs if run.config.get("experiment") == "mnist"]
+    selected = arms.figure1(mnist)
+    shown = [arm for arm in selected[:2] if arm]
+    if not shown:
+        return EMPTY
+    open_ones = [
+        run for arm in shown for run in arm.runs if run.status["status"] != "finished"
+    ]
+    notes = [
+        f"Missing: no run {claims.ARMS[key]}; train it with python scripts/train.py "
+        f"--config configs/mnist.py:{key} --workdir {workdir}/{key}_seed0"
+        for key in ("plain", "bn")
+        if getattr(selected, key) is None
+    ]
+    notes += _listed("Not finished", open_ones, tables.status_text)
+    notes += _listed("Not in Figure 1, of other settings", selected.left_out)
+    drawing = figures.figure1(selected, out)
+    first = [arm.runs[0] for arm in shown]
+    return Part([drawing], [claims.figure1_table(selected)], notes, first)
+
+
+def convergence_figures(workdir: Path, runs: list[Run], out: Path) -> Part:
+    """Returns Figs. 2 and 3 of the Inception networks that are no sweep."""
+    networks = [run for run in runs if run.config["model"]["name"] == "inception"]
+    found, left_out = convergence.courses(networks)
+    if not found or comparison.find_sweep(networks):
+        return EMPTY
+    target = convergence.find_target(found)
+    shown = [figure3.figure3_table(found, target)]
+    if any(course.key in convergence.PAPER for course in found):
+        shown.append(figure3.claims_table(found))
+    open_ones = [run for run in networks if run.status["status"] not in records.ENDED]
+    notes = _listed("Not finished", open_ones, tables.status_text)
+    notes += _listed("Not in Figure 2, of another scale", left_out)
+    drawing = figure2.figure2(found, target, out)
+    return Part([drawing], shown, notes, [course.run for course in found])
+
+
+def sweep(workdir: Path, runs: list[Run], out: Path) -> Part:
+    """Returns figure and tables of a sweep of one key."""
+    found = comparison.find_sweep(runs)
+    if found is None:
+        return EMPTY
+    target = comparison.find_target(found)
+    shown = [
+        comparison_tables.arms_table(found, target),
+        comparison_tables.values_table(found, target),
+    ]
+    notes = _listed(f"Not in the sweep of the {found.name}", found.left_out)
+    drawing = comparison_figure.sweep_figure(found, target, out)
+    tuned = [arm.tuned() for arm in found.arms]
+    first = [point.courses[0].run for point in tuned if point]
+    return Part([drawing], shown, notes, first)
+
+
+def setting_variations(workdir: Path, runs: list[Run], out: Path) -> Part:
+    """Returns figure and table of BN in several settings."""
+    settings = variations.find_settings(runs)
+    if not settings or comparison.find_sweep(runs):
+        return EMPTY
+    data = runs[0].config.get("data", {}).get("name", "mnist")
+    target = comparison.TRAINABLE.get(data, comparison.TRAINABLE["mnist"])
+    figure, caption = variations.draw_variations(settings)
+    alt = "Held-out accuracy against training steps, a panel a setting"
+    drawing = figures.save(figure, out / "variations", "Variations", caption, alt)
+    shown = [variations.variations_table(settings, target)]
+    return Part([drawing], shown, [], variations.deepest(settings))
+
+
+def layer_figures(runs: Sequence[Run], out: Path) -> list[Drawing]:
+    """Returns the figures of the layers of some runs, of those that were probed."""
+    probed = layers_over_time.probed(runs)
+    layers = layers_over_time.all_layers(probed)
+    drawings = []
+    for kind in LAYER_FIGURES:
+        if len(layers) < kind.least_layers:
+            continue
+        figure, caption = kind.draw(probed[: kind.most])
+        stem = out / kind.stem
+        drawings.append(figures.save(figure, stem, kind.title, caption, kind.alt))
+    return drawings
+
+
+def _listed(
+    what: str, runs: Sequence[Run], detail: Callable | None = None
+) -> list[str]:
+    """Returns a note that names the runs; none if there are none."""
+    if not runs:
+        return []
+    names = (f"{run.name} ({detail(run)})" if detail else run.name for run in runs)
+    return [f"{what}: {', '.join(names)}"]

@@ -1,0 +1,227 @@
+"""BN against no BN, and before against after the nonlinearity, in several settings.
+
+A setting is everything but `model.norm` and the seed: another nonlinearity, depth or
+dropout. What is asked of each is the same, so each is a panel and a few rows.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from bn_repro import records
+from bn_repro.analysis import (
+    arms,
+    comparison,
+    comparison_tables,
+    convergence,
+    figures,
+    layer_signals,
+    tables,
+)
+from bn_repro.analysis.arms import Arm
+from bn_repro.analysis.comparison import NORM_NAMES, Point
+from bn_repro.analysis.convergence import TIE
+from bn_repro.analysis.tables import Table
+from bn_repro.records import Run
+
+LEAST_SETTINGS = 2
+STYLES = {
+    "none": ("#D55E00", (0, (4, 1.5))),
+    "before": ("#0072B2", "-"),
+    "after": ("#009E73", (0, (6, 1.5, 1, 1.5))),
+}
+
+
+class Setting(NamedTuple):
+    """Arms that differ in `model.norm` only.
+
+    Attributes:
+      label: what distinguishes the setting, such as "tanh".
+      arms: norm -> arm, without BN first; at least two.
+    """
+
+    label: str
+    arms: dict[str, Arm]
+
+
+def find_settings(runs: Sequence[Run]) -> list[Setting]:
+    """Returns the settings with at least two norms; [] if fewer than two of them.
+
+    The setting that differs least from the others comes first.
+    """
+    groups: dict[str, dict[str, Arm]] = {}
+    for arm in arms.group(runs):
+        flat = records.stated(arm.config)
+        norm = flat.pop("model.norm")
+        flat.pop("seed", None)
+        groups.setdefault(json.dumps(flat, sort_keys=True), {})[norm] = arm
+    kept = [group for group in groups.values() if len(group) > 1]
+    if len(kept) < LEAST_SETTINGS:
+        return []
+    configs = [next(iter(group.values())).config for group in kept]
+    settings = []
+    for config, group in zip(configs, kept, strict=True):
+        parts = [_label(key, config) for key in _differing(configs)]
+        by_norm = {norm: group[norm] for norm in NORM_NAMES if norm in group}
+        settings.append(Setting(", ".join(filter(None, parts)), by_norm))
+    unusual = [_unusual(config, configs) for config in configs]
+    order = sorted(range(len(kept)), key=lambda i: (unusual[i], settings[i].label))
+    return [settings[i] for i in order]
+
+
+def point(arm: Arm) -> Point:
+    """Returns an arm's runs as a point, for its accuracies and steps."""
+    return Point(0.0, [convergence.course(run) for run in arm.runs])
+
+
+def variations_table(settings: Sequence[Setting], target: float) -> Table:
+    """Returns one row a setting and norm.
+
+    Args:
+      settings: of `find_settings`.
+      target: accuracy to which steps are counted.
+    """
+    rows = []
+    for setting in settings:
+        plain = setting.arms.get("none")
+        for norm, arm in setting.arms.items():
+            rows.append(
+                [
+                    setting.label,
+                    NORM_NAMES[norm],
+                    arm.seed_text(),
+                    comparison_tables.final_text(point(arm)),
+                    comparison_tables.steps_text(point(arm), target),
+                    _against(arm, plain),
+                    *_signals(arm),
+                ]
+            )
+    columns = [
+        "Setting",
+        "BN",
+        "Seeds",
+        "Final accuracy",
+        f"Steps to {comparison_tables.target_text(target)}",
+    ]
+    columns += ["Against without BN", "Saturated at the end"]
+    columns += ["Gradient, first / last layer: at first", "at the end"]
+    return Table(
+        "Variations: where BN stands, nonlinearity, depth and dropout",
+        columns,
+        rows,
+        "Accuracy on held-out data, mean ± standard deviation over seeds; a difference "
+        "with its standard error, binomial or over seeds, whichever is larger: under "
+        f"{TIE:g} of them is a tie. Saturated: share of the nonlinearities' outputs "
+        "(for ReLU: zeros), median over layers, mean over seeds. Gradient: norm over "
+        "the first layer's weights / over the last one's, geometric mean over seeds; "
+        "below 1 it shrinks on its way back.",
+    )
+
+
+def draw_variations(settings: Sequence[Setting]) -> tuple[Figure, str]:
+    """Returns accuracy curves, a panel a setting, a curve a norm, and the caption."""
+    columns = min(3, len(settings))
+    rows = -(-len(settings) // columns)
+    size = (3.7 * columns, 2.9 * rows + 0.4)
+    figure = Figure(figsize=size, dpi=150, layout="constrained")
+    panels = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
+    for axes, setting in zip(panels, settings, strict=False):
+        for norm, arm in setting.arms.items():
+            _curve(axes, arm, norm)
+        axes.set_title(setting.label, loc="left", fontsize=11)
+        axes.set_ylim(0, 1)
+        figures.step_axis(axes, max(arm.steps for arm in setting.arms.values()))
+    for axes in panels[len(settings) :]:
+        axes.set_axis_off()
+    for axes in panels[::columns]:
+        axes.set_ylabel("fraction correct, held out")
+    drawn = {
+        label: handle
+        for axes in panels
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(
+        drawn.values(), drawn, loc="outside lower center", ncols=3, frameon=False
+    )
+    seeds = {arm.seed_text() for setting in settings for arm in setting.arms.values()}
+    caption = (
+        "Held-out accuracy with moving averages against training steps: mean over "
+        f"seeds {' or '.join(sorted(seeds))}, band from lowest to highest."
+    )
+    return figure, caption
+
+
+def deepest(settings: Sequence[Setting]) -> list[Run]:
+    """Returns the first run of each arm of the setting with most layers."""
+    most = max(settings, key=lambda s: max(map(_depth, s.arms.values())))
+    return [arm.runs[0] for arm in most.arms.values()]
+
+
+def _depth(arm: Arm) -> int:
+    return max(len(tables.layers_of(run)) for run in arm.runs)
+
+
+def _curve(axes: Axes, arm: Arm, norm: str) -> None:
+    split = "val" if arms.curve(arm, "val", "ema", "accuracy") else "test"
+    curve = arms.curve(arm, split, "ema", "accuracy")
+    if curve is None:
+        return
+    color, dash = STYLES[norm]
+    label = NORM_NAMES[norm]
+    axes.plot(curve.steps, curve.mean, color=color, linestyle=dash, label=label)
+    axes.fill_between(curve.steps, curve.low, curve.high, color=color, alpha=0.2, lw=0)
+
+
+def _against(arm: Arm, plain: Arm | None) -> str:
+    if plain is None or arm is plain:
+        return "-"
+    pair = point(arm), point(plain)
+    if not all(p.final.size for p in pair):
+        return "-"
+    points, error = (100 * x for x in comparison.difference(*pair))
+    tie = "tie, " if abs(points) < TIE * error else ""
+    return f"{tie}{points:+.2f} ± {error:.2f} points"
+
+
+def _signals(arm: Arm) -> list[str]:
+    """Returns saturated share and gradient ratios over the arm's runs as text."""
+    recorded = [run.activations for run in arm.runs if run.activations]
+    if not recorded:
+        return ["-"] * 3
+    saturated = np.mean([np.median(a["saturated"][-1]) for a in recorded])
+    ratios = np.array(
+        [layer_signals.gradient_ratio(a)[[0, -1]] for a in recorded]
+    )  # [runs, first and last probe]
+    with np.errstate(divide="ignore"):
+        means = np.exp(np.log(ratios).mean(axis=0))
+    return [f"{100 * saturated:.1f} %", *(f"{mean:.2g}" for mean in means)]
+
+
+def _differing(configs: list[dict]) -> list[str]:
+    """Returns the keys that differ, the nonlinearity before depth and dropout."""
+    first = ["model.nonlinearity", "model.hidden", "model.dropout"]
+    keys = [key for key in tables.varying_keys(configs) if key != "model.norm"]
+    return sorted(keys, key=lambda k: first.index(k) if k in first else len(first))
+
+
+def _unusual(config: dict, configs: list[dict]) -> int:
+    """Returns how many keys have another value than most configurations."""
+    flat, flats = records.stated(config), [records.stated(c) for c in configs]
+    values = {key: [str(f.get(key)) for f in flats] for key in _differing(configs)}
+    usual = {key: max(found, key=found.count) for key, found in values.items()}
+    return sum(str(flat.get(key)) != value for key, value in usual.items())
+
+
+def _label(key: str, config: dict) -> str:
+    value = records.stated(config)[key]
+    if key == "model.nonlinearity":
+        return {"relu": "ReLU"}.get(value, value)
+    if key == "model.hidden":
+        return f"{len(value)} hidden layers"
+    if key == "model.dropout":
+        return f"dropout {value:g}" if value else ""
+    return f"{key}={value}"
