@@ -33,12 +33,14 @@ function drawIfDue(id) {
   if (!window.Plotly || !panel.near || !panel.stale) return;
   panel.stale = false;
   panel.draw();
+  element(id).ariaBusy = "false";
 }
 
 // Draws the named sections anew, all of them unless told.
 function redraw(...ids) {
   for (const id of ids.length ? ids : drawings.keys()) {
     drawings.get(id).stale = true;
+    element(id).ariaBusy = "true";
     drawIfDue(id);
   }
 }
@@ -51,9 +53,12 @@ function make(tag, properties = {}, ...children) {
   return made;
 }
 
-// Listens on both, so that typing shows at once and a select works everywhere.
+// Typing shows at once; a select or a box when it has changed.
 function onInput(ids, action) {
-  for (const id of ids) element(id).addEventListener("input", action);
+  for (const id of ids) {
+    const typed = element(id).matches("input:not([type=checkbox])");
+    element(id).addEventListener(typed ? "input" : "change", action);
+  }
 }
 
 function setOptions(id, options, selected) {

@@ -49,18 +49,18 @@ function compare(column, a, b) {
   return sorting.descending ? -order : order;
 }
 
-function searchText(run) {
-  const pairs = state.keys.map((key) => `${key}=${text(run.config[key])}`);
-  const cells = columns.map((column) => cellText(column, run));
-  return [...cells, `seed=${run.seed}`, ...pairs].join(" ").toLowerCase();
+// A word is found in any cell; key=value is that very value, of any key that differs.
+function matches(run, words) {
+  const cells = columns.map((column) => cellText(column, run)).join(" ").toLowerCase();
+  const pairs = ["seed", ...state.keys].map((key) =>
+    `${key}=${text(run.config[key])}`.toLowerCase());
+  return words.every((word) =>
+    word.includes("=") ? pairs.some((pair) => pair.endsWith(word)) : cells.includes(word));
 }
 
 function shownRuns() {
   const words = element("filter").value.toLowerCase().split(/\s+/).filter(Boolean);
-  const shown = state.runs.filter((run) => {
-    const found = searchText(run);
-    return words.every((word) => found.includes(word));
-  });
+  const shown = state.runs.filter((run) => matches(run, words));
   if (sorting.column) shown.sort((a, b) => compare(sorting.column, a, b));
   return shown;
 }
