@@ -8,7 +8,9 @@ full 7x7 first convolution. What differs from ours, and what becomes of it:
 - eps is 1e-5, and there is no count of the moving averages' updates.
 - They see blue, green, red of 0..255 less a mean: folded into the first convolution.
   This is exact but where its windows reach beyond the image: there they see their mean
-  as the colour outside, ours sees ours, a difference of at most 5 of 255.
+  as the colour outside, ours sees ours, a difference of at most 5 of 255. On eight
+  photographs, with random weights, that moved a logit by 2.7 % of the largest at most;
+  "same" padding by 56 %.
 """
 
 import functools
@@ -68,7 +70,7 @@ def import_run(file, config, workdir, channels="bgr", mean=MEAN, deviation=(1, 1
     config = config.copy_and_resolve_references()
     config.update_from_flattened_dict(NETWORK | _stated_by(state, config))
     config, stated = resolve(config)
-    variables = convert(state, template(config), channels, mean, deviation)
+    variables = convert(state, models.shapes(config), channels, mean, deviation)
     writer = records.RunWriter(workdir)
     writer.write_config(loop.as_record(config, stated))
     writer.write_manifest(
@@ -118,24 +120,12 @@ def _load_torch(file):
     return {name: tensor.numpy() for name, tensor in content.items()}
 
 
-def template(config) -> dict:
-    """Returns the shapes of the variables of the network that config describes."""
-    network = models.build(config)
-    images = jax.ShapeDtypeStruct((1, 224, 224, 3), jnp.float32)
-
-    def variables(images):
-        return network.init(jax.random.key(0), images, layers.Mode(True))
-
-    with jax.enable_x64(config.model.dtype == "float64"):
-        return jax.eval_shape(variables, images)
-
-
 def convert(state, shapes, channels="bgr", mean=MEAN, deviation=(1, 1, 1)) -> dict:
     """Returns the state's arrays as variables of our network.
 
     Args:
       state: arrays of the port by name.
-      shapes: of our variables, see `template`.
+      shapes: of our variables, see `models.shapes`.
       channels: as in `import_run`, likewise the following.
       mean: of each channel.
       deviation: of each channel.

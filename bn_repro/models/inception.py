@@ -195,12 +195,13 @@ def _scaled(features: int, width: float) -> int:
 def from_config(config, norm, dtype, param_dtype) -> Inception:
     """Returns the network that a resolved configuration describes."""
     model = config.model
+    padding = model.get("padding", "same")  # absent from older run folders
     layer = partial(
         conv_layers.ConvNormAct,
         nonlinearity=model.nonlinearity,
         placement=model.norm,
         init_scale=model.init_scale,
-        symmetric=model.padding == "port",
+        symmetric=padding == "port",
         dtype=dtype,
         param_dtype=param_dtype,
     )
@@ -216,6 +217,6 @@ def from_config(config, norm, dtype, param_dtype) -> Inception:
         pool_proj_4cd=model.pool_proj_4cd,
         lrn=model.lrn,
         dropout=model.dropout,
-        padding=model.padding,
+        padding=padding,
         dtype=param_dtype,
     )
