@@ -20,9 +20,9 @@ STYLES = {
     "bn_x30": ("#0072B2", "-"),
     "bn_x5_sigmoid": ("#CC79A7", (0, (3, 1))),
     "inception_x5": ("#999999", (0, (5, 2))),
-    "inception_sigmoid": ("#999999", (0, (1, 1.5))),
+    "inception_sigmoid": ("#E69F00", (0, (1, 1.5))),
 }
-OTHERS = ("#E69F00", "#56B4E9", "#B8A900", "#7F3C8D", "#11A579", "#A05A2C", "#444444")
+OTHERS = ("#56B4E9", "#B8A900", "#7F3C8D", "#11A579", "#A05A2C", "#444444")
 BAND = 2  # standard errors
 
 

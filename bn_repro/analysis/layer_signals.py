@@ -11,7 +11,7 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bn_repro.analysis import layers_over_time, tables
+from bn_repro.analysis import layer_axes, tables
 from bn_repro.errors import UserError
 from bn_repro.records import Run
 
@@ -34,13 +34,13 @@ def draw_histograms(
     Raises:
       UserError: a run recorded no activations, or lacks a layer.
     """
-    layers = layers or spaced(layers_over_time.all_layers(_recorded(runs)), MOST_LAYERS)
+    layers = layers or spaced(layer_axes.all_layers(_recorded(runs)), MOST_LAYERS)
     size = (5.2 * len(runs) + 0.4, 1.5 * len(layers) + 0.9)
     figure = Figure(figsize=size, dpi=150, layout="constrained")
     parts = figure.subfigures(1, len(runs), squeeze=False)[0]
     grids = [part.subplots(len(layers), 2, squeeze=False) for part in parts]
     for part, grid, run in zip(parts, grids, runs, strict=True):
-        part.suptitle(layers_over_time.title(run), x=0.02, ha="left", fontsize=10)
+        part.suptitle(layer_axes.title(run), x=0.02, ha="left", fontsize=10)
         for row, layer in zip(grid, layers, strict=True):
             _histograms(row, run, layer, nearest(run.activations["steps"], steps))
         for axes, name in zip(grid[-1], ("input", "output"), strict=True):
@@ -74,7 +74,7 @@ def draw_gradient_norms(runs: Sequence[Run]) -> tuple[Figure, str]:
     *panels, last = figure.subplots(1, len(runs) + 1, sharey=True)
     for axes, run in zip(panels, runs, strict=True):
         _norms_over_time(axes, run)
-        axes.set_title(layers_over_time.title(run), loc="left", fontsize=10)
+        axes.set_title(layer_axes.title(run), loc="left", fontsize=10)
     panels[0].set_ylabel("norm of the gradient")
     _norms_by_layer(last, runs)
     caption = (
@@ -166,20 +166,19 @@ def _norms_over_time(axes: Axes, run: Run) -> None:
     for place, color in enumerate(shades):
         axes.plot(steps, norms[:, place], color=color, linewidth=1.1)
     axes.set_yscale("log")
-    layers_over_time.probe_axis(axes, steps)
+    layer_axes.probe_axis(axes, steps)
 
 
 def _norms_by_layer(axes: Axes, runs: Sequence[Run]) -> None:
-    layers = layers_over_time.all_layers(runs)
-    colors = layers_over_time.COLORS
+    layers = layer_axes.all_layers(runs)
     for i, run in enumerate(runs):
         places = [layers.index(name) for name in tables.layers_of(run)]
-        norms, color = _positive(run), colors[i % len(colors)]
+        norms, (color, _) = _positive(run), layer_axes.style(run, i)
+        label = layer_axes.title(run)
         axes.plot(places, norms[0], ":", color=color, linewidth=1.2)
-        axes.plot(places, norms[-1], "-", color=color, label=run.name, linewidth=1.4)
+        axes.plot(places, norms[-1], "-", color=color, label=label, linewidth=1.4)
     axes.set_yscale("log")
-    rotation = 90 if len(layers) > 8 else 0
-    layers_over_time.layer_ticks(axes.xaxis, layers, rotation)
+    layer_axes.layer_ticks(axes.xaxis, layers)
     axes.set_title("By layer", loc="left", fontsize=10)
     axes.grid(alpha=0.25, linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)

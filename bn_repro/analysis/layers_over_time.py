@@ -11,17 +11,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bn_repro.analysis import drift, figures, tables
+from bn_repro.analysis import drift, figures, layer_axes, tables
 from bn_repro.errors import UserError
 from bn_repro.records import Run
 
-COLORS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#000000", "#56B4E9")
 MOST_BANDS = 8  # layers; more are drawn as a heat map
-
-
-def probed(runs: Sequence[Run]) -> list[Run]:
-    """Returns the runs with at least two probes: something can be seen to move."""
-    return [r for r in runs if r.activations and len(r.activations["steps"]) > 1]
 
 
 def draw_layers(runs: Sequence[Run]) -> tuple[Figure, str]:
@@ -50,17 +44,17 @@ def draw_bands(
       UserError: a run has fewer than two probes.
     """
     _require_probes(runs)
-    layers = layers or all_layers(runs)
+    layers = layers or layer_axes.all_layers(runs)
     size = (3.6 * len(runs) + 0.6, 1.7 * len(layers) + 0.8)
     figure = Figure(figsize=size, dpi=150, layout="constrained")
     grid = figure.subplots(len(layers), len(runs), sharey=True, squeeze=False)
     for column, run in enumerate(runs):
-        grid[0, column].set_title(title(run), loc="left", fontsize=10)
+        grid[0, column].set_title(layer_axes.title(run), loc="left", fontsize=10)
         for row, layer in enumerate(layers):
             axes = grid[row, column]
             if layer in tables.layers_of(run):
-                _band(axes, run, layer, COLORS[column % len(COLORS)])
-                probe_axis(axes, run.activations["steps"])
+                _band(axes, run, layer, layer_axes.style(run, column)[0])
+                layer_axes.probe_axis(axes, run.activations["steps"])
             else:
                 axes.set_axis_off()
             axes.label_outer()
@@ -104,7 +98,7 @@ def draw_heat_maps(runs: Sequence[Run]) -> tuple[Figure, str]:
             )
             _map_axes(axes, run, is_last=row == 1)
             if row == 0:
-                axes.set_title(title(run), loc="left", fontsize=10)
+                axes.set_title(layer_axes.title(run), loc="left", fontsize=10)
         ends = "both" if is_signed else "max"
         figure.colorbar(image, ax=grid[row], label=label, shrink=0.9, extend=ends)
     caption = (
@@ -130,20 +124,21 @@ def draw_drift(runs: Sequence[Run], from_step: int = 0) -> tuple[Figure, str]:
     _require_probes(runs)
     figure = Figure(figsize=(11, 3.6), dpi=150, layout="constrained")
     panels = figure.subplots(1, 2)
-    layers = all_layers(runs)
+    layers = layer_axes.all_layers(runs)
     for i, run in enumerate(runs):
         scores = layer_scores(run.activations, from_step)  # [2, L, 3]
         places = [layers.index(name) for name in run.activations["layers"]]
-        color = COLORS[i % len(COLORS)]
+        color, dash = layer_axes.style(run, i)
         for axes, rows in zip(panels, scores, strict=True):
             median, lower, upper = np.where(np.isfinite(rows), rows, np.nan).T
-            axes.plot(places, median, "o-", color=color, ms=4, label=title(run))
+            line = {"color": color, "linestyle": dash, "label": layer_axes.title(run)}
+            axes.plot(places, median, marker="o", markersize=3, **line)
             axes.fill_between(places, lower, upper, color=color, alpha=0.12, lw=0)
     for axes, name in zip(panels, ("Location drift", "Scale drift"), strict=True):
         axes.set_title(name, loc="left", fontsize=11)
         axes.set_ylim(bottom=0)
-        layer_ticks(axes.xaxis, layers, rotation=90 if len(layers) > 8 else 0)
-        _plain(axes)
+        layer_axes.layer_ticks(axes.xaxis, layers)
+        layer_axes.plain(axes)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
     caption = (
@@ -191,49 +186,6 @@ def layer_scores(activations: dict, from_step: int = 0) -> np.ndarray:
     return np.array(per_layer).transpose(1, 0, 2)
 
 
-def all_layers(runs: Sequence[Run]) -> list[str]:
-    """Returns the layers of all runs, those of the deepest run first."""
-    by_depth = sorted(runs, key=lambda run: -len(tables.layers_of(run)))
-    return list(
-        dict.fromkeys(name for run in by_depth for name in tables.layers_of(run))
-    )
-
-
-def title(run: Run) -> str:
-    """Returns a run's name, with the norm where the name does not tell it."""
-    norms = {"none": "without BN", "before": "with BN", "after": "BN after"}
-    return f"{run.name}, {norms[run.config['model']['norm']]}"
-
-
-def probe_axis(axes: Axes, steps: np.ndarray) -> None:
-    """Labels an axis of training steps, logarithmic where the probes are."""
-    if is_logarithmic(steps):
-        axes.set_xscale("symlog", linthresh=1)
-        axes.set_xlim(0, steps[-1])
-        axes.set_xlabel("training steps")
-        _plain(axes)
-    else:
-        figures.step_axis(axes, int(steps[-1]))
-
-
-def is_logarithmic(steps: np.ndarray) -> bool:
-    """Returns whether the probes crowd at the beginning of the training."""
-    return bool(np.median(steps) < 0.25 * steps[-1])
-
-
-def layer_ticks(axis, layers: Sequence[str], rotation: float = 0) -> None:
-    """Labels layers, of many only the first of each module ("3a/1x1": "3a")."""
-    if len(layers) <= 2 * MOST_BANDS:
-        axis.set_ticks(range(len(layers)), layers, rotation=rotation, fontsize=8)
-        return
-    modules = [name.split("/")[0] for name in layers]
-    firsts: list[int] = []
-    for i, name in enumerate(modules):
-        if name not in modules[:i] and (not firsts or i - firsts[-1] >= 3):
-            firsts.append(i)
-    axis.set_ticks(firsts, [modules[i] for i in firsts], rotation=rotation, fontsize=8)
-
-
 def _median_and_spread(activations: dict, layer: str) -> tuple[np.ndarray, np.ndarray]:
     low, median, high = (
         drift.percentile(activations, layer, p) for p in figures.PERCENTILES
@@ -267,7 +219,7 @@ def _map_axes(axes: Axes, run: Run, is_last: bool) -> None:
     axes.set_xticks(shown, [_short(steps[i]) for i in shown], fontsize=8)
     if is_last:
         axes.set_xlabel("training steps")
-    layer_ticks(axes.yaxis, run.activations["layers"])
+    layer_axes.layer_ticks(axes.yaxis, run.activations["layers"])
 
 
 def _short(step: int) -> str:
@@ -281,16 +233,11 @@ def _largest(maps: Sequence[np.ndarray]) -> float:
     return float(np.percentile(values, 99)) or 1.0 if values.size else 1.0
 
 
-def _plain(axes: Axes) -> None:
-    axes.grid(alpha=0.25, linewidth=0.6)
-    axes.spines[["top", "right"]].set_visible(False)
-
-
 def _require_probes(runs: Sequence[Run]) -> None:
     if not runs:
         raise UserError("no run to draw the layers of")
     for run in runs:
-        if run not in probed(runs):
+        if run not in layer_axes.probed(runs):
             raise UserError(
                 f"run {run.name} has fewer than two probes; record more with "
                 "probe.every or probe.log_spaced"

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from bn_repro import records
-from bn_repro.analysis import drift, layers_over_time, sample_runs
+from bn_repro.analysis import drift, layer_axes, layers_over_time, sample_runs
 from bn_repro.errors import UserError
 
 
@@ -128,7 +128,7 @@ def test_drift_by_layer_is_a_curve_a_run(tmp_path, sample_figure1):
 def test_a_run_without_two_probes_is_named(tmp_path, sample_figure1):
     sample_runs.write_run(tmp_path / "short", steps=500)
     short = records.read_run(tmp_path / "short")
-    assert layers_over_time.probed([short, *sample_figure1.bn.runs]) == (
+    assert layer_axes.probed([short, *sample_figure1.bn.runs]) == (
         sample_figure1.bn.runs
     )
     for draw in (layers_over_time.draw_layers, layers_over_time.draw_drift):
@@ -139,5 +139,5 @@ def test_a_run_without_two_probes_is_named(tmp_path, sample_figure1):
 
 
 def test_the_axis_of_probes_is_logarithmic_where_they_are():
-    assert layers_over_time.is_logarithmic(np.array([0, 1, 3, 10, 30, 100]))
-    assert not layers_over_time.is_logarithmic(np.arange(0, 50_001, 1000))
+    assert layer_axes.is_logarithmic(np.array([0, 1, 3, 10, 30, 100]))
+    assert not layer_axes.is_logarithmic(np.arange(0, 50_001, 1000))

@@ -18,7 +18,9 @@ from bn_repro.analysis import (
     convergence,
     figure2,
     figure3,
+    figure3_claims,
     figures,
+    layer_axes,
     layer_signals,
     layers_over_time,
     tables,
@@ -81,7 +83,7 @@ LAYER_FIGURES = (
         "drift",
         "Drift",
         layers_over_time.draw_drift,
-        len(layers_over_time.COLORS),
+        len(layer_axes.COLORS),
         layers_over_time.MOST_BANDS + 1,
         "Drift of the inputs to the nonlinearities by layer",
     ),
@@ -155,7 +157,7 @@ def convergence_figures(workdir: Path, runs: list[Run], out: Path) -> Part:
     target = convergence.find_target(found)
     shown = [figure3.figure3_table(found, target)]
     if any(course.key in convergence.PAPER for course in found):
-        shown.append(figure3.claims_table(found))
+        shown.append(figure3_claims.claims_table(found))
     open_ones = [run for run in networks if run.status["status"] not in records.ENDED]
     notes = _listed("Not finished", open_ones, tables.status_text)
     notes += _listed("Not in Figure 2, of another scale", left_out)
@@ -196,8 +198,8 @@ def setting_variations(workdir: Path, runs: list[Run], out: Path) -> Part:
 
 def layer_figures(runs: Sequence[Run], out: Path) -> list[Drawing]:
     """Returns the figures of the layers of some runs, of those that were probed."""
-    probed = layers_over_time.probed(runs)
-    layers = layers_over_time.all_layers(probed)
+    probed = layer_axes.probed(runs)
+    layers = layer_axes.all_layers(probed)
     drawings = []
     for kind in LAYER_FIGURES:
         if len(layers) < kind.least_layers:
