@@ -1,9 +1,11 @@
 """Runs that differ in seed, rate and initial scale share data and programs."""
 
 import jax
+import numpy as np
 import pytest
 
-from bn_repro import experiment, loop
+from bn_repro import experiment, loop, train
+from bn_repro.data.order import Order
 from bn_repro.loop_test import assert_same, content, short
 
 OTHER = {
@@ -51,3 +53,20 @@ def test_another_network_is_another_program():
     assert experiment.make(resolved(**OTHER), mesh).recipe is one.recipe
     wider = experiment.make(resolved(**{"model.hidden": (20, 16)}), mesh)
     assert wider.recipe is not one.recipe
+
+
+def test_seeds_and_initial_scale_are_the_runs_own():
+    mesh = loop.parallel.make_mesh(jax.devices()[:1])
+    for seed in (0, 5):
+        config = loop.resolve(short(seed=seed, **{"data.seed": seed + 1}))[0]
+        feed = experiment.make(config, mesh).feed
+        expected = Order(600, seed + 1).examples_at(np.arange(60, 180))
+        np.testing.assert_array_equal(feed.indices(1, 2)[:2].ravel(), expected)
+        key = jax.random.key_data(jax.random.key(seed))
+        np.testing.assert_array_equal(jax.random.key_data(feed.key), key)
+    for stddev in (0.1, 0.3):
+        config = loop.resolve(short(**{"model.init_stddev": stddev}))[0]
+        parts = experiment.make(config, mesh)
+        state = train.create_state(config, parts.recipe, parts.image_shape)
+        kernel = np.asarray(state.params["hidden_1"]["kernel"])
+        assert kernel.std() == pytest.approx(stddev, rel=0.02)
