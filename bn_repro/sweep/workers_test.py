@@ -9,6 +9,7 @@ import threading
 import time
 
 import jax
+import psutil
 import pytest
 
 from bn_repro import cli, loop, records, sweep
@@ -126,6 +127,24 @@ def kill_at_random_moments(workdir, times):
             time.sleep(draw.uniform(0, 4))
         process.kill()
         process.wait()
+        assert_workers_stop(workdir)
+
+
+def assert_workers_stop(workdir):
+    """Asserts that nobody is left who writes to the run folders."""
+    logs = [log.read_text().splitlines() for log in workdir.glob(f"*/{LOG}")]
+    starts = [line for log in logs for line in log if line.startswith("process ")]
+    deadline = time.monotonic() + 2
+    while any(is_alive(int(line.split()[1])) for line in starts):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def is_alive(pid):
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def assert_goes_on_as(workdir, whole):
