@@ -215,7 +215,7 @@ def test_curves_are_those_of_the_ticked_runs(fresh, opened):
 
 def test_the_sweep_marks_what_diverged_and_what_is_at_chance(fresh):
     marks = [t for t in drawn(fresh, "sweep-plot")["traces"] if len(t["x"]) == 3]
-    plain, bn = [t for t in marks if isinstance(t["symbol"], list)]
+    bn, plain = [t for t in marks if isinstance(t["symbol"], list)]
     assert plain["x"] == bn["x"] == [0.1, 1, 10]
     assert plain["symbol"] == ["circle", "square-open", "x"]
     assert plain["y"][2] == 0

@@ -26,9 +26,19 @@ const middle = (entry) =>
   entry.percentiles.reduce((best, value, p) =>
     Math.abs(value - 50) < Math.abs(entry.percentiles[best] - 50) ? p : best, 0);
 
+const normOf = (entry) =>
+  state.runs.find((run) => run.name === entry?.run)?.config["model.norm"];
+
+// The figures' colours, blue with BN and orange without, where that tells them apart.
+function colorIndex(side) {
+  const [left, right] = SIDES.map((one) => normOf(entryOf(one)) === "none");
+  if (left === right) return SIDES.indexOf(side);
+  return Number(side === "left" ? left : right);
+}
+
 function unitTraces(entry, layer, side) {
   const u = keptIndex(layer, element(`${side}-unit`).valueAsNumber || 0);
-  const { color } = style(SIDES.indexOf(side));
+  const { color } = style(colorIndex(side));
   return entry.percentiles.map((value, p) => ({
     name: `${value}th percentile`,
     x: entry.steps,
@@ -174,9 +184,7 @@ function showLeftOut() {
 
 // Two different networks to begin with: the first run, and the first of another norm.
 function firstPair(entries) {
-  const norm = (entry) =>
-    state.runs.find((run) => run.name === entry.run).config["model.norm"];
-  const other = entries.find((entry) => norm(entry) !== norm(entries[0]));
+  const other = entries.find((entry) => normOf(entry) !== normOf(entries[0]));
   return [entries[0], other ?? entries[1] ?? entries[0]];
 }
 

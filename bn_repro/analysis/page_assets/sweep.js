@@ -36,6 +36,9 @@ function sweepSeries(runs, key) {
   const groups = groupBy(runs, (run) => JSON.stringify(others.map((k) => run.config[k])));
   const differing = others.filter(
     (other) => new Set(groups.map(([, group]) => text(group[0].config[other]))).size > 1);
+  // With BN first, which gives it the colour that it has in the figures.
+  const plain = ([, group]) => group[0].config["model.norm"] === "none";
+  groups.sort((a, b) => plain(a) - plain(b));
   return groups.map(([, group]) => {
     const named = differing.length && differing.length <= 3;
     return { name: named ? statement(group[0], differing) : commonName(group), runs: group };
