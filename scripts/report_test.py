@@ -25,6 +25,15 @@ def test_prints_the_table_and_where_the_results_are(tmp_path):
         assert f"  {tmp_path / 'out' / name}\n" in done.stdout
 
 
+def test_a_target_is_a_run_or_a_fraction(tmp_path):
+    sample_runs.write_course(tmp_path / "bn_x5", [0.01, 0.3])
+    for target, text in (("bn_x5", "30.00 %, the best of BN-x5"), ("0.25", "25.00 %")):
+        done = report("--workdir", tmp_path, "--target", target)
+        assert f"Target: {text}. " in done.stdout
+    done = report("--workdir", tmp_path, "--target", "25")
+    assert done.stderr == "error: the target is 25.0; it must be a fraction in (0, 1]\n"
+
+
 def test_a_path_without_runs_ends_in_one_line(tmp_path):
     done = report("--workdir", tmp_path)
     assert done.returncode == 2

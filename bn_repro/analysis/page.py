@@ -40,6 +40,7 @@ def render(
     shown_tables: Sequence[Table],
     runs: Sequence[Run],
     viewer_runs: Sequence[str] = (),
+    target: str | float | None = None,
 ) -> str:
     """Returns the page; equal runs give equal pages.
 
@@ -50,11 +51,12 @@ def render(
       shown_tables: in the order shown.
       runs: at least one.
       viewer_runs: of which runs single units are kept; see `page_units.select`.
+      target: that the page begins with, as in `convergence.find_target`.
 
     Raises:
-      UserError: `viewer_runs` names a run that is not there.
+      UserError: `viewer_runs` or `target` names a run that is not there.
     """
-    data = page_data.page_data(runs, viewer_runs)
+    data = page_data.page_data(runs, viewer_runs, target)
     values = json.dumps(data.values, allow_nan=False, separators=(",", ":"))
     return string.Template(_asset("page.html")).substitute(
         title=html.escape(title),

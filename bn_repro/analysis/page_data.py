@@ -30,7 +30,11 @@ class PageData(NamedTuple):
     units: np.ndarray
 
 
-def page_data(runs: Sequence[Run], viewer_runs: Sequence[str] = ()) -> PageData:
+def page_data(
+    runs: Sequence[Run],
+    viewer_runs: Sequence[str] = (),
+    target: str | float | None = None,
+) -> PageData:
     """Returns everything that the page shows of the runs.
 
     `values` holds "runs" (those of a sweep in its order; an object each: overview,
@@ -41,9 +45,10 @@ def page_data(runs: Sequence[Run], viewer_runs: Sequence[str] = ()) -> PageData:
     Args:
       runs: at least one.
       viewer_runs: whose single units can be looked at; see `page_units.select`.
+      target: that the page begins with, as in `convergence.find_target`.
 
     Raises:
-      UserError: `viewer_runs` names a run that is not there.
+      UserError: `viewer_runs` or `target` names a run that is not there.
     """
     sweep = comparison.find_sweep(runs)
     runs = sweep.runs() if sweep else runs
@@ -54,7 +59,7 @@ def page_data(runs: Sequence[Run], viewer_runs: Sequence[str] = ()) -> PageData:
         "runs": [{"variant": variants[id(run)]} | _run_values(run) for run in runs],
         "keys": tables.varying_keys(run.config for run in runs),
         "chosen": _chosen(runs, found),
-        "target": first_target(runs, sweep),
+        "target": first_target(runs, sweep, target),
         "sweep_key": sweep.key if sweep else None,
         "viewer": viewer,
     }
@@ -64,16 +69,20 @@ def page_data(runs: Sequence[Run], viewer_runs: Sequence[str] = ()) -> PageData:
     return PageData(values, units)
 
 
-def first_target(runs: Sequence[Run], sweep: comparison.Sweep | None) -> dict | None:
+def first_target(
+    runs: Sequence[Run],
+    sweep: comparison.Sweep | None,
+    wanted: str | float | None = None,
+) -> dict | None:
     """Returns the accuracy that steps are counted to at first, and whose best it is.
 
     The tables' own: of a sweep what counts as trained, else the best of Inception or of
-    the networks without BN.
+    the networks without BN; or the one wanted.
     """
-    if sweep:
+    if sweep and wanted is None:
         accuracy, run = comparison.find_target(sweep), None
     else:
-        target = convergence.find_target([convergence.course(run) for run in runs])
+        target = convergence.find_target(list(map(convergence.course, runs)), wanted)
         accuracy, run = target.accuracy, target.course and target.course.run.name
     return {"accuracy": accuracy, "run": run} if np.isfinite(accuracy) else None
 

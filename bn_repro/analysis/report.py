@@ -50,6 +50,7 @@ def write_report(
     workdir: str | os.PathLike,
     out: str | os.PathLike | None = None,
     viewer_runs: Sequence[str] = (),
+    target: str | float | None = None,
 ) -> tuple[Report, list[Path]]:
     """Draws the figures, writes tables.md and report.html; returns report and files.
 
@@ -57,18 +58,20 @@ def write_report(
       workdir: a run folder, or a folder with runs below it in any state.
       out: folder to write to; default `workdir`.
       viewer_runs: whose single units the page keeps; see `page_units.select`.
+      target: accuracy to count steps to: a fraction, or a run whose best it is; default
+        by experiment, see `convergence.find_target` and `comparison.find_target`.
 
     Raises:
-      UserError: there is no run to read, `out` cannot be written, or `viewer_runs`
-        names a run that is not there.
+      UserError: there is no run to read, `out` cannot be written, or `viewer_runs` or
+        `target` names a run that is not there.
     """
     runs, notes = load(workdir)
     out = Path(out or workdir)
     with files.naming(out, "write"):
         out.mkdir(parents=True, exist_ok=True)
-    report = _compose(Path(workdir), runs, notes, out)
+    report = _compose(Path(workdir), runs, notes, out, target)
     files.write_atomically(out / TABLES, report.markdown().encode())
-    text = page.render(*report, viewer_runs)
+    text = page.render(*report, viewer_runs, target)
     files.write_atomically(out / PAGE, text.encode())
     drawn = [path for drawing in report.drawings for path in drawing[:2]]
     return report, [*drawn, out / TABLES, out / PAGE]
@@ -126,10 +129,16 @@ def config_table(runs: list[Run]) -> Table | None:
     return Table("Differences of configuration", ["Run", "seed", *keys], rows)
 
 
-def _compose(workdir: Path, runs: list[Run], notes: list[str], out: Path) -> Report:
+def _compose(
+    workdir: Path,
+    runs: list[Run],
+    notes: list[str],
+    out: Path,
+    target: str | float | None,
+) -> Report:
     if sweep := comparison.find_sweep(runs):
         runs = sweep.runs()
-    part = report_parts.compose(workdir, runs, out)
+    part = report_parts.compose(workdir, runs, out, target)
     shown = [*part.tables, tables.results_table(runs), tables.drift_table(runs)]
     shown += [runs_table(runs), config_table(runs)]
     shown = [table for table in shown if table and table.rows]

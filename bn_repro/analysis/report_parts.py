@@ -47,6 +47,7 @@ class Part(NamedTuple):
     side_by_side: list[Run]
 
 
+Wanted = str | float | None  # a target: a fraction, a run whose best it is, default
 EMPTY = Part([], [], [], [])
 
 
@@ -106,17 +107,21 @@ LAYER_FIGURES = (
 )
 
 
-def compose(workdir: Path, runs: list[Run], out: Path) -> Part:
+def compose(workdir: Path, runs: list[Run], out: Path, target: Wanted = None) -> Part:
     """Draws all parts into the folder `out` and returns them as one.
 
     Args:
       workdir: where the runs come from, named in the notes.
       runs: all of them.
       out: an existing folder.
+      target: accuracy to count steps to: a fraction, or a run whose best it is.
+
+    Raises:
+      UserError: there is no such run, or the number is no fraction.
     """
     drawings, shown, notes, chosen = [], [], [], []
     for part in (figure1, convergence_figures, sweep, setting_variations):
-        made = part(workdir, runs, out)
+        made = part(workdir, runs, out, target)
         drawings += made.drawings
         shown += made.tables
         notes += made.notes
@@ -125,7 +130,7 @@ def compose(workdir: Path, runs: list[Run], out: Path) -> Part:
     return Part(drawings, shown, notes, chosen)
 
 
-def figure1(workdir: Path, runs: list[Run], out: Path) -> Part:
+def figure1(workdir: Path, runs: list[Run], out: Path, wanted: Wanted) -> Part:
     """Returns Fig. 1 and its table."""
     mnist = [run for run in runs if run.config.get("experiment") == "mnist"]
     selected = arms.figure1(mnist)
@@ -148,15 +153,17 @@ def figure1(workdir: Path, runs: list[Run], out: Path) -> Part:
     return Part([drawing], [claims.figure1_table(selected)], notes, first)
 
 
-def convergence_figures(workdir: Path, runs: list[Run], out: Path) -> Part:
+def convergence_figures(
+    workdir: Path, runs: list[Run], out: Path, wanted: Wanted
+) -> Part:
     """Returns Figs. 2 and 3 of the Inception networks that are no sweep."""
     networks = [run for run in runs if run.config["model"]["name"] == "inception"]
     found, left_out = convergence.courses(networks)
     if not found or comparison.find_sweep(networks):
         return EMPTY
-    target = convergence.find_target(found)
+    target = convergence.find_target(found, wanted)
     shown = [figure3.figure3_table(found, target)]
-    if any(course.key in convergence.PAPER for course in found):
+    if sum(course.key in convergence.PAPER for course in found) > 1:
         shown.append(figure3_claims.claims_table(found))
     open_ones = [run for run in networks if run.status["status"] not in records.ENDED]
     notes = _listed("Not finished", open_ones, tables.status_text)
@@ -165,12 +172,12 @@ def convergence_figures(workdir: Path, runs: list[Run], out: Path) -> Part:
     return Part([drawing], shown, notes, [course.run for course in found])
 
 
-def sweep(workdir: Path, runs: list[Run], out: Path) -> Part:
+def sweep(workdir: Path, runs: list[Run], out: Path, wanted: Wanted) -> Part:
     """Returns figure and tables of a sweep of one key."""
     found = comparison.find_sweep(runs)
     if found is None:
         return EMPTY
-    target = comparison.find_target(found)
+    target = comparison.find_target(found, wanted)
     shown = [
         comparison_tables.arms_table(found, target),
         comparison_tables.values_table(found, target),
@@ -182,13 +189,17 @@ def sweep(workdir: Path, runs: list[Run], out: Path) -> Part:
     return Part([drawing], shown, notes, first)
 
 
-def setting_variations(workdir: Path, runs: list[Run], out: Path) -> Part:
+def setting_variations(
+    workdir: Path, runs: list[Run], out: Path, wanted: Wanted
+) -> Part:
     """Returns figure and table of BN in several settings."""
     settings = variations.find_settings(runs)
     if not settings or comparison.find_sweep(runs):
         return EMPTY
-    data = runs[0].config.get("data", {}).get("name", "mnist")
-    target = comparison.TRAINABLE.get(data, comparison.TRAINABLE["mnist"])
+    target = comparison.TRAINABLE["mnist"]
+    if wanted is not None:
+        found = list(map(convergence.course, runs))
+        target = convergence.find_target(found, wanted).accuracy
     figure, caption = variations.draw_variations(settings)
     alt = "Held-out accuracy against training steps, a panel a setting"
     drawing = figures.save(figure, out / "variations", "Variations", caption, alt)

@@ -1,7 +1,15 @@
+import importlib
+
 import pytest
 
 from bn_repro import records
-from bn_repro.analysis import layers_over_time, report_parts, sample_runs
+from bn_repro.analysis import (
+    comparison,
+    layers_over_time,
+    report_parts,
+    sample_runs,
+    variations,
+)
 from bn_repro.analysis.layers_over_time_test import deep_run
 
 
@@ -54,6 +62,56 @@ def test_settings_get_their_figure_and_table(tmp_path):
     assert stems(part) == ["variations"]
     assert part.tables[0].columns[4] == "Steps to 90 %"
     assert [run.name for run in part.side_by_side] == ["relu_none", "relu_before"]
+
+
+def config_runs(folder, file):
+    """Writes a folder with nothing but its configuration for each of RUNS."""
+    module = importlib.import_module(f"configs.{file}")
+    for name in module.RUNS:
+        config = module.get_config(name).to_dict()
+        records.RunWriter(folder / name).write_config(config)
+    return records.find_runs(folder)
+
+
+@pytest.mark.parametrize(
+    ("file", "key", "values"),
+    [
+        ("mnist_lr_sweep", "optimizer.learning_rate", 10),
+        ("mnist_init_sweep", "model.init_stddev", 7),
+        ("tiny_imagenet_lr_sweep", "optimizer.learning_rate", 6),
+    ],
+)
+def test_the_sweeps_of_the_configs_are_recognised(tmp_path, file, key, values):
+    sweep = comparison.find_sweep(config_runs(tmp_path, file))
+    assert sweep.key == key and not sweep.left_out
+    assert {a.label: len(a.points) for a in sweep.arms} == {
+        "Without BN": values,
+        "With BN": values,
+    }
+
+
+def test_other_configs_are_no_sweeps_and_the_variations_are_settings(tmp_path):
+    for file in ("mnist", "tiny_imagenet", "tiny_imagenet_ablation"):
+        runs = config_runs(tmp_path / file, file)
+        assert comparison.find_sweep(runs) is None
+        assert variations.find_settings(runs) == []
+    runs = config_runs(tmp_path / "variations", "mnist_variations")
+    assert comparison.find_sweep(runs) is None
+    assert [(s.label, len(s.arms)) for s in variations.find_settings(runs)] == [
+        ("sigmoid, 3 hidden layers", 3),
+        ("ReLU, 3 hidden layers", 3),
+        ("sigmoid, 3 hidden layers, dropout 0.5", 2),
+        ("sigmoid, 8 hidden layers", 3),
+        ("tanh, 3 hidden layers", 3),
+    ]
+
+
+def test_the_ablation_is_measured_against_all_changes(tmp_path):
+    sample_runs.write_course(tmp_path / "bn_x5_lrn", [0.1, 0.3])
+    sample_runs.write_course(tmp_path / "bn_x5", [0.1, 0.4])
+    part = compose(tmp_path, tmp_path)
+    (table,) = part.tables
+    assert "the best of BN-x5" in table.note
 
 
 @pytest.mark.parametrize("layers", [3, layers_over_time.MOST_BANDS + 1])

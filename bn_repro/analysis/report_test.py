@@ -104,6 +104,17 @@ def test_a_sweep_gets_its_figure_and_tables_in_the_order_of_its_values(tmp_path)
     assert [row[0] for row in made.tables[2].rows] == ["bn_lr0.1", "bn_lr1", "bn_lr10"]
 
 
+def test_the_target_can_be_told(tmp_path):
+    for name, best in (("inception", 0.2), ("bn_x5", 0.3)):
+        sample_runs.write_course(tmp_path / name, [0.01, best])
+    for target, text in (("bn_x5", "30.00 %, the best of BN-x5"), (0.25, "25.00 %")):
+        made, paths = report.write_report(tmp_path, target=target)
+        assert made.tables[0].note.startswith(f"Target: {text}")
+        assert f"Target: {text}" in paths[-1].read_text()
+    with pytest.raises(UserError, match="no run 'bn_x6' to take the target from"):
+        report.write_report(tmp_path, target="bn_x6")
+
+
 def test_other_experiments_get_tables_without_a_figure(tmp_path):
     sample_runs.write_run(tmp_path / "bn_x5", steps=500, experiment="another")
     made, names = write(tmp_path)
