@@ -4,7 +4,6 @@ import dataclasses
 import datetime
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import jax
 import numpy as np
@@ -20,7 +19,13 @@ from bn_repro import (
     train,
 )
 from bn_repro.errors import UserError
-from bn_repro.resolve import describe, resolve
+from bn_repro.resolve import (
+    as_record,
+    check_groups,
+    describe,
+    refuse_another_configuration,
+    resolve,
+)
 
 
 @dataclasses.dataclass
@@ -110,52 +115,6 @@ def prepare(config, devices=None):
     mesh = parallel.make_mesh(devices)
     check_groups(config, parallel.check_batch(config.batch_size, mesh))
     return config, stated, mesh
-
-
-def check_groups(config, per_device: int) -> None:
-    """Raises UserError if groups of bn.batch divide neither a device nor all of them.
-
-    Args:
-      config: the resolved configuration.
-      per_device: examples on each device.
-    """
-    batch = config.bn.batch
-    if not batch.isdigit() or int(batch) == config.batch_size:
-        return
-    if per_device % int(batch):
-        divisors = [n for n in range(1, per_device + 1) if per_device % n == 0]
-        raise UserError(
-            f"bn.batch={batch} does not divide the {per_device} examples on each "
-            f"device; use a batch_size of a multiple of {batch} on each, one of the "
-            f"divisors {divisors}, or {config.batch_size} for the whole batch"
-        )
-
-
-def refuse_another_configuration(config, stated, workdir) -> None:
-    """Raises UserError if workdir holds a run of another configuration.
-
-    Args:
-      config: the resolved configuration.
-      stated: the values that resolve translated, as stated.
-      workdir: the run folder; it need not exist.
-    """
-    if not (Path(workdir) / records.CONFIG).is_file():
-        return
-    there = records.read_run(workdir).config
-    differing = records.differing_keys(there, as_record(config, stated))
-    if differing:
-        keys = "; ".join(
-            f"{k}: {a!r} there, {b!r} now" for k, (a, b) in differing.items()
-        )
-        raise UserError(
-            f"{workdir} holds a run of another configuration ({keys}); train this one "
-            f"with --workdir {str(workdir).rstrip('/')}_2 or another new folder"
-        )
-
-
-def as_record(config, stated) -> dict:
-    """Returns what config.json holds: resolved values, and the stated ones beside."""
-    return config.to_dict() | {"stated": stated}
 
 
 def start_or_resume(config, stated, writer, parts, mesh) -> Run:

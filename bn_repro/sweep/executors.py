@@ -87,12 +87,12 @@ def _groups(sweep: list[Member], waiting: list[Member]) -> Groups:
     Raises:
       UserError: a member's configuration is bad, or not that of its folder.
     """
-    from bn_repro import experiment, loop, resolve
+    from bn_repro import experiment, resolve
 
     groups = {}
     for member in sweep:
         resolved, stated = resolve.resolve(member.load_config())
-        loop.refuse_another_configuration(resolved, stated, member.workdir)
+        resolve.refuse_another_configuration(resolved, stated, member.workdir)
         if member in waiting:
             shared = experiment.without_varied(resolved)
             groups.setdefault(shared, []).append(member)
