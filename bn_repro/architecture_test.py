@@ -17,6 +17,7 @@ LEVELS = [
     "layers convolutions conv_layers data optim checkpoint parallel",
     "models",
     "train evaluate probe feeds experiment loop import_weights",
+    "members population predict ensemble",
     "sweep",
 ]
 ORDER = " ".join(LEVELS).split()

@@ -44,7 +44,7 @@ def save(workdir, step: int, tree, keep: int) -> Path:
     path = _folder(workdir) / f"{step:08d}.npz"
     with files.naming(path.parent, "write"):
         path.parent.mkdir(parents=True, exist_ok=True)
-    _write(path, tree, np.savez)
+    write(path, tree, np.savez)
     for old in _newest_first(workdir)[keep:]:
         old.unlink(missing_ok=True)
     return path
@@ -57,7 +57,7 @@ def save_weights(workdir, variables) -> Path:
       UserError: the file cannot be written.
     """
     path = Path(workdir) / WEIGHTS
-    _write(path, variables, np.savez_compressed)
+    write(path, variables)
     return path
 
 
@@ -92,7 +92,7 @@ def read(path) -> dict[str, np.ndarray]:
         raise UserError(f"there is no checkpoint {path}") from error
     except Exception as error:  # a damaged zip file raises a dozen kinds
         raise DamagedError(f"checkpoint {path} is damaged: {error}") from error
-    if str(arrays.pop(DIGEST, "")) != _digest(arrays):
+    if str(arrays.pop(DIGEST, "")) != digest(arrays):
         raise DamagedError(f"checkpoint {path} is damaged: its sha256 does not match")
     return arrays
 
@@ -119,14 +119,16 @@ def restore(template, arrays: dict[str, np.ndarray]):
     return jax.tree_util.tree_map_with_path(leaf, template)
 
 
-def _write(path: Path, tree, savez) -> None:
-    arrays = {name: np.asarray(leaf) for name, leaf in _named_leaves(tree)}
+def write(path: Path, tree, savez=np.savez_compressed) -> None:
+    """Writes the arrays of a tree with their digest; `read` returns them by name."""
+    arrays = {name: np.asarray(leaf) for name, leaf in named_leaves(tree)}
     buffer = io.BytesIO()
-    savez(buffer, **arrays, **{DIGEST: np.array(_digest(arrays))})
+    savez(buffer, **arrays, **{DIGEST: np.array(digest(arrays))})
     files.write_atomically(path, buffer.getvalue())
 
 
-def _named_leaves(tree):
+def named_leaves(tree) -> list[tuple[str, object]]:
+    """Returns the leaves of a tree with their paths, such as "params/conv1/kernel"."""
     paths, _ = jax.tree_util.tree_flatten_with_path(tree)
     return [(_name(path), leaf) for path, leaf in paths]
 
@@ -135,13 +137,14 @@ def _name(path) -> str:
     return jax.tree_util.keystr(path, simple=True, separator="/")
 
 
-def _digest(arrays: dict[str, np.ndarray]) -> str:
-    digest = hashlib.sha256()
+def digest(arrays: dict[str, np.ndarray]) -> str:
+    """Returns the sha256 over names, dtypes, shapes and values of arrays."""
+    sha256 = hashlib.sha256()
     for name in sorted(arrays):
         array = np.ascontiguousarray(arrays[name])
-        digest.update(f"{name} {array.dtype} {array.shape}\n".encode())
-        digest.update(array.tobytes())
-    return digest.hexdigest()
+        sha256.update(f"{name} {array.dtype} {array.shape}\n".encode())
+        sha256.update(array.tobytes())
+    return sha256.hexdigest()
 
 
 def _folder(workdir) -> Path:

@@ -86,19 +86,13 @@ def make_mnist(config, mesh) -> Experiment:
         train_split = mnist.Arrays(*(x[limit] for x in train_split))
         test_split = mnist.Arrays(*(x[limit] for x in test_split))
 
-    def inputs(images, keys):
-        del keys  # binary images are not distorted
-        return images.astype(jnp.dtype(config.model.dtype))
-
+    inputs = binary_inputs(config)
     recipe = train.make_recipe(config, inputs, len(train_split.labels))
-    sizes = {"ema": config.eval.batch_size}
-    if config.eval.batch_statistics and config.model.norm != "none":
-        sizes["batch"] = config.batch_size
     evaluations = {
         ("test", statistics): evaluate.InMemoryEvaluation(
             recipe, mesh, test_split, batch_size, statistics
         )
-        for statistics, batch_size in sizes.items()
+        for statistics, batch_size in _evaluation_sizes(config).items()
     }
     return Experiment(
         recipe=recipe,
@@ -114,13 +108,7 @@ def make_imagenet(config, mesh) -> Experiment:
     """Returns the ImageNet experiment of Sec. 4.2; its pictures are streamed."""
     from bn_repro.data import stream  # here: MNIST need not import OpenCV
 
-    open_source = data.select(config.data)
-    sources = {split: open_source(config.data, split) for split in ("train", "val")}
-    if config.data.limit:
-        sources = {
-            split: EvenlySpaced(source, config.data.limit)
-            for split, source in sources.items()
-        }
+    sources = {split: open_source(config, split) for split in ("train", "val")}
     processes = (jax.process_index(), jax.process_count())
     inputs = image_inputs(config)
     recipe = train.make_recipe(config, inputs, len(sources["train"]))
@@ -128,24 +116,50 @@ def make_imagenet(config, mesh) -> Experiment:
     def train_batches(config, step):
         return stream.train_batches(config, sources["train"], step, *processes)
 
-    padded = config_dict.ConfigDict(config.to_dict())
-    padded.eval.batch_size += -config.eval.batch_size % mesh.size
+    def evaluation(statistics, batch_size):
+        padded = config_dict.ConfigDict(config.to_dict())
+        padded.eval.batch_size = batch_size + -batch_size % mesh.size
+        batches = functools.partial(
+            stream.eval_batches, padded, sources["val"], *processes
+        )
+        return evaluate.StreamedEvaluation(recipe, mesh, batches, statistics)
 
-    def eval_batches():
-        return stream.eval_batches(padded, sources["val"], *processes)
-
+    sizes = _evaluation_sizes(config)
     return Experiment(
         recipe=recipe,
         feed=feeds.StreamedFeed(config, recipe, mesh, train_batches),
-        evaluations={
-            ("val", "ema"): evaluate.StreamedEvaluation(
-                recipe, mesh, eval_batches, "ema"
-            )
-        },
+        evaluations={("val", name): evaluation(name, n) for name, n in sizes.items()},
         probe=Probe(config, inputs, *_first_examples(config, sources["val"])),
         image_shape=(config.data.image_size, config.data.image_size, 3),
         class_names=sources["val"].class_names,
     )
+
+
+def _evaluation_sizes(config) -> dict[str, int]:
+    """Returns kind of statistics -> examples a batch; a mini-batch's own are optional.
+
+    Their batch is the training batch: it is what normalises.
+    """
+    sizes = {"ema": config.eval.batch_size}
+    if config.eval.batch_statistics and config.model.norm != "none":
+        sizes["batch"] = config.batch_size
+    return sizes
+
+
+def open_source(config, split: str):
+    """Returns the random-access source of a split's pictures, "train" or "val"."""
+    source = data.select(config.data)(config.data, split)
+    return EvenlySpaced(source, config.data.limit) if config.data.limit else source
+
+
+def binary_inputs(config) -> Callable:
+    """Returns `train.Recipe.inputs` for binary images, which are not distorted."""
+
+    def inputs(images, keys):
+        del keys
+        return images.astype(jnp.dtype(config.model.dtype))
+
+    return inputs
 
 
 def image_inputs(config) -> Callable:

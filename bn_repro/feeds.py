@@ -70,6 +70,20 @@ class InMemoryFeed:
         return self._compiled(state, sums, self.key, self.arrays, indices, np.int32(n))
 
 
+    def batches(self, step: int):
+        """Yields the batches from `step` on, spread over the devices; as streamed."""
+        images, labels = (np.asarray(parallel.local(x)) for x in self.arrays)
+        while True:
+            index = self.indices(step, 1)[0]
+            position = step * self._batch_size + np.arange(self._batch_size)
+            batch = {"image": images[index], "label": labels[index]}
+            batch["position"] = position.astype(np.int32)
+            yield {
+                name: to_devices(x, self.mesh, SHARDED) for name, x in batch.items()
+            }
+            step += 1
+
+
 def to_devices(indices, mesh, spec):
     """Returns a numpy array as one array over the mesh, split as spec says."""
     sharding = jax.sharding.NamedSharding(mesh, spec)
@@ -153,6 +167,12 @@ class StreamedFeed:
         return state, sums
 
     def _fetch(self):
-        batch = next(self._batches)
+        return self._on_devices(next(self._batches))
+
+    def batches(self, step: int):
+        """Yields the batches from `step` on, spread over the devices."""
+        return map(self._on_devices, self._open(step))
+
+    def _on_devices(self, batch):
         batch = {name: batch[name] for name in ("image", "label", "position")}
         return parallel.shard(batch, self._mesh)

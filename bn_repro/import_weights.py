@@ -20,10 +20,9 @@ import operator
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from bn_repro import checkpoint, layers, loop, manifest, models, records
+from bn_repro import checkpoint, loop, manifest, models, records
 from bn_repro.data import augment
 from bn_repro.errors import UserError
 from bn_repro.resolve import resolve

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bn_repro import checkpoint, import_weights, records
+from bn_repro import checkpoint, import_weights, models, records
 from bn_repro.data import augment
 from bn_repro.errors import UserError
 from configs import imagenet
@@ -69,7 +69,7 @@ def get_config():
 def shapes():
     config = get_config()
     config.update_from_flattened_dict(import_weights.NETWORK)
-    return import_weights.template(config)
+    return models.shapes(config)
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 from flax import linen as nn
+from jax import lax
 
 from bn_repro import batch_norm
 from bn_repro.errors import UserError
@@ -47,8 +47,9 @@ class BatchNorm(nn.Module):
     Attributes:
       batch: what is normalised together: "device" (the examples on this device),
         "global" (those of all devices along axis_name) or N (groups of N consecutive
-        examples of a device; the number of all devices' is "global"). Every such group is one mini-batch B of Algorithm 2; the stored
-        statistics are the means over groups.
+        examples of a device; the number of all devices' is "global"). Every such group
+        is one mini-batch B of Algorithm 2; the stored statistics are the means over
+        groups.
       axis_name: mesh axis of the examples, for groups on more than one device.
       epsilon: eps, added to the variance.
       ema_decay: share of the stored statistics that a step keeps (flax: momentum).

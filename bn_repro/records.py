@@ -282,15 +282,16 @@ def differing_keys(a: Mapping, b: Mapping) -> dict[str, tuple]:
 
 def stated(config: Mapping) -> dict:
     """Returns dotted key -> value, as the user stated it before resolve()."""
-    flat = _flatten(files.plain({k: v for k, v in config.items() if k != "stated"}))
-    return flat | _flatten(files.plain(config.get("stated") or {}))
+    flat = flatten(files.plain({k: v for k, v in config.items() if k != "stated"}))
+    return flat | flatten(files.plain(config.get("stated") or {}))
 
 
-def _flatten(tree: Mapping, prefix: str = "") -> dict:
+def flatten(tree: Mapping, prefix: str = "") -> dict:
+    """Returns nested dicts as dotted key -> value."""
     flat = {}
     for key, value in tree.items():
         if isinstance(value, dict):
-            flat |= _flatten(value, f"{prefix}{key}.")
+            flat |= flatten(value, f"{prefix}{key}.")
         else:
             flat[f"{prefix}{key}"] = value
     return flat

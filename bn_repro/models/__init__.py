@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import jax
 import jax.numpy as jnp
 
 from bn_repro import layers
@@ -43,3 +44,22 @@ def norm_factory(bn, axis_name, param_dtype):
         biased=bn.biased,
         param_dtype=param_dtype,
     )
+
+
+def shapes(config, network=None) -> dict:
+    """Returns the shapes and dtypes of a network's variables, computing none of them.
+
+    Args:
+      config: the resolved configuration.
+      network: a module; by default what `build` makes of config.
+    """
+    network = network or build(config)
+    size = config.data.image_size
+    channels = {"mnist": (), "imagenet": (3,)}[config.data.name]
+    images = jax.ShapeDtypeStruct((1, size, size, *channels), jnp.float32)
+
+    def variables(images):
+        return network.init(jax.random.key(0), images, layers.Mode(True))
+
+    with jax.enable_x64(config.model.dtype == "float64"):
+        return jax.eval_shape(variables, images)

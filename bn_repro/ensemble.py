@@ -1,0 +1,208 @@
+"""The evaluations of Sec. 4.2.3, Fig. 4: members x views, recorded and resumable."""
+
+import hashlib
+import time
+from pathlib import Path
+
+import numpy as np
+
+from bn_repro import checkpoint, files, members, parallel, population, predict
+from bn_repro.errors import UserError
+from bn_repro.members import Member
+
+STATISTICS = ("ema", "population")
+PARTS = "evaluation_parts"  # folder of what an evaluation under way has done
+
+
+def evaluate(
+    networks: list[Member],
+    mesh,
+    out,
+    crops: int = 1,
+    statistics: str = "ema",
+    split_name: str = "",
+    batch_size: int = 0,
+    save_probabilities: bool = False,
+    say=print,
+) -> dict:
+    """Evaluates an ensemble, or one network, and writes the result to a folder.
+
+    Args:
+      networks: the members; a single network is an ensemble of one.
+      mesh: the devices.
+      out: folder for the result; what an interrupted evaluation did is kept there too.
+      crops: views of each picture, 1, 10 or 144.
+      statistics: "ema" (moving averages) or "population" (Algorithm 2).
+      split_name: see `predict.open_split`.
+      batch_size: forward passes a call; 0: the configuration's `eval.batch_size`.
+      save_probabilities: also write each member's mean class probabilities.
+      say: prints a line.
+
+    Returns:
+      What was written to evaluation_*.json: members, crops, statistics, split, count,
+      top1_error, top5_error, loss, seconds, and more.
+
+    Raises:
+      UserError: an unknown statistics or split, members of different classes, or data
+        that are missing; names the member.
+    """
+    if statistics not in STATISTICS:
+        raise UserError(
+            f"statistics is {statistics!r}; use one of {', '.join(STATISTICS)}"
+        )
+    began = time.monotonic()
+    splits = _open_splits(networks, crops, split_name)
+    _announce(splits, say)
+    found = []
+    for member, split in zip(networks, splits, strict=True):
+        variables = member.variables
+        if statistics == "population":
+            variables = population.variables_of(member, mesh, _counter(member, say))
+        done = predict.predict(
+            member,
+            variables,
+            split,
+            mesh,
+            batch_size or member.config.eval.batch_size,
+            Path(out) / PARTS / f"{_key(member, split, statistics)}.npz",
+            _timer(member, say),
+        )
+        found.append(done)
+        if save_probabilities and parallel.is_main():
+            file = Path(out) / f"probabilities_{_name(member, split, statistics)}.npz"
+            checkpoint.write(file, done._asdict())
+            say(f"wrote {file}")
+    row = _row(networks, splits[0], statistics, found) | {
+        "seconds": round(time.monotonic() - began, 1)
+    }
+    if parallel.is_main():
+        write(row, out)
+        _remove_parts(out)
+    return row
+
+
+def combine(paths, out) -> dict:
+    """Returns the result of an ensemble from its members' saved probabilities.
+
+    Args:
+      paths: probabilities_*.npz of each member, of the same split.
+      out: folder for the result.
+
+    Raises:
+      UserError: a file is missing, damaged or of other pictures.
+    """
+    found = []
+    for path in paths:
+        arrays = checkpoint.read(path)
+        if set(predict.Predictions._fields) - arrays.keys():
+            raise UserError(f"{path} does not hold saved probabilities")
+        found.append(predict.Predictions(**arrays))
+    names = [Path(path).stem.removeprefix("probabilities_") for path in paths]
+    row = {"members": names, "split": "saved", "crops": 0, "statistics": "saved"}
+    row |= _errors(found)
+    write(row, out)
+    return row
+
+
+def write(row: dict, out) -> Path:
+    """Writes a result as evaluation_*.json into a folder and returns the file."""
+    name = f"evaluation_{row['split']}_{row['statistics']}_{row['crops']}crops"
+    number = len(row["members"])
+    file = Path(out) / f"{name}_{number}member{'s' if number > 1 else ''}.json"
+    with files.naming(file, "write"):
+        file.parent.mkdir(parents=True, exist_ok=True)
+    files.write_json(file, row)
+    return file
+
+
+def _open_splits(networks, crops: int, name: str) -> list[predict.Split]:
+    splits = []
+    for member in networks:
+        try:
+            splits.append(predict.open_split(member.config, crops, name))
+        except UserError as error:
+            raise UserError(f"{member.path}: {error}") from error
+        if splits[-1].class_names != splits[0].class_names:
+            raise UserError(
+                f"{member.path} has other classes than {networks[0].path}; members of "
+                f"an ensemble share them"
+            )
+    return splits
+
+
+def _announce(splits, say) -> None:
+    first = splits[0]
+    passes = sum(split.count * split.crops for split in splits)
+    say(
+        f"{first.count:,} pictures of {first.name} x {first.crops} views x "
+        f"{len(splits)} members = {passes:,} forward passes"
+    )
+
+
+def _timer(member: Member, say, every: float = 10.0):
+    """Returns what reports a member's progress now and then."""
+    last = [time.monotonic()]
+
+    def report(progress: predict.Progress) -> None:
+        estimate = progress.seconds_left
+        if np.isfinite(estimate) and time.monotonic() - last[0] > every:
+            last[0] = time.monotonic()
+            done = f"{progress.done:,} of {progress.of:,} pictures"
+            say(f"{member.name}: {done}, {estimate:,.0f} s left")
+
+    return report
+
+
+def _counter(member: Member, say):
+    def report(done: int, of: int) -> None:
+        if done % 50 == 0 or done == of:
+            say(f"{member.name}: population statistics, batch {done} of {of}")
+
+    return report
+
+
+def _row(networks, split, statistics: str, found) -> dict:
+    first = networks[0].config
+    row = {
+        "members": [member.name for member in networks],
+        "steps": [member.step for member in networks],
+        "crops": split.crops,
+        "statistics": statistics,
+        "split": split.name,
+        "image_size": first.data.image_size,
+        "classes": first.data.classes,
+    }
+    if statistics == "population":
+        row["population_batches"] = first.eval.population_batches
+    return row | _errors(found)
+
+
+def _errors(found) -> dict:
+    scored = predict.score(found)
+    return {
+        "count": scored["count"],
+        "undecodable": int((~found[0].mask).sum()),
+        "top1_error": 1 - scored["accuracy"],
+        "top5_error": 1 - scored["top5"],
+        "loss": scored["loss"],
+    }
+
+
+def _name(member: Member, split, statistics: str) -> str:
+    return f"{member.name.replace('/', '_')}_{split.name}_{statistics}_{split.crops}"
+
+
+def _key(member: Member, split, statistics: str) -> str:
+    """Returns a name for exactly this evaluation of exactly these weights and data."""
+    data = member.config.data
+    what = (members.fingerprint(member), split.count, data.val, data.eval_resize)
+    batches = member.config.eval.population_batches
+    digest = hashlib.sha256(repr((*what, batches)).encode()).hexdigest()[:16]
+    return f"{_name(member, split, statistics)}_{digest}"
+
+
+def _remove_parts(out) -> None:
+    folder = Path(out) / PARTS
+    for file in folder.glob("*.npz"):
+        file.unlink()
+    folder.rmdir()

@@ -1,0 +1,117 @@
+r"""Evaluates trained runs: one crop, 10 or 144, ensembles (Sec. 4.2.3, Fig. 4).
+
+python scripts/evaluate.py --workdir runs/imagenet/bn_x30
+python scripts/evaluate.py --workdir runs/imagenet/bn_x30 --crops 144 \
+    --statistics population --train /imagenet/train --val /imagenet/val
+python scripts/evaluate.py --workdir runs/ensemble --members member_1,member_2 \
+    --crops 144 --save_probabilities
+python scripts/evaluate.py --workdir runs/ensemble \
+    --probabilities a/probabilities_member_1.npz,b/probabilities_member_2.npz
+python scripts/evaluate.py --workdir runs/mnist/bn_seed0 --compare_statistics
+
+Prints top-1 and top-5 error and writes evaluation_*.json to the workdir (or --out).
+Interrupted, the same command goes on where it stopped.
+"""
+
+from absl import flags
+
+from bn_repro import cli
+
+_WORKDIR = flags.DEFINE_string("workdir", None, "A run folder, or the members' folder.")
+_MEMBERS = flags.DEFINE_list(
+    "members", [], "Run folders to average over, as they are or in the workdir."
+)
+_CROPS = flags.DEFINE_integer("crops", 1, "Views of each picture: 1, 10 or 144.")
+_STATISTICS = flags.DEFINE_string(
+    "statistics", "ema", "ema (moving averages) or population (Algorithm 2)."
+)
+_SPLIT = flags.DEFINE_string("split", "", "val, test or train; empty: held-out data.")
+_TRAIN = flags.DEFINE_string("train", "", "Training pictures, if not where they were.")
+_VAL = flags.DEFINE_string("val", "", "Validation pictures, if not where they were.")
+_LIMIT = flags.DEFINE_integer("limit", 0, "Only so many pictures; 0: as in the run.")
+_BATCH = flags.DEFINE_integer("batch_size", 0, "Forward passes a call; 0: as the run.")
+_WORKERS = flags.DEFINE_integer("workers", -1, "Decoding processes; -1: as the run.")
+_OUT = flags.DEFINE_string("out", "", "Folder for the results; empty: the workdir.")
+_SAVE = flags.DEFINE_bool("save_probabilities", False, "Keep each member's.")
+_PROBABILITIES = flags.DEFINE_list(
+    "probabilities", [], "Saved probabilities to average over, instead of members."
+)
+_COMPARE = flags.DEFINE_bool(
+    "compare_statistics", False, "Table of accuracy by the statistics that BN uses."
+)
+
+
+def main():
+    from bn_repro import ensemble, parallel
+
+    out = _OUT.value or _WORKDIR.value
+    if _PROBABILITIES.value:
+        return _print(ensemble.combine(_PROBABILITIES.value, out), out)
+    parallel.initialize()
+    mesh = parallel.make_mesh()
+    networks = _networks()
+    if _COMPARE.value:
+        return _compare(networks, mesh, out)
+    row = ensemble.evaluate(
+        networks,
+        mesh,
+        out,
+        crops=_CROPS.value,
+        statistics=_STATISTICS.value,
+        split_name=_SPLIT.value,
+        batch_size=_BATCH.value,
+        save_probabilities=_SAVE.value,
+        say=lambda line: parallel.is_main() and print(line, flush=True),
+    )
+    return _print(row, out) if parallel.is_main() else None
+
+
+def _compare(networks, mesh, out: str) -> None:
+    from pathlib import Path
+
+    from bn_repro import files, population
+    from bn_repro.analysis import evaluations
+
+    for member in networks:
+        rows = population.compare(member, mesh)
+        file = Path(out) / f"statistics_{member.name.replace('/', '_')}.json"
+        files.write_json(file, {"member": member.name, "rows": rows})
+        print(evaluations.statistics_table([files.read_json(file)]).markdown())
+        print(f"written to {file}")
+
+
+def _networks():
+    from pathlib import Path
+
+    from bn_repro import members
+    from configs import common
+
+    given = {
+        "data.train": _TRAIN.value,
+        "data.val": _VAL.value,
+        "data.limit": _LIMIT.value,
+    }
+    overrides = {key: value for key, value in given.items() if value}
+    if _WORKERS.value >= 0:
+        overrides["data.workers"] = _WORKERS.value
+    paths = [Path(name) for name in _MEMBERS.value] or [Path(_WORKDIR.value)]
+    if _MEMBERS.value:
+        paths = [_below(Path(_WORKDIR.value), path) for path in paths]
+    return [members.load(path, common.get_config(), overrides) for path in paths]
+
+
+def _below(folder, path):
+    return folder / path if (folder / path).is_dir() else path
+
+
+def _print(row: dict, out: str) -> None:
+    names = ", ".join(row["members"])
+    print(
+        f"{names}: top-1 error {100 * row['top1_error']:.2f} %, top-5 error "
+        f"{100 * row['top5_error']:.2f} % of {row['count']:,} pictures"
+    )
+    print(f"written to {out}")
+
+
+if __name__ == "__main__":
+    cli.run(main, required=("workdir",))
