@@ -149,6 +149,11 @@ def courses(runs: Sequence[Run]) -> tuple[list[Course], list[Run]]:
     return found, [run for run in runs if run not in shown]
 
 
+def of_the_paper(found: Sequence[Course]) -> bool:
+    """Returns whether some of the paper's networks are there to be compared."""
+    return sum(course.key in PAPER for course in found) > 1
+
+
 def find_target(found: Sequence[Course], wanted: str | float | None = None) -> Target:
     """Returns the accuracy to reach.
 

@@ -9,7 +9,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bn_repro.analysis import figure3, figures, tables
-from bn_repro.analysis.convergence import Course, Target, standard_error
+from bn_repro.analysis.convergence import (
+    Course,
+    Target,
+    of_the_paper,
+    standard_error,
+)
 from bn_repro.analysis.figures import Drawing
 
 # Okabe and Ito's colours and a dash each, for print and colour-blind readers.
@@ -22,17 +27,29 @@ STYLES = {
     "inception_x5": ("#999999", (0, (5, 2))),
     "inception_sigmoid": ("#E69F00", (0, (1, 1.5))),
 }
-OTHERS = ("#56B4E9", "#B8A900", "#7F3C8D", "#11A579", "#A05A2C", "#444444")
+OTHERS = (
+    ("#0072B2", "-"),
+    ("#D55E00", (0, (4, 1.5))),
+    ("#CC79A7", "-"),
+    ("#56B4E9", (0, (4, 1.5))),
+    ("#E69F00", "-"),
+    ("#7F3C8D", (0, (1, 1))),
+    ("#444444", (0, (6, 1.5, 1, 1.5))),
+)
 BAND = 2  # standard errors
 
 
 def figure2(found: Sequence[Course], target: Target, out: str | os.PathLike) -> Drawing:
-    """Draws Fig. 2 as figure2.png and figure2.pdf in the folder `out`."""
+    """Draws Fig. 2 as figure2.png and figure2.pdf in the folder `out`.
+
+    Other networks than the paper's in the same layout are convergence.png and .pdf.
+    """
     figure, caption = draw_figure2(found, target)
+    is_papers = of_the_paper(found)
     return figures.save(
         figure,
-        Path(out) / "figure2",
-        "Figure 2",
+        Path(out) / ("figure2" if is_papers else "convergence"),
+        "Figure 2" if is_papers else "Convergence",
         caption,
         "Held-out accuracy against training steps, one curve a network",
     )
@@ -49,7 +66,7 @@ def draw_figure2(found: Sequence[Course], target: Target) -> tuple[Figure, str]:
     axes = figure.subplots()
     others = iter(OTHERS * len(found))
     for course in found:
-        color, dash = STYLES.get(course.key) or (next(others), "-")
+        color, dash = STYLES.get(course.key) or next(others)
         _curve(axes, course, color, dash)
         _marker(axes, course, target, color)
     _reference_lines(axes, found, target)

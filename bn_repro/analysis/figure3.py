@@ -11,6 +11,7 @@ from bn_repro.analysis.convergence import (
     Course,
     Target,
     compare,
+    of_the_paper,
     standard_error,
 )
 from bn_repro.analysis.tables import Table
@@ -18,7 +19,7 @@ from bn_repro.analysis.tables import Table
 
 def figure3_table(found: Sequence[Course], target: Target) -> Table:
     """Returns one row a run: steps, images and time to the target, best accuracy."""
-    known = any(course.key in PAPER for course in found)
+    known = of_the_paper(found)
     rows = []
     for course in found:
         flat = records.stated(course.run.config)
@@ -37,7 +38,10 @@ def figure3_table(found: Sequence[Course], target: Target) -> Table:
     columns += ["Best accuracy", f"Against {other}"]
     columns += ["Paper: steps to 72.2 %", "Paper: best"] if known else []
     return Table(
-        "Figure 3: steps to the target and best accuracy", columns, rows, _note(target)
+        f"{'Figure 3: s' if known else 'S'}teps to the target and best accuracy",
+        columns,
+        rows,
+        _note(target),
     )
 
 

@@ -163,7 +163,7 @@ def convergence_figures(
         return EMPTY
     target = convergence.find_target(found, wanted)
     shown = [figure3.figure3_table(found, target)]
-    if sum(course.key in convergence.PAPER for course in found) > 1:
+    if convergence.of_the_paper(found):
         shown.append(figure3_claims.claims_table(found))
     open_ones = [run for run in networks if run.status["status"] not in records.ENDED]
     notes = _listed("Not finished", open_ones, tables.status_text)

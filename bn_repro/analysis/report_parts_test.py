@@ -36,9 +36,9 @@ def test_runs_without_the_paper_s_names_get_no_claims(tmp_path):
     sample_runs.write_course(tmp_path / "mine", [0.1])
     part = compose(tmp_path, tmp_path)
     assert [table.title for table in part.tables] == [
-        "Figure 3: steps to the target and best accuracy"
+        "Steps to the target and best accuracy"
     ]
-    assert stems(part) == ["figure2"]
+    assert stems(part) == ["convergence"]
 
 
 def test_a_sweep_compares_the_layers_of_the_best_of_each_arm(tmp_path):
