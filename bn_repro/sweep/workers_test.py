@@ -56,7 +56,9 @@ def kill_once_it_makes_steps(workdir, times):
 def test_a_worker_that_dies_costs_its_member_nothing_but_time(tmp_path, whole, capsys):
     members = sweep.members(FILE, LONG, ONLY[:2], tmp_path)
     arguments = members[0].workdir, workers.RETRIES
-    threading.Thread(target=kill_once_it_makes_steps, args=arguments).start()
+    threading.Thread(
+        target=kill_once_it_makes_steps, args=arguments, daemon=True
+    ).start()
     statuses = sweep.run(members, jobs=1)
     assert statuses == dict.fromkeys(ONLY[:2], "finished")
     assert capsys.readouterr().out.count("exit status -9; it is resumed") == 2
