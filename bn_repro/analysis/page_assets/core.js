@@ -177,6 +177,15 @@ function plot(id, label, traces, layout, missing) {
   Plotly.react(target, traces, { template: template(), ...layout }, options);
 }
 
+// More names than this would take more room than the curves; a curve tells its own.
+const LEGEND = 40;
+const withLegend = (n) => ({
+  showlegend: n <= LEGEND,
+  height: 440 + (n <= LEGEND ? 5 * Math.max(0, n - 8) : 0),
+});
+const legendNote = (n) =>
+  n > LEGEND ? "Too many curves for a legend: point at one to see its run. " : "";
+
 const axisTitle = (title, logarithmic) => ({
   title: { text: title },
   type: logarithmic ? "log" : "linear",

@@ -126,16 +126,15 @@ function drawCurves() {
     ? "None of the ticked runs recorded this."
     : "Tick runs in the table above to see their curves.";
   const layout = {
-    height: 440 + 12 * Math.max(0, traces.length - 8),
+    ...withLegend(drawn.length),
     hovermode: drawn.length > 12 ? "closest" : "x unified",
-    showlegend: true,
     xaxis: axisTitle(options.kind === "seconds" ? "seconds of training" : `training ${options.kind}`),
     yaxis: axisTitle(FIELDS[options.field], element("curve-log").checked),
   };
   plot("curve-plot", `${label} of ${plural(drawn.length, "run")}`, traces, layout, missing);
   const lacking = runs.filter((run) => !drawn.includes(run)).map((run) => run.name);
-  element("curve-note").textContent =
-    drawn.length && lacking.length ? `Not recorded by: ${lacking.join(", ")}.` : "";
+  const others = drawn.length && lacking.length ? `Not recorded by: ${lacking.join(", ")}.` : "";
+  element("curve-note").textContent = legendNote(drawn.length) + others;
 }
 
 function startCurves() {

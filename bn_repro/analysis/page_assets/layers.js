@@ -58,9 +58,8 @@ function drawLayers() {
   updateOptions("layer-step", steps.map((step) => [step, count.format(step)]), last(steps));
   const traces = runs.map((run, i) => layerTrace(run, i, measure));
   const layout = {
-    height: 460 + 12 * Math.max(0, traces.length - 8),
+    ...withLegend(traces.length),
     hovermode: "closest",
-    showlegend: true,
     xaxis: { type: "category" },
     yaxis: axisTitle(MEASURES[measure], element("layer-log").checked),
   };
@@ -68,7 +67,7 @@ function drawLayers() {
     ? "None of the ticked runs was probed."
     : "Tick runs in the table above to see their layers.";
   plot("layer-plot", `${MEASURES[measure]} of ${plural(runs.length, "run")}`, traces, layout, missing);
-  element("layer-note").textContent = layerNote(measure, chosen);
+  element("layer-note").textContent = legendNote(traces.length) + layerNote(measure, chosen);
 }
 
 function startLayers() {
