@@ -62,8 +62,8 @@ def draw_bands(
         grid[row, 0].set_ylabel(layer)
     caption = (
         "15th, 50th and 85th percentiles of the input to the nonlinearity of each "
-        "layer's typical unit, the one with the layer's median location drift; BN "
-        "normalises by mini-batch. One scale for all panels."
+        "layer's typical unit, the one with the layer's median location drift (counted "
+        "among those recorded); BN normalises by mini-batch. One scale for all panels."
     )
     return figure, caption
 
