@@ -55,9 +55,10 @@ def claims_table(found: Sequence[Course]) -> Table:
         "Figures 2 and 3: the paper's claims and our runs",
         ["Claim", "Paper", "Ours", "Shown"],
         rows,
-        f"“{NOT_SHOWN}”: the runs tie, under two standard errors apart where the claim "
-        "is decided. A speed claim of N times is decided by the evaluations up to the "
-        "slower run's steps divided by N. One seed a run.",
+        f"“{NOT_SHOWN}”: where the claim is decided the runs tie, being under two "
+        "standard errors apart, or were not evaluated. A claim of N times fewer steps "
+        "is decided by the evaluations up to the slower run's steps divided by N, and "
+        "the next one. One seed a run.",
     )
 
 
