@@ -128,7 +128,7 @@ def _curves(run: Run) -> dict:
 
 
 def _layers(run: Run) -> dict | None:
-    """Returns what is known of each layer, None without two probes.
+    """Returns what is known of each layer, None without a probe.
 
     "drift" has, per start of tables.FROM_STEPS, location and scale drift as [L] medians
     and quartiles over the units; "gradient_norm" and "saturated" are [T, L].
