@@ -46,18 +46,13 @@ def evaluate(
       UserError: an unknown statistics or split, members of different classes, or data
         that are missing; names the member.
     """
-    if statistics not in STATISTICS:
-        raise UserError(
-            f"statistics is {statistics!r}; use one of {', '.join(STATISTICS)}"
-        )
+    _check(statistics)
     began = time.monotonic()
     splits = _open_splits(networks, crops, split_name)
     _announce(splits, say)
     found = []
     for member, split in zip(networks, splits, strict=True):
-        variables = member.variables
-        if statistics == "population":
-            variables = population.variables_of(member, mesh, _counter(member, say))
+        variables = variables_of(member, statistics, mesh, say)
         done = predict.predict(
             member,
             variables,
@@ -79,6 +74,21 @@ def evaluate(
         write(row, out)
         _remove_parts(out)
     return row
+
+
+def variables_of(member: Member, statistics: str, mesh, say=print) -> dict:
+    """Returns a member's variables with the moving averages or Algorithm 2's."""
+    _check(statistics)
+    if statistics == "ema":
+        return member.variables
+    return population.variables_of(member, mesh, _counter(member, say))
+
+
+def _check(statistics: str) -> None:
+    if statistics not in STATISTICS:
+        raise UserError(
+            f"statistics is {statistics!r}; use one of {', '.join(STATISTICS)}"
+        )
 
 
 def combine(paths, out) -> dict:

@@ -152,6 +152,11 @@ def open_source(config, split: str):
     return EvenlySpaced(source, config.data.limit) if config.data.limit else source
 
 
+def inputs_of(config) -> Callable:
+    """Returns `train.Recipe.inputs` of a configuration's data set."""
+    return {"mnist": binary_inputs, "imagenet": image_inputs}[config.data.name](config)
+
+
 def binary_inputs(config) -> Callable:
     """Returns `train.Recipe.inputs` for binary images, which are not distorted."""
 

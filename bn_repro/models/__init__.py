@@ -13,12 +13,13 @@ MODELS = {"mlp": mlp.from_config, "inception": inception.from_config}
 INITIAL_SCALES = ("init_stddev", "init_scale")  # of config.model: read by init alone
 
 
-def build(config, axis_name: str | None = None):
+def build(config, axis_name: str | None = None, norm=None):
     """Returns the flax module that a resolved configuration describes.
 
     Args:
       config: the resolved configuration.
       axis_name: mesh axis that the examples are spread over; None on one device.
+      norm: makes what stands in the place of each BatchNorm; by default that.
     """
     if config.model.name not in MODELS:
         raise UserError(
@@ -26,8 +27,7 @@ def build(config, axis_name: str | None = None):
         )
     dtype = jnp.dtype(config.model.dtype)
     param_dtype = jnp.promote_types(dtype, jnp.float32)
-    norm = None
-    if config.model.norm != "none":
+    if config.model.norm != "none" and norm is None:
         norm = norm_factory(config.bn, axis_name, param_dtype)
     return MODELS[config.model.name](config, norm, dtype, param_dtype)
 
