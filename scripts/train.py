@@ -11,18 +11,12 @@ from bn_repro import cli
 
 _CONFIG = cli.define_config()
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder for the records of the run.")
-_COORDINATOR = flags.DEFINE_string(
-    "coordinator", "", "host:port of process 0, where the cluster is not recognised."
-)
-_PROCESSES = flags.DEFINE_integer("processes", 0, "Number of processes, likewise.")
-_PROCESS_INDEX = flags.DEFINE_integer("process_index", -1, "Of this one, likewise.")
+_join = cli.define_processes()
 
 
 def main():
-    from bn_repro import parallel  # here, so that --help needs no jax
-
-    parallel.initialize(_COORDINATOR.value, _PROCESSES.value, _PROCESS_INDEX.value)
-    from bn_repro import loop
+    _join()
+    from bn_repro import loop  # here, so that --help needs no jax
 
     loop.run(_CONFIG.value, _WORKDIR.value)
 

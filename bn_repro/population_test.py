@@ -1,0 +1,122 @@
+"""Holds the population statistics to Algorithm 2, in float64 numpy."""
+
+import jax
+import numpy as np
+import pytest
+
+from bn_repro import (
+    checkpoint,
+    experiment,
+    loop,
+    members,
+    parallel,
+    population,
+    records,
+)
+from bn_repro.data import mnist as data
+from bn_repro.data.order import Order
+from bn_repro.errors import UserError
+from bn_repro.loop_test import short
+from configs import common
+
+BATCHES = 3
+
+
+def train(workdir, name="bn", **overrides):
+    config = short(name, **{"steps": 20, "probe.every": 0} | overrides)
+    config.eval.population_batches = BATCHES
+    loop.run(config, workdir, jax.devices()[:1])
+    return members.load(workdir, common.get_config())
+
+
+@pytest.fixture(scope="module")
+def member(tmp_path_factory):
+    return train(tmp_path_factory.mktemp("run") / "bn", **{"bn.batch": "15"})
+
+
+def paper_statistics(member, batches, group, biased=False):
+    """Algorithm 2, steps 7 to 10: (E[x], Var[x]) of each hidden layer."""
+    config = member.config
+    images = data.load(config.data).train.images
+    order = Order(config.data.limit, config.data.seed)
+    size = config.batch_size
+    positions = member.step * size + np.arange(batches * size)
+    examples = np.float64(images[order.examples_at(positions)])
+    means = {"hidden_1": [], "hidden_2": []}
+    variances = {"hidden_1": [], "hidden_2": []}
+    for z in np.split(examples.reshape(len(examples), -1), len(examples) // group):
+        for name in means:
+            layer = jax.tree.map(np.float64, member.variables["params"][name])
+            x = z @ layer["kernel"]
+            mu, s2 = x.mean(0), x.var(0)
+            means[name].append(mu)
+            variances[name].append(s2 if biased else group / (group - 1) * s2)
+            normalized = (x - mu) / np.sqrt(s2 + config.bn.epsilon)
+            y = layer["bn"]["scale"] * normalized + layer["bn"]["bias"]
+            z = 1 / (1 + np.exp(-y))
+    return {n: (np.mean(means[n], 0), np.mean(variances[n], 0)) for n in means}
+
+
+@pytest.mark.parametrize("devices", [1, 4])
+def test_statistics_are_those_of_algorithm_2(member, devices):
+    mesh = parallel.make_mesh(jax.devices()[:devices])
+    parts = experiment.make(member.config, mesh)
+    found = population.estimate(member, parts, mesh, (1, BATCHES))
+    assert found.keys() == {1, BATCHES}
+    for batches, statistics in found.items():
+        expected = paper_statistics(member, batches, group=15)
+        for name, (mean, var) in expected.items():
+            ours = statistics[name]["bn"]
+            np.testing.assert_allclose(ours["mean"], mean, rtol=1e-4, atol=1e-5)
+            np.testing.assert_allclose(ours["var"], var, rtol=1e-4, atol=1e-6)
+
+
+def test_they_are_kept_beside_the_weights_they_belong_to(member, monkeypatch):
+    mesh = parallel.make_mesh(jax.devices()[:1])
+    first = population.variables_of(member, mesh)["batch_stats"]
+    assert (member.path / f"population_{BATCHES}.npz").is_file()
+    monkeypatch.setattr(population, "estimate", None)  # must not be asked again
+    again = population.variables_of(member, mesh)["batch_stats"]
+    jax.tree.map(np.testing.assert_array_equal, first, again)
+    params = jax.tree.map(lambda x: x + 1, member.variables["params"])
+    other = member._replace(variables=member.variables | {"params": params})
+    with pytest.raises(TypeError):
+        population.variables_of(other, mesh)
+
+
+def test_comparison_has_a_row_for_each_kind(member):
+    mesh = parallel.make_mesh(jax.devices()[:1])
+    rows = population.compare(member, mesh, (1, 2), report=lambda line: None)
+    kinds = [(r["statistics"], r["batches"], r["biased"]) for r in rows]
+    assert kinds == [
+        ("batch", 0, False),
+        ("ema", 0, False),
+        ("population", 1, False),
+        ("population", 2, False),
+        ("population", 1, True),
+        ("population", 2, True),
+    ]
+    recorded = records.read_run(member.path)
+    for row in rows[:2]:  # what the run recorded at its end
+        last = recorded.series("test", row["statistics"], "loss")[1][-1]
+        assert row["loss"] == pytest.approx(last, rel=1e-5)
+    unbiased, biased = (row["loss"] for row in rows[3::2])
+    assert unbiased != biased
+
+
+def test_a_network_without_bn_has_none(tmp_path):
+    plain = train(tmp_path / "plain", "plain")
+    mesh = parallel.make_mesh(jax.devices()[:1])
+    assert population.variables_of(plain, mesh) is plain.variables
+    with pytest.raises(UserError, match="has no BN"):
+        population.compare(plain, mesh)
+
+
+def test_weights_and_newest_checkpoint_are_the_same_network(member):
+    (member.path / checkpoint.WEIGHTS).rename(member.path / "moved")
+    try:
+        again = members.load(member.path, common.get_config())
+    finally:
+        (member.path / "moved").rename(member.path / checkpoint.WEIGHTS)
+    assert again.step == member.step
+    assert members.fingerprint(again) == members.fingerprint(member)

@@ -1,0 +1,255 @@
+"""Each picture counts once, whatever the batches, devices, processes, interruptions."""
+
+import socket
+import subprocess
+import sys
+
+import cv2
+import jax
+import numpy as np
+import pytest
+
+from bn_repro import (
+    checkpoint,
+    cli,
+    ensemble,
+    files,
+    loop,
+    members,
+    models,
+    parallel,
+    predict,
+)
+from bn_repro.data import crops as views
+from bn_repro.data import mnist
+from bn_repro.errors import UserError
+from bn_repro.loop_test import short
+from bn_repro.resolve import resolve
+from configs import common, tiny_imagenet
+
+N = 203  # leaves a remainder at every batch size
+
+
+@pytest.fixture(scope="module")
+def networks(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("networks")
+    names = {"bn": "bn", "plain": "plain_seed1"}
+    for name, run in names.items():
+        loop.run(short(run, **{"steps": 40}), folder / name, jax.devices()[:1])
+    return [
+        members.load(folder / name, common.get_config(), {"data.limit": N})
+        for name in names
+    ]
+
+
+def evaluate(networks, out, devices=1, **options):
+    mesh = parallel.make_mesh(jax.devices()[:devices])
+    said = []
+    row = ensemble.evaluate(networks, mesh, out, say=said.append, **options)
+    return {k: v for k, v in row.items() if k != "seconds"}, said
+
+
+def paper_errors(networks, split):
+    """The mean of the members' probabilities, in float64 numpy."""
+    mean = 0
+    for member in networks:
+        v = jax.tree.map(np.float64, member.variables)
+        z = np.float64(split.images[:N]).reshape(N, -1)
+        for name in ("hidden_1", "hidden_2"):
+            layer = v["params"][name]
+            x = z @ layer["kernel"] + layer.get("bias", 0)
+            if "bn" in layer:
+                stored = v["batch_stats"][name]["bn"]
+                x = (x - stored["mean"]) / np.sqrt(stored["var"] + 1e-5)
+                x = layer["bn"]["scale"] * x + layer["bn"]["bias"]
+            z = 1 / (1 + np.exp(-x))
+        last = v["params"]["classifier"]
+        power = np.exp(z @ last["kernel"] + last["bias"])
+        mean = mean + power / power.sum(1, keepdims=True) / len(networks)
+    rank = (mean > mean[np.arange(N), split.labels[:N]][:, None]).sum(1)
+    own = mean[np.arange(N), split.labels[:N]]
+    return (rank >= 1).mean(), (rank >= 5).mean(), -np.log(own).mean()
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_errors_are_of_the_mean_of_probabilities(networks, tmp_path, number):
+    row, said = evaluate(networks[:number], tmp_path)
+    test = mnist.load(networks[0].config.data).test
+    top1, top5, loss = paper_errors(networks[:number], test)
+    assert row["count"] == N
+    assert (row["top1_error"], row["top5_error"]) == pytest.approx((top1, top5))
+    assert row["loss"] == pytest.approx(loss, rel=1e-5)
+    assert f"= {N * number:,} forward passes" in said[0]
+    file = "evaluation_test_ema_1crops_1member.json"
+    if number == 2:
+        file = "evaluation_test_ema_1crops_2members.json"
+    assert files.read_json(tmp_path / file)["top1_error"] == row["top1_error"]
+    assert not (tmp_path / ensemble.PARTS).exists()
+
+
+@pytest.mark.parametrize(("devices", "batch_size"), [(1, 1), (1, 60), (8, 64), (8, 3)])
+def test_counts_do_not_depend_on_batches_and_devices(
+    networks, tmp_path, devices, batch_size
+):
+    whole, _ = evaluate(networks, tmp_path)
+    row, _ = evaluate(networks, tmp_path, devices, batch_size=batch_size)
+    assert row.pop("loss") == pytest.approx(whole.pop("loss"), rel=1e-5)
+    assert row == whole
+
+
+def test_an_interrupted_evaluation_goes_on(networks, tmp_path, monkeypatch):
+    whole, _ = evaluate(networks, tmp_path / "whole", batch_size=20)
+    monkeypatch.setattr(predict, "SAVE_EVERY", 0.0)
+    seen = []
+
+    def stop(*args):
+        seen.append(args)
+        if len(seen) == 14:  # in the second member: 203 pictures are 11 batches of 20
+            raise KeyboardInterrupt
+        return gathered(*args)
+
+    gathered = predict._gathered
+    monkeypatch.setattr(predict, "_gathered", stop)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(networks, tmp_path / "cut", batch_size=20)
+    assert len(list((tmp_path / "cut" / ensemble.PARTS).glob("*.npz"))) == 2
+    seen.clear()
+    row, _ = evaluate(networks, tmp_path / "cut", batch_size=20)
+    assert len(seen) == 11 - 2  # of the second member; the first was done
+    assert row == whole
+
+
+def test_saved_probabilities_make_the_same_ensemble(networks, tmp_path):
+    for member in networks:
+        evaluate([member], tmp_path, save_probabilities=True)
+    whole, _ = evaluate(networks, tmp_path)
+    paths = sorted(tmp_path.glob("probabilities_*.npz"))
+    row = ensemble.combine(paths, tmp_path)
+    assert len(row["members"]) == 2
+    assert all(row[k] == whole[k] for k in ("count", "top1_error", "top5_error"))
+    other = checkpoint.read(paths[0])
+    other["labels"] = other["labels"][::-1]
+    checkpoint.write(tmp_path / "other.npz", other)
+    with pytest.raises(UserError, match="of different pictures"):
+        ensemble.combine([*paths, tmp_path / "other.npz"], tmp_path)
+    with pytest.raises(UserError, match="weights.npz does not hold saved"):
+        ensemble.combine([networks[0].path / "weights.npz"], tmp_path)
+
+
+def test_other_weights_do_not_go_on_from_saved_parts(networks, tmp_path):
+    plain = networks[1]
+    changed = jax.tree.map(lambda x: -x, plain.variables)
+    keys = {
+        ensemble._key(member, predict.open_split(member.config), "ema")
+        for member in (plain, plain._replace(variables=changed))
+    }
+    assert len(keys) == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"split_name": "val"}, "bn: there is no split 'val'; use one of test, train"),
+        ({"crops": 10}, "bn: crops is 10; MNIST is evaluated with 1 view"),
+        ({"statistics": "mean"}, "statistics is 'mean'; use one of ema, population"),
+    ],
+)
+def test_bad_requests_end_in_one_line(networks, tmp_path, options, message):
+    with pytest.raises(UserError, match=message):
+        evaluate(networks, tmp_path, **options)
+
+
+def test_a_class_count_that_does_not_match_is_refused(networks, tmp_path):
+    config = networks[0].config.copy_and_resolve_references()
+    with config.unlocked():
+        config.data.classes = 11
+    with pytest.raises(UserError, match="bn: the network has 11 classes, but .* 10"):
+        evaluate([networks[0]._replace(config=config)], tmp_path)
+
+
+@pytest.mark.slow
+def test_two_processes_count_as_one_does(networks, tmp_path):
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        address = f"localhost:{free.getsockname()[1]}"
+    paths = ",".join(str(member.path) for member in networks)
+    command = [sys.executable, str(cli.ROOT / "scripts" / "evaluate.py")]
+    command += [f"--workdir={tmp_path}", f"--members={paths}", f"--limit={N}"]
+    command += ["--batch_size=20", f"--coordinator={address}", "--processes=2"]
+    both = [
+        subprocess.Popen([*command, f"--process_index={i}"], stderr=subprocess.PIPE)
+        for i in (0, 1)
+    ]
+    for process in both:
+        _, errors = process.communicate(timeout=240)
+        assert process.returncode == 0, errors.decode()[-2000:]
+    row = files.read_json(tmp_path / "evaluation_test_ema_1crops_2members.json")
+    alone, _ = evaluate(networks, tmp_path / "alone")
+    for key in ("count", "top1_error", "top5_error"):
+        assert row[key] == alone[key]
+
+
+@pytest.fixture
+def on_pictures(tmp_path):
+    """Returns a member that looks at pictures, and seven of them as JPEG."""
+    random = np.random.default_rng(0)
+    pictures = []
+    for split, count in (("train", 2), ("val", 7)):
+        for i in range(count):
+            shape = ((50, 70), (80, 40), (33, 33))[i % 3]
+            noise = random.integers(0, 256, (6, 6, 3), np.uint8)
+            file = tmp_path / split / f"class_{i % 2}" / f"{i}.JPEG"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(file), cv2.resize(noise, shape[::-1]))
+            pictures.append(file)
+    config = tiny_imagenet.get_config("bn_x30")
+    config.update_from_flattened_dict(
+        {
+            "model.name": "mlp",
+            "model.hidden": (12, 9),
+            "data.classes": 2,
+            "data.image_size": 28,
+            "data.eval_resize": 32,
+            "data.train": str(tmp_path / "train"),
+            "data.val": str(tmp_path / "val"),
+        }
+    )
+    config = resolve(config)[0]
+    variables = jax.tree.map(
+        lambda x: random.uniform(0.1, 1, x.shape).astype(x.dtype) - 0.3 * (x.ndim > 1),
+        models.shapes(config),
+    )
+    member = members.Member("mlp", tmp_path, config, variables, 0)
+    return member, sorted(pictures[2:])
+
+
+def paper_probabilities(member, images):
+    v = jax.tree.map(np.float64, member.variables)
+    mean, deviation = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+    z = ((np.float64(images) / 255 - mean) / deviation).reshape(len(images), -1)
+    for name in ("hidden_1", "hidden_2"):
+        bn, stored = v["params"][name]["bn"], v["batch_stats"][name]["bn"]
+        x = z @ v["params"][name]["kernel"]
+        x = (x - stored["mean"]) / np.sqrt(stored["var"] + 1e-3)
+        z = np.maximum(bn["scale"] * x + bn["bias"], 0)
+    last = v["params"]["classifier"]
+    logits = z @ last["kernel"] + last["bias"]
+    power = np.exp(logits - logits.max(1, keepdims=True))
+    return power / power.sum(1, keepdims=True)
+
+
+@pytest.mark.parametrize("devices", [1, 8])
+@pytest.mark.parametrize("crops", [1, 10, 144])
+def test_views_and_their_mirrors_are_averaged(on_pictures, tmp_path, crops, devices):
+    member, pictures = on_pictures
+    mesh = parallel.make_mesh(jax.devices()[:devices])
+    split = predict.open_split(member.config, crops)
+    file = tmp_path / "part.npz"
+    found = predict.predict(member, member.variables, split, mesh, 300, file)
+    assert len(found.labels) == len(pictures) == 7
+    for picture, ours in zip(pictures, found.probabilities, strict=True):
+        host = views.crops_of(picture.read_bytes(), member.config.data, crops)
+        both = host if crops == 1 else np.concatenate([host, host[:, :, ::-1]])
+        assert len(both) == crops
+        expected = paper_probabilities(member, both).mean(0)
+        np.testing.assert_allclose(ours, expected, rtol=1e-3, atol=1e-5)
