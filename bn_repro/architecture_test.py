@@ -16,7 +16,7 @@ LEVELS = [
     "errors files records resolve batch_norm metrics cli manifest sum_check",
     "layers convolutions conv_layers data optim checkpoint parallel",
     "models",
-    "train evaluate probe feeds experiment loop import_weights",
+    "train evaluate probe tensorboard feeds experiment loop import_weights",
     "members population predict ensemble fold export",
     "sweep",
 ]

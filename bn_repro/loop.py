@@ -16,6 +16,7 @@ from bn_repro import (
     parallel,
     records,
     sum_check,
+    tensorboard,
     train,
 )
 from bn_repro.errors import UserError
@@ -36,6 +37,7 @@ class Run:
       config: the resolved configuration.
       parts: data, step, evaluations and probe.
       writer: of the run folder.
+      summaries: for TensorBoard; None if it is off.
       state: the train state, replicated.
       sums: metric sums since the last training record, replicated.
       step: steps done.
@@ -47,6 +49,7 @@ class Run:
     config: object
     parts: experiment.Experiment
     writer: records.RunWriter
+    summaries: tensorboard.Summaries | None
     state: train.TrainState
     sums: dict
     step: int
@@ -68,6 +71,8 @@ class Run:
         if parallel.is_main():
             row = place | {"split": split, "statistics": statistics, **values}
             self.writer.append_metrics(row)
+        if self.summaries:
+            self.summaries.metrics(self.step, split, statistics, values)
 
 
 def run(config, workdir, devices=None) -> str:
@@ -124,6 +129,7 @@ def start_or_resume(config, stated, writer, parts, mesh) -> Run:
       config: the resolved configuration.
       stated: the values that resolve translated, as stated.
       writer: of the run folder.
+      summaries: for TensorBoard; None if it is off.
       parts: of the experiment.
       mesh: the devices.
     """
@@ -150,6 +156,7 @@ def start_or_resume(config, stated, writer, parts, mesh) -> Run:
         config=config,
         parts=parts,
         writer=writer,
+        summaries=_summaries(config, writer),
         state=parallel.replicate(saved["state"], mesh),
         sums=parallel.replicate(saved["sums"], mesh),
         step=step,
@@ -157,6 +164,14 @@ def start_or_resume(config, stated, writer, parts, mesh) -> Run:
         resumed_at=step,
         started=time.perf_counter(),
     )
+
+
+def _summaries(config, writer) -> tensorboard.Summaries | None:
+    if not (config.tensorboard and parallel.is_main()):
+        return None
+    summaries = tensorboard.Summaries(writer.path)
+    summaries.configuration(config)
+    return summaries
 
 
 @dataclasses.dataclass
@@ -267,6 +282,8 @@ def probe(run: Run) -> None:
     if parallel.is_main():
         measured = run.parts.probe(parallel.local(run.state.variables()))
         run.writer.append_activations(run.step, **measured)
+        if run.summaries:
+            run.summaries.activations(run.step, measured)
 
 
 def save(run: Run) -> None:
@@ -295,6 +312,8 @@ def close(run: Run, status: str) -> None:
             ended=manifest.now(), images_per_second=round(done / spent, 1)
         )
         run.writer.write_status(status, run.step, **fields)
+        if run.summaries:
+            run.summaries.close()
     _say(f"{status} at step {run.step:,}; the records are in {run.writer.path}")
 
 
