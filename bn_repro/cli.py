@@ -19,20 +19,19 @@ def define_config():
     )
 
 
-def define_processes() -> Callable[[], None]:
-    """Defines the flags of a job of several processes; returns what joins it."""
+def define_processes() -> Callable[[], tuple[str, int, int]]:
+    """Defines the flags of a job of several processes.
+
+    Returns:
+      A function of nothing, to be called after the flags are parsed, to the arguments
+      of `parallel.initialize`.
+    """
     coordinator = flags.DEFINE_string(
         "coordinator", "", "host:port of process 0, where the cluster is not known."
     )
     count = flags.DEFINE_integer("processes", 0, "Number of processes, likewise.")
     index = flags.DEFINE_integer("process_index", -1, "Of this one, likewise.")
-
-    def join() -> None:
-        from bn_repro import parallel  # here, so that --help needs no jax
-
-        parallel.initialize(coordinator.value, count.value, index.value)
-
-    return join
+    return lambda: (coordinator.value, count.value, index.value)
 
 
 def run(main: Callable[[], int | None], required: tuple[str, ...] = ()) -> None:

@@ -39,7 +39,7 @@ _PROBABILITIES = flags.DEFINE_list(
 _COMPARE = flags.DEFINE_bool(
     "compare_statistics", False, "Table of accuracy by the statistics that BN uses."
 )
-_join = cli.define_processes()
+_processes = cli.define_processes()
 
 
 def main():
@@ -48,7 +48,7 @@ def main():
     out = _OUT.value or _WORKDIR.value
     if _PROBABILITIES.value:
         return _print(ensemble.combine(_PROBABILITIES.value, out), out)
-    _join()
+    parallel.initialize(*_processes())
     mesh = parallel.make_mesh()
     networks = _networks()
     if _COMPARE.value:

@@ -11,12 +11,14 @@ from bn_repro import cli
 
 _CONFIG = cli.define_config()
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder for the records of the run.")
-_join = cli.define_processes()
+_processes = cli.define_processes()
 
 
 def main():
-    _join()
-    from bn_repro import loop  # here, so that --help needs no jax
+    from bn_repro import parallel  # here, so that --help needs no jax
+
+    parallel.initialize(*_processes())
+    from bn_repro import loop
 
     loop.run(_CONFIG.value, _WORKDIR.value)
 
