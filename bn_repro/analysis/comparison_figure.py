@@ -111,8 +111,9 @@ def _means(axes: Axes, points: list[Point], values, style, i: int, label: str) -
     """Draws the mean of [n] values at each point, with a bar from lowest to highest."""
     color, dash, marker = style
     means = np.array([v.mean() for v in values])
-    low = means - np.array([v.min() for v in values])
-    high = np.array([v.max() for v in values]) - means
+    # A mean of equal values may round to just beyond them.
+    low = np.maximum(means - np.array([v.min() for v in values]), 0)
+    high = np.maximum(np.array([v.max() for v in values]) - means, 0)
     axes.errorbar(
         np.array([_dodge(point.value, i) for point in points]),
         means,
