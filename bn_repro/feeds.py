@@ -69,7 +69,6 @@ class InMemoryFeed:
         indices = to_devices(self.indices(step, n), self.mesh, P(None, AXIS))
         return self._compiled(state, sums, self.key, self.arrays, indices, np.int32(n))
 
-
     def batches(self, step: int):
         """Yields the batches from `step` on, spread over the devices; as streamed."""
         images, labels = (np.asarray(parallel.local(x)) for x in self.arrays)
@@ -78,9 +77,7 @@ class InMemoryFeed:
             position = step * self._batch_size + np.arange(self._batch_size)
             batch = {"image": images[index], "label": labels[index]}
             batch["position"] = position.astype(np.int32)
-            yield {
-                name: to_devices(x, self.mesh, SHARDED) for name, x in batch.items()
-            }
+            yield {name: to_devices(x, self.mesh, SHARDED) for name, x in batch.items()}
             step += 1
 
 
