@@ -16,6 +16,7 @@ from bn_repro.analysis import (
     comparison_figure,
     comparison_tables,
     convergence,
+    evaluations,
     figure2,
     figure3,
     figure3_claims,
@@ -120,7 +121,8 @@ def compose(workdir: Path, runs: list[Run], out: Path, target: Wanted = None) ->
       UserError: there is no such run, or the number is no fraction.
     """
     drawings, shown, notes, chosen = [], [], [], []
-    for part in (figure1, convergence_figures, sweep, setting_variations):
+    parts = (figure1, convergence_figures, sweep, setting_variations, figure4)
+    for part in parts:
         made = part(workdir, runs, out, target)
         drawings += made.drawings
         shown += made.tables
@@ -128,6 +130,16 @@ def compose(workdir: Path, runs: list[Run], out: Path, target: Wanted = None) ->
         chosen = chosen or made.side_by_side
     drawings += layer_figures(chosen, out)
     return Part(drawings, shown, notes, chosen)
+
+
+def figure4(workdir: Path, runs: list[Run], out: Path, wanted: Wanted) -> Part:
+    """Returns the tables of what scripts/evaluate.py left below workdir."""
+    del runs, out, wanted
+    evaluated = evaluations.read(workdir)
+    compared = evaluations.read_statistics(workdir)
+    shown = [evaluations.figure4_table(evaluated)] if evaluated else []
+    shown += [evaluations.statistics_table(compared)] if compared else []
+    return Part([], shown, [], [])
 
 
 def figure1(workdir: Path, runs: list[Run], out: Path, wanted: Wanted) -> Part:
