@@ -6,7 +6,13 @@ Data     100 ImageNet classes at 64x64: 50,000 training and 5,000 validation pic
 Run      python scripts/sweep.py --config configs/tiny_imagenet.py \
              --workdir runs/tiny_imagenet --config.data.train=tiny-imagenet-100.tar \
              --config.data.val=tiny-imagenet-100.tar
-Cost     not measured yet: no run of this file is committed.
+Cost     10 to 35 minutes a run, two at a time on two cores of an x86-64 CPU that other
+         work shared (jax 0.12.0.1); 0.13 s a step with a core to itself, and minutes
+         of compiling for each network.
+Result   best of 13 evaluations, one seed: Inception 3.04 +- 0.24 %, BN-Baseline 4.38,
+         BN-x5 9.38, BN-x30 8.84, BN-x5-Sigmoid 10.14, Inception-x5 4.54 (it trains),
+         Inception-Sigmoid 1.00 (chance). Steps to Inception's best: 2,750, 2,500, 500,
+         500, 250, 1,750, never. See results/tiny_imagenet.
 
 Differences from configs/imagenet.py, all of them here below: the pictures' size and
 number, a quarter of the width, 3,000 steps instead of 31,000,000, and what belongs to
