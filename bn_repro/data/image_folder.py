@@ -71,15 +71,9 @@ class ImageTar(ImageFolder):
     sizes: np.ndarray
 
     def _read(self, i: int) -> bytes:
-        # pread has no position to share, so that threads and forks may use one file.
-        return os.pread(self._file.fileno(), int(self.sizes[i]), int(self.offsets[i]))
-
-    @functools.cached_property
-    def _file(self):
-        return open(self.path, "rb", buffering=0)
-
-    def __getstate__(self):
-        return {k: v for k, v in self.__dict__.items() if k != "_file"}
+        # Opened anew: threads and forks that share a file also share its closing.
+        with open(self.path, "rb", buffering=0) as file:
+            return os.pread(file.fileno(), int(self.sizes[i]), int(self.offsets[i]))
 
 
 def open_source(data, split: str) -> ImageFolder:

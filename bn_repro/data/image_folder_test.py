@@ -1,11 +1,17 @@
+import concurrent.futures
+import itertools
+import os
 import pathlib
 import pickle
 import shutil
 import tarfile
+import threading
+import time
 
 import numpy as np
 import pytest
 
+from bn_repro.data import image_folder
 from bn_repro.data.conftest import COUNTS, WNIDS, make_picture, write_jpeg
 from bn_repro.data.image_folder import open_source
 from bn_repro.errors import UserError
@@ -116,6 +122,36 @@ def test_a_pickled_source_reads_on_without_sharing_a_file(
     copy = pickle.loads(pickle.dumps(source))
     assert "_file" not in copy.__dict__
     assert read_all(copy) == expected
+
+
+def test_threads_may_begin_to_read_a_tar_at_once(
+    image_folder_path, tmp_path, imagenet_config, monkeypatch
+):
+    data = imagenet_config.data
+    data.val = str(pack(tmp_path / "set.tar", image_folder_path / "val", ""))
+    pread, number = os.pread, itertools.count()
+
+    def late(*arguments):
+        time.sleep(3e-3)  # others open it in the meantime
+        return pread(*arguments)
+
+    def one_after_another(*arguments, **options):
+        time.sleep(5e-4 * (next(number) % 8))
+        return open(*arguments, **options)
+
+    monkeypatch.setattr(os, "pread", late)
+    monkeypatch.setattr(image_folder, "open", one_after_another, raising=False)
+    opened = pickle.dumps(open_source(data, "val"))
+    expected = [record["jpeg"] for record in read_all(pickle.loads(opened))]
+    with concurrent.futures.ThreadPoolExecutor(8) as threads:
+        for _ in range(10):
+            source, start = pickle.loads(opened), threading.Barrier(8)
+
+            def read(i, source=source, start=start):
+                start.wait()
+                return source[i]["jpeg"]
+
+            assert list(threads.map(read, range(8))) == expected[:8]
 
 
 def test_a_rewritten_tar_is_indexed_again(copied, tmp_path):
