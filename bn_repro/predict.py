@@ -165,6 +165,7 @@ def predict(
     batch_size: int,
     partial_file: Path,
     report: Callable[[Progress], None] = lambda progress: None,
+    step: Callable | None = None,
 ) -> Predictions:
     """Returns a network's predictions for every picture of a split, each exactly once.
 
@@ -180,9 +181,10 @@ def predict(
         each device.
       partial_file: of exactly this evaluation.
       report: called after every batch.
+      step: of `compile_step`, for several calls; by default made here.
     """
     pictures = max(1, batch_size // split.crops // mesh.size) * mesh.size
-    step = _compiled(member, split, mesh)
+    step = step or compile_step(member, split, mesh)
     variables = parallel.replicate(variables, mesh)
     found = _resume(partial_file, split, member.config.data.classes)
     first, start = len(found[0].labels), None
@@ -204,7 +206,8 @@ def predict(
     return _save(partial_file, found)
 
 
-def _compiled(member: Member, split: Split, mesh):
+def compile_step(member: Member, split: Split, mesh):
+    """Returns the compiled `view_probabilities`: (variables, sharded images)."""
     step = partial(
         view_probabilities,
         model=models.build(member.config, parallel.AXIS),

@@ -4,7 +4,7 @@ python scripts/benchmark.py
 python scripts/benchmark.py --only inception,input_pipeline
 
 Times are medians of alternated rounds in one process; on a machine that does something
-else they mean little. The last three are asked for by name: compiling the network takes
+else they mean little. The last four are asked for by name: compiling the network takes
 minutes, so does the sweep, and pictures have to be at hand (see them). PyTorch (extra
 "bench") is compared with where it is installed.
 """
@@ -15,8 +15,9 @@ from absl import flags
 
 from bn_repro import cli
 
-BENCHMARKS = ("batch_norm", "mnist", "start", "inception", "input_pipeline", "sweep")
-_ONLY = flags.DEFINE_list("only", list(BENCHMARKS[:3]), "Which, comma-separated.")
+QUICK = ("batch_norm", "mnist", "start")
+BENCHMARKS = (*QUICK, "inception", "input_pipeline", "sweep", "views")
+_ONLY = flags.DEFINE_list("only", list(QUICK), "Which, comma-separated.")
 
 
 def main():

@@ -1,0 +1,87 @@
+"""What 144 views of a picture cost over as many forward passes (Sec. 4.2.3).
+
+The pictures are ImageNet's at their full size, the network a quarter as wide at 64
+pixels, so that decoding and cropping weigh more here than they would at 224.
+"""
+
+import pathlib
+import tempfile
+
+import jax
+import numpy as np
+
+from benchmarks.timing import Row, alternate
+from bn_repro import members, models, parallel, predict
+from bn_repro.resolve import resolve
+from configs import tiny_imagenet
+
+SAMPLE = pathlib.Path("shared", "data", "imagenet-sample-250.tar")
+PICTURES, CROPS, BATCH, ROUNDS = 24, 144, 144, 5
+
+
+def measure():
+    """Yields the ratio of an evaluation's time to that of its forward passes alone."""
+    sample = pathlib.Path(__file__).resolve().parents[3] / SAMPLE
+    if not sample.exists():
+        yield Row(f"144 views: no ../{SAMPLE}", float("nan"))
+        return
+    member = untrained(str(sample))
+    mesh = parallel.make_mesh()
+    split = predict.open_split(member.config, CROPS)
+    with tempfile.TemporaryDirectory() as folder:
+        seconds = alternate(
+            {
+                "evaluation": evaluation(member, split, mesh, pathlib.Path(folder)),
+                "forward": forward(member, split, mesh),
+            },
+            ROUNDS,
+        )
+    detail = ", ".join(
+        f"{name} {PICTURES / value:.1f} pictures/s" for name, value in seconds.items()
+    )
+    ratio = seconds["evaluation"] / seconds["forward"]
+    yield Row("144 views: time over their forward passes'", ratio, "<= 1.15", detail)
+
+
+def untrained(tar: str) -> members.Member:
+    """Returns a network of random weights that looks at the pictures of a tar."""
+    config = tiny_imagenet.get_config("bn_x30")
+    changes = {"data.val": tar, "data.classes": 250, "data.limit": PICTURES}
+    config.update_from_flattened_dict(changes)
+    config = resolve(config)[0]
+    random = np.random.default_rng(0)
+
+    def draw(path, leaf):
+        positive = path[-1].key in ("scale", "var")
+        spread = np.sqrt(2 / max(np.prod(leaf.shape[:-1]), 1))
+        return np.float32(positive + random.normal(0, 0.1 * spread, leaf.shape))
+
+    variables = jax.tree_util.tree_map_with_path(draw, models.shapes(config))
+    return members.Member("untrained", pathlib.Path(), config, variables, 0)
+
+
+def evaluation(member, split, mesh, folder):
+    """Returns what evaluates all pictures, files and crops included."""
+    step = predict.compile_step(member, split, mesh)
+
+    def run():
+        part = folder / "part.npz"
+        part.unlink(missing_ok=True)
+        predict.predict(member, member.variables, split, mesh, BATCH, part, step=step)
+
+    return run
+
+
+def forward(member, split, mesh):
+    """Returns what makes the same forward passes of pictures that are there already."""
+    step = predict.compile_step(member, split, mesh)
+    variables = parallel.replicate(member.variables, mesh)
+    pictures = max(1, BATCH // split.crops // mesh.size) * mesh.size
+    batch = next(iter(split.batches(0, pictures)))
+    images = parallel.shard(batch["image"], mesh)
+
+    def run():
+        for _ in range(-(-PICTURES // pictures)):
+            jax.block_until_ready(step(variables, images))
+
+    return run
