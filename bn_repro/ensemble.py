@@ -22,6 +22,7 @@ def evaluate(
     statistics: str = "ema",
     split_name: str = "",
     batch_size: int = 0,
+    limit: int = 0,
     save_probabilities: bool = False,
     say=print,
 ) -> dict:
@@ -35,6 +36,7 @@ def evaluate(
       statistics: "ema" (moving averages) or "population" (Algorithm 2).
       split_name: see `predict.open_split`.
       batch_size: forward passes a call; 0: the configuration's `eval.batch_size`.
+      limit: only so many pictures; 0: as in the members' configurations.
       save_probabilities: also write each member's mean class probabilities.
       say: prints a line.
 
@@ -48,7 +50,7 @@ def evaluate(
     """
     _check(statistics)
     began = time.monotonic()
-    splits = _open_splits(networks, crops, split_name)
+    splits = _open_splits(networks, crops, split_name, limit)
     _announce(splits, say)
     found = []
     for member, split in zip(networks, splits, strict=True):
@@ -125,11 +127,11 @@ def write(row: dict, out) -> Path:
     return file
 
 
-def _open_splits(networks, crops: int, name: str) -> list[predict.Split]:
+def _open_splits(networks, crops: int, name: str, limit: int) -> list[predict.Split]:
     splits = []
     for member in networks:
         try:
-            splits.append(predict.open_split(member.config, crops, name))
+            splits.append(predict.open_split(member.config, crops, name, limit))
         except UserError as error:
             raise UserError(f"{member.path}: {error}") from error
         if splits[-1].class_names != splits[0].class_names:

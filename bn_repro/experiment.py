@@ -152,6 +152,15 @@ def open_source(config, split: str):
     return EvenlySpaced(source, config.data.limit) if config.data.limit else source
 
 
+def limited(config, limit: int):
+    """Returns the configuration with `data.limit` replaced; as it is where 0."""
+    if limit < 0:
+        raise UserError(f"limit is {limit}; it must be at least 0")
+    config = config_dict.ConfigDict(config.to_dict())
+    config.data.limit = limit or config.data.limit
+    return config
+
+
 def inputs_of(config) -> Callable:
     """Returns `train.Recipe.inputs` of a configuration's data set."""
     return {"mnist": binary_inputs, "imagenet": image_inputs}[config.data.name](config)

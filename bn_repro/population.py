@@ -122,13 +122,16 @@ def variables_of(member: Member, mesh, report=lambda done, of: None) -> dict:
     return member.variables | {"batch_stats": statistics}
 
 
-def compare(member: Member, mesh, counts=(1, 10, 50, 200), report=print) -> list[dict]:
+def compare(
+    member: Member, mesh, counts=(1, 10, 50, 200), limit: int = 0, report=print
+) -> list[dict]:
     """Returns how accurate a network is with each kind of statistics.
 
     Args:
       member: the trained network, with BN.
       mesh: the devices.
       counts: numbers of training batches N for Algorithm 2.
+      limit: evaluate on only so many pictures; 0: as in the member's configuration.
       report: prints a line.
 
     Returns:
@@ -144,7 +147,8 @@ def compare(member: Member, mesh, counts=(1, 10, 50, 200), report=print) -> list
     config = config_dict.ConfigDict(member.config.to_dict())
     config.eval.batch_statistics = True
     parts = experiment.make(config, mesh)
-    evaluations = {name: run for (_, name), run in parts.evaluations.items()}
+    measures = experiment.make(experiment.limited(config, limit), mesh).evaluations
+    evaluations = {name: run for (_, name), run in measures.items()}
     rows = []
 
     def add(kind, evaluation, batch_stats=None, batches=0, biased=False):

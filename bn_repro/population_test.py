@@ -87,6 +87,8 @@ def test_they_are_kept_beside_the_weights_they_belong_to(member, monkeypatch):
 def test_comparison_has_a_row_for_each_kind(member):
     mesh = parallel.make_mesh(jax.devices()[:1])
     rows = population.compare(member, mesh, (1, 2), report=lambda line: None)
+    some = population.compare(member, mesh, (2,), limit=30, report=lambda line: None)
+    assert {row["count"] for row in some} == {30}
     kinds = [(r["statistics"], r["batches"], r["biased"]) for r in rows]
     assert kinds == [
         ("batch", 0, False),

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
 
-from bn_repro import checkpoint, data, experiment, metrics, models, parallel
+from bn_repro import checkpoint, data, experiment, files, metrics, models, parallel
 from bn_repro.data import crops as views
 from bn_repro.errors import UserError
 from bn_repro.layers import Mode
@@ -28,7 +28,7 @@ class Split(NamedTuple):
     """The pictures of a split, in the source's order.
 
     Attributes:
-      name: "val" or "test".
+      name: "val", "test" or "train".
       count: number of pictures.
       class_names: in the order of labels.
       crops: views of each picture.
@@ -47,18 +47,20 @@ class Split(NamedTuple):
     inputs: Callable
 
 
-def open_split(config, crops: int = 1, name: str = "") -> Split:
+def open_split(config, crops: int = 1, name: str = "", limit: int = 0) -> Split:
     """Returns the pictures that a resolved configuration evaluates on.
 
     Args:
       config: the resolved configuration; uses `data`.
       crops: 1, 10 or 144 views of each picture; MNIST has 1.
       name: "val" for ImageNet, "test" for MNIST, "train" for either; "": not "train".
+      limit: only so many pictures of this split; 0: as `data.limit` says.
 
     Raises:
-      UserError: no such split or number of crops, or the data are missing.
+      UserError: no such split or number of crops, a bad limit, or data are missing.
     """
     data.select(config.data)
+    config = experiment.limited(config, limit)
     split = {"mnist": _open_mnist, "imagenet": _open_imagenet}[config.data.name](
         config, crops, name
     )
@@ -196,7 +198,7 @@ def predict(
         if waiting:  # the host makes the next batch while the devices work on this
             found.append(_gathered(*waiting))
             done = sum(len(part.labels) for part in found)
-            report(_progress(done, first, split.count, start))
+            report(_progress(done, split.count, start))
             start = start or (time.monotonic(), done)
         if time.monotonic() - saved > SAVE_EVERY:
             found, saved = [_save(partial_file, found)], time.monotonic()
@@ -230,7 +232,7 @@ def _gathered(probabilities, batch) -> Predictions:
     return Predictions(whole[order], labels[order].astype(np.int32), mask[order])
 
 
-def _progress(done: int, first: int, count: int, start) -> Progress:
+def _progress(done: int, count: int, start) -> Progress:
     if start is None:  # the first batch also compiled
         return Progress(done, count, float("nan"))
     began, before = start
@@ -254,7 +256,8 @@ def _resume(file: Path, split: Split, classes: int) -> list[Predictions]:
 def _save(file: Path, found: list[Predictions]) -> Predictions:
     whole = Predictions(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
     if parallel.is_main():
-        file.parent.mkdir(parents=True, exist_ok=True)
+        with files.naming(file.parent, "write"):
+            file.parent.mkdir(parents=True, exist_ok=True)
         checkpoint.write(file, whole._asdict(), np.savez)
     return whole
 

@@ -1,5 +1,6 @@
 """Each picture counts once, whatever the batches, devices, processes, interruptions."""
 
+import shutil
 import socket
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from bn_repro import (
     members,
     models,
     parallel,
+    population,
     predict,
 )
 from bn_repro.data import crops as views
@@ -134,6 +136,21 @@ def test_saved_probabilities_make_the_same_ensemble(networks, tmp_path):
         ensemble.combine([*paths, tmp_path / "other.npz"], tmp_path)
     with pytest.raises(UserError, match="weights.npz does not hold saved"):
         ensemble.combine([networks[0].path / "weights.npz"], tmp_path)
+
+
+def test_a_limit_is_of_the_evaluated_pictures_alone(networks, tmp_path):
+    bn = shutil.copytree(networks[0].path, tmp_path / "bn")
+    member = members.load(bn, common.get_config(), {"eval.population_batches": 2})
+    whole = population.variables_of(member, parallel.make_mesh(jax.devices()[:1]))
+    (bn / "population_2.npz").unlink()
+    options = {"statistics": "population", "limit": 20}
+    row, _ = evaluate([member], tmp_path / "out", **options)
+    assert row["count"] == 20
+    kept = checkpoint.read(bn / "population_2.npz")
+    for name, leaf in checkpoint.named_leaves({"batch_stats": whole["batch_stats"]}):
+        np.testing.assert_array_equal(leaf, kept[name])
+    with pytest.raises(UserError, match="limit is -3; it must be at least 0"):
+        evaluate([member], tmp_path / "out", limit=-3)
 
 
 def test_other_weights_do_not_go_on_from_saved_parts(networks, tmp_path):

@@ -61,6 +61,7 @@ def main():
         statistics=_STATISTICS.value,
         split_name=_SPLIT.value,
         batch_size=_BATCH.value,
+        limit=_LIMIT.value,
         save_probabilities=_SAVE.value,
         say=lambda line: parallel.is_main() and print(line, flush=True),
     )
@@ -74,7 +75,7 @@ def _compare(networks, mesh, out: str) -> None:
     from bn_repro.analysis import evaluations
 
     for member in networks:
-        rows = population.compare(member, mesh)
+        rows = population.compare(member, mesh, limit=_LIMIT.value)
         file = Path(out) / f"statistics_{member.name.replace('/', '_')}.json"
         files.write_json(file, {"member": member.name, "rows": rows})
         print(evaluations.statistics_table([files.read_json(file)]).markdown())
@@ -87,11 +88,7 @@ def _networks():
     from bn_repro import members
     from configs import common
 
-    given = {
-        "data.train": _TRAIN.value,
-        "data.val": _VAL.value,
-        "data.limit": _LIMIT.value,
-    }
+    given = {"data.train": _TRAIN.value, "data.val": _VAL.value}
     overrides = {key: value for key, value in given.items() if value}
     if _WORKERS.value >= 0:
         overrides["data.workers"] = _WORKERS.value
