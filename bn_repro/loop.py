@@ -129,7 +129,6 @@ def start_or_resume(config, stated, writer, parts, mesh) -> Run:
       config: the resolved configuration.
       stated: the values that resolve translated, as stated.
       writer: of the run folder.
-      summaries: for TensorBoard; None if it is off.
       parts: of the experiment.
       mesh: the devices.
     """
