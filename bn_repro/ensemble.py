@@ -1,5 +1,6 @@
 """The evaluations of Sec. 4.2.3, Fig. 4: members x views, recorded and resumable."""
 
+import contextlib
 import hashlib
 import time
 from pathlib import Path
@@ -45,23 +46,25 @@ def evaluate(
       top1_error, top5_error, loss, seconds, and more.
 
     Raises:
-      UserError: an unknown statistics or split, members of different classes, or data
-        that are missing; names the member.
+      UserError: an unknown statistics or split, members of different classes, one that
+        is named twice, or data that are missing; names the member.
     """
     _check(statistics)
     began = time.monotonic()
+    networks = _told_apart(networks)
     splits = _open_splits(networks, crops, split_name, limit)
     _announce(splits, say)
-    found = []
+    found, parts = [], []
     for member, split in zip(networks, splits, strict=True):
         variables = variables_of(member, statistics, mesh, say)
+        parts.append(Path(out) / PARTS / f"{_key(member, split, statistics)}.npz")
         done = predict.predict(
             member,
             variables,
             split,
             mesh,
             batch_size or member.config.eval.batch_size,
-            Path(out) / PARTS / f"{_key(member, split, statistics)}.npz",
+            parts[-1],
             _timer(member, say),
         )
         found.append(done)
@@ -74,8 +77,23 @@ def evaluate(
     }
     if parallel.is_main():
         write(row, out)
-        _remove_parts(out)
+        _remove(parts)
     return row
+
+
+def _told_apart(networks: list[Member]) -> list[Member]:
+    """Returns the members, named by as much of their paths as makes names differ."""
+    paths = [member.path.resolve().parts for member in networks]
+    for path, member in zip(paths, networks, strict=True):
+        if paths.count(path) > 1:
+            raise UserError(f"{member.path} is named twice; name each member once")
+    depth = 1
+    while len({path[-depth:] for path in paths}) < len(paths):
+        depth += 1
+    if depth == 1:
+        return networks
+    names = ["/".join(path[-depth:]) for path in paths]
+    return [m._replace(name=name) for m, name in zip(networks, names, strict=True)]
 
 
 def variables_of(member: Member, statistics: str, mesh, say=print) -> dict:
@@ -117,12 +135,20 @@ def combine(paths, out) -> dict:
 
 
 def write(row: dict, out) -> Path:
-    """Writes a result as evaluation_*.json into a folder and returns the file."""
+    """Writes a result as evaluation_*.json into a folder and returns the file.
+
+    It takes the place of an earlier result of the same members, of no others'.
+    """
     name = f"evaluation_{row['split']}_{row['statistics']}_{row['crops']}crops"
     number = len(row["members"])
-    file = Path(out) / f"{name}_{number}member{'s' if number > 1 else ''}.json"
-    with files.naming(file, "write"):
-        file.parent.mkdir(parents=True, exist_ok=True)
+    stem = f"{name}_{number}member{'s' if number > 1 else ''}"
+    out = Path(out)
+    with files.naming(out, "write"):
+        out.mkdir(parents=True, exist_ok=True)
+    file, others = out / f"{stem}.json", 1
+    while files.read_json(file, missing=row).get("members") != row["members"]:
+        others += 1
+        file = out / f"{stem}_{others}.json"
     files.write_json(file, row)
     return file
 
@@ -213,8 +239,8 @@ def _key(member: Member, split, statistics: str) -> str:
     return f"{_name(member, split, statistics)}_{digest}"
 
 
-def _remove_parts(out) -> None:
-    folder = Path(out) / PARTS
-    for file in folder.glob("*.npz"):
-        file.unlink()
-    folder.rmdir()
+def _remove(parts: list[Path]) -> None:
+    for file in parts:
+        file.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # not empty: another evaluation is under way
+        parts[0].parent.rmdir()

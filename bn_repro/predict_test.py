@@ -153,6 +153,35 @@ def test_a_limit_is_of_the_evaluated_pictures_alone(networks, tmp_path):
         evaluate([member], tmp_path / "out", limit=-3)
 
 
+def test_members_of_equal_folder_names_are_told_apart(networks, tmp_path):
+    runs = []
+    for seed, network in enumerate(networks):
+        path = shutil.copytree(network.path, tmp_path / f"seed{seed}" / "run")
+        runs.append(network._replace(name="run", path=path))
+    row, _ = evaluate(runs, tmp_path, save_probabilities=True)
+    assert row["members"] == ["seed0/run", "seed1/run"]
+    paths = sorted(tmp_path.glob("probabilities_*.npz"))
+    assert [path.name for path in paths] == [
+        f"probabilities_seed{seed}_run_test_ema_1.npz" for seed in (0, 1)
+    ]
+    again = ensemble.combine(paths, tmp_path)
+    assert again["loss"] == pytest.approx(row["loss"])
+    with pytest.raises(UserError, match="run is named twice"):
+        evaluate([runs[0], runs[0]], tmp_path)
+
+
+def test_results_and_parts_of_other_evaluations_stay(networks, tmp_path):
+    other = tmp_path / ensemble.PARTS / "other.npz"
+    other.parent.mkdir()
+    other.write_bytes(b"under way")
+    rows = [evaluate([member], tmp_path)[0] for member in (*networks, networks[1])]
+    assert other.read_bytes() == b"under way"
+    assert len(list(other.parent.iterdir())) == 1
+    kept = [files.read_json(f) for f in sorted(tmp_path.glob("evaluation_*.json"))]
+    assert [row["members"] for row in kept] == [["bn"], ["plain"]]
+    assert [row["loss"] for row in kept] == [row["loss"] for row in rows[:2]]
+
+
 def test_other_weights_do_not_go_on_from_saved_parts(networks, tmp_path):
     plain = networks[1]
     changed = jax.tree.map(lambda x: -x, plain.variables)

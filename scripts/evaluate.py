@@ -92,9 +92,9 @@ def _networks():
     overrides = {key: value for key, value in given.items() if value}
     if _WORKERS.value >= 0:
         overrides["data.workers"] = _WORKERS.value
-    paths = [Path(name) for name in _MEMBERS.value] or [Path(_WORKDIR.value)]
-    if _MEMBERS.value:
-        paths = [_below(Path(_WORKDIR.value), path) for path in paths]
+    workdir = Path(_WORKDIR.value)
+    names = [name for name in _MEMBERS.value if name]  # a comma too many is nobody
+    paths = [_below(workdir, Path(name)) for name in names] or [workdir]
     return [members.load(path, common.get_config(), overrides) for path in paths]
 
 
