@@ -47,7 +47,8 @@ def evaluate(
 
     Raises:
       UserError: an unknown statistics or split, members of different classes, one that
-        is named twice, or data that are missing; names the member.
+        is named twice or whose outputs are not finite, or data that are missing; names
+        the member.
     """
     _check(statistics)
     began = time.monotonic()
@@ -56,17 +57,12 @@ def evaluate(
     _announce(splits, say)
     found, parts = [], []
     for member, split in zip(networks, splits, strict=True):
-        variables = variables_of(member, statistics, mesh, say)
         parts.append(Path(out) / PARTS / f"{_key(member, split, statistics)}.npz")
-        done = predict.predict(
-            member,
-            variables,
-            split,
-            mesh,
-            batch_size or member.config.eval.batch_size,
-            parts[-1],
-            _timer(member, say),
-        )
+        variables = variables_of(member, statistics, mesh, say)
+        size = batch_size or member.config.eval.batch_size
+        report = _timer(member, say)
+        done = predict.predict(member, variables, split, mesh, size, parts[-1], report)
+        _refuse_not_finite(member, done)
         found.append(done)
         if save_probabilities and parallel.is_main():
             file = Path(out) / f"probabilities_{_name(member, split, statistics)}.npz"
@@ -79,6 +75,15 @@ def evaluate(
         write(row, out)
         _remove(parts)
     return row
+
+
+def _refuse_not_finite(member: Member, found: predict.Predictions) -> None:
+    if bad := int((~np.isfinite(found.probabilities)).any(1).sum()):
+        raise UserError(
+            f"{member.path}: the probabilities of {bad:,} of {len(found.labels):,} "
+            f"pictures are not finite, so there is nothing to average: if the run "
+            f"diverged, leave it out"
+        )
 
 
 def _told_apart(networks: list[Member]) -> list[Member]:
@@ -119,14 +124,16 @@ def combine(paths, out) -> dict:
       out: folder for the result.
 
     Raises:
-      UserError: a file is missing, damaged or of other pictures.
+      UserError: a file is missing, damaged or of other pictures; names it.
     """
     found = []
     for path in paths:
         arrays = checkpoint.read(path)
-        if set(predict.Predictions._fields) - arrays.keys():
+        if set(predict.Predictions._fields) != arrays.keys():
             raise UserError(f"{path} does not hold saved probabilities")
         found.append(predict.Predictions(**arrays))
+        if not predict.comparable(found[0], found[-1]):
+            raise UserError(f"{path} is of other pictures or classes than {paths[0]}")
     names = [Path(path).stem.removeprefix("probabilities_") for path in paths]
     row = {"members": names, "split": "saved", "crops": 0, "statistics": "saved"}
     row |= _errors(found)

@@ -262,6 +262,12 @@ def _save(file: Path, found: list[Predictions]) -> Predictions:
     return whole
 
 
+def comparable(one: Predictions, other: Predictions) -> bool:
+    """Returns whether predictions are of the same pictures and classes."""
+    same_classes = one.probabilities.shape == other.probabilities.shape
+    return same_classes and np.array_equal(one.labels, other.labels)
+
+
 def score(members: list[Predictions]) -> dict:
     """Returns loss, accuracy, top5 and count of an ensemble (Sec. 4.2.3).
 
@@ -273,7 +279,7 @@ def score(members: list[Predictions]) -> dict:
     """
     first = members[0]
     for other in members[1:]:
-        if not np.array_equal(first.labels, other.labels):
+        if not comparable(first, other):
             raise UserError("the predictions to average are of different pictures")
     mean = np.mean([m.probabilities for m in members], 0, dtype=np.float64)
     mask = np.logical_and.reduce([m.mask for m in members])

@@ -132,8 +132,16 @@ def test_saved_probabilities_make_the_same_ensemble(networks, tmp_path):
     other = checkpoint.read(paths[0])
     other["labels"] = other["labels"][::-1]
     checkpoint.write(tmp_path / "other.npz", other)
-    with pytest.raises(UserError, match="of different pictures"):
+    with pytest.raises(UserError, match="other.npz is of other pictures or classes"):
         ensemble.combine([*paths, tmp_path / "other.npz"], tmp_path)
+    other = checkpoint.read(paths[0])
+    other["probabilities"] = other["probabilities"][:, :9]
+    checkpoint.write(tmp_path / "other.npz", other)
+    with pytest.raises(UserError, match="other.npz is of other pictures or classes"):
+        ensemble.combine([*paths, tmp_path / "other.npz"], tmp_path)
+    checkpoint.write(tmp_path / "other.npz", other | {"crops": np.array(1)})
+    with pytest.raises(UserError, match="other.npz does not hold saved"):
+        ensemble.combine([tmp_path / "other.npz"], tmp_path)
     with pytest.raises(UserError, match="weights.npz does not hold saved"):
         ensemble.combine([networks[0].path / "weights.npz"], tmp_path)
 
@@ -151,6 +159,14 @@ def test_a_limit_is_of_the_evaluated_pictures_alone(networks, tmp_path):
         np.testing.assert_array_equal(leaf, kept[name])
     with pytest.raises(UserError, match="limit is -3; it must be at least 0"):
         evaluate([member], tmp_path / "out", limit=-3)
+
+
+def test_outputs_that_are_not_finite_are_refused(networks, tmp_path):
+    variables = jax.tree.map(lambda x: np.full_like(x, 3e38), networks[1].variables)
+    diverged = networks[1]._replace(variables=variables)
+    with pytest.raises(UserError, match="plain: the probabilities of 203 of 203 pict"):
+        evaluate([networks[0], diverged], tmp_path)
+    assert not list(tmp_path.glob("evaluation_*.json"))
 
 
 def test_members_of_equal_folder_names_are_told_apart(networks, tmp_path):
