@@ -33,6 +33,8 @@ class Member(NamedTuple):
 def load(workdir, defaults, overrides: dict | None = None) -> Member:
     """Returns the network that a run folder holds.
 
+    One of model.dtype "float64" switches JAX to 64 bits, as training it does.
+
     Args:
       workdir: the run folder; its weights.npz is read, or else its newest checkpoint.
       defaults: ConfigDict with every key: a run may be older than some of them.
@@ -52,6 +54,8 @@ def load(workdir, defaults, overrides: dict | None = None) -> Member:
         _refuse_not_finite(arrays)
     except UserError as error:
         raise UserError(f"{workdir}: {error}") from error
+    if config.model.dtype == "float64":
+        jax.config.update("jax_enable_x64", True)
     return Member(run.name, Path(workdir), config, variables, step)
 
 

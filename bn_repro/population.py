@@ -71,7 +71,7 @@ def estimate(member: Member, parts, mesh, counts, report=lambda done, of: None) 
       report: called with (batches done, of how many).
 
     Returns:
-      {N: batch_stats}, float32 numpy arrays.
+      {N: batch_stats}, numpy arrays of the dtype of the network's statistics.
     """
     step = partial(batch_statistics, recipe=parts.recipe)
     specs = (REPLICATED, SHARDED, REPLICATED, REPLICATED)

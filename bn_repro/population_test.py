@@ -84,6 +84,22 @@ def test_they_are_kept_beside_the_weights_they_belong_to(member, monkeypatch):
         population.variables_of(other, mesh)
 
 
+def test_a_float64_run_keeps_float64_statistics(tmp_path):
+    try:
+        train(tmp_path / "wide", **{"model.dtype": "float64", "steps": 2})
+        jax.config.update("jax_enable_x64", False)  # as in a new process
+        member = members.load(tmp_path / "wide", common.get_config())
+        mesh = parallel.make_mesh(jax.devices()[:1])
+        found = [population.variables_of(member, mesh) for _ in range(2)]
+    finally:
+        jax.config.update("jax_enable_x64", False)
+    for name, (mean, var) in paper_statistics(member, BATCHES, group=60).items():
+        for variables in found:
+            ours = variables["batch_stats"][name]["bn"]
+            np.testing.assert_allclose(ours["mean"], mean, rtol=1e-10)
+            np.testing.assert_allclose(ours["var"], var, rtol=1e-10)
+
+
 def test_comparison_has_a_row_for_each_kind(member):
     mesh = parallel.make_mesh(jax.devices()[:1])
     rows = population.compare(member, mesh, (1, 2), report=lambda line: None)
