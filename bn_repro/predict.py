@@ -99,9 +99,11 @@ def _open_mnist(config, crops: int, name: str) -> Split:
 
 
 def _open_imagenet(config, crops: int, name: str) -> Split:
-    from bn_repro.data import stream
+    from bn_repro.data import image_folder, stream
 
     name = _known(name, ("val", "train"))
+    if name == "val" and not image_folder.is_there(config.data, "train"):
+        config.data.train = ""  # elsewhere; its classes were compared in training
     source = experiment.open_source(config, name)
     processes = (jax.process_index(), jax.process_count())
 

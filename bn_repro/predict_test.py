@@ -285,6 +285,15 @@ def on_pictures(tmp_path):
     return member, sorted(pictures[2:])
 
 
+def test_training_pictures_need_not_be_where_others_are_evaluated(on_pictures):
+    config = on_pictures[0].config.copy_and_resolve_references()
+    with config.unlocked():
+        config.data.train = "/nowhere/train"
+    assert predict.open_split(config).count == 7
+    with pytest.raises(UserError, match="data.train=/nowhere/train .*--train="):
+        predict.open_split(config, name="train")
+
+
 def paper_probabilities(member, images):
     v = jax.tree.map(np.float64, member.variables)
     mean, deviation = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]

@@ -94,6 +94,15 @@ def open_source(data, split: str) -> ImageFolder:
     return source
 
 
+def is_there(data, split: str) -> bool:
+    """Returns whether what `data.train` or `data.val` names exists here."""
+    try:
+        _located(data, split)
+    except UserError:
+        return False
+    return True
+
+
 def _check_same_classes(train: ImageFolder, val: ImageFolder, data) -> None:
     if train.wnids == val.wnids:
         return
@@ -124,7 +133,8 @@ def _located(data, split: str) -> tuple[str, str | None, int]:
         path, folder = path.rsplit(":", 1)
     if not os.path.exists(path):
         raise UserError(
-            f"data.{split}={stated} does not exist: name a directory or a tar"
+            f"data.{split}={stated} does not exist: name a directory or a tar with "
+            f"--config.data.{split}=, or --{split}= where a run folder is read"
         )
     return path, folder, os.stat(path).st_mtime_ns
 

@@ -240,7 +240,7 @@ def no_such_folder(root, data):
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (missing, "data.val=.*nowhere does not exist"),
+        (missing, "data.val=.*nowhere does not exist.*--config.data.val=, or --val="),
         (not_set, "data.val is empty: set --config.data.val="),
         (empty, "empty holds no pictures in class folders"),
         (empty_tar, "empty.tar holds no pictures in class folders"),
