@@ -10,12 +10,14 @@ import numpy as np
 
 from bn_repro import experiment, files, fold, manifest, models, predict
 from bn_repro.data import augment
+from bn_repro.errors import UserError
 from bn_repro.layers import Mode
 from bn_repro.members import Member
 
 NETWORK = "network.bin"
 DESCRIPTION = "network.json"
 PLATFORMS = ("cpu", "cuda", "tpu")
+KNOWN = (*PLATFORMS, "rocm")
 
 
 def classifier(config, module, variables):
@@ -51,9 +53,11 @@ def write(member: Member, variables, out, platforms=PLATFORMS) -> dict:
       The description: labels, preprocessing constants, versions.
 
     Raises:
-      UserError: the folder cannot be written, or the data that name the classes are
-        missing.
+      UserError: an unknown platform, the folder cannot be written, or the data that
+        name the classes are missing.
     """
+    if not platforms or set(platforms) - set(KNOWN):
+        raise UserError(f"platforms are {list(platforms)}; use some of {list(KNOWN)}")
     module, params = fold.inference_network(member.config, variables)
     function = jax.jit(classifier(member.config, module, {"params": params}))
     shape = image_shape(member.config)

@@ -71,6 +71,12 @@ def test_a_folder_that_cannot_be_written_is_named(member, tmp_path):
         export.write(member, member.variables, tmp_path / "file" / "out")
 
 
+def test_an_unknown_platform_is_refused(member, tmp_path):
+    for platforms in (("cpu", "gpux"), ()):
+        with pytest.raises(UserError, match="platforms are .*; use some of .*'cuda'"):
+            export.write(member, member.variables, tmp_path, platforms)
+
+
 def test_weights_file_is_the_network(member):
     weights = checkpoint.read(member.path / checkpoint.WEIGHTS)
     assert "params/hidden_1/kernel" in weights
