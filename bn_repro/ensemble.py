@@ -52,7 +52,7 @@ def evaluate(
     """
     _check(statistics)
     began = time.monotonic()
-    networks = _told_apart(networks)
+    networks = told_apart(networks)
     splits = _open_splits(networks, crops, split_name, limit)
     _announce(splits, say)
     found, parts = [], []
@@ -86,8 +86,12 @@ def _refuse_not_finite(member: Member, found: predict.Predictions) -> None:
         )
 
 
-def _told_apart(networks: list[Member]) -> list[Member]:
-    """Returns the members, named by as much of their paths as makes names differ."""
+def told_apart(networks: list[Member]) -> list[Member]:
+    """Returns the members, named by as much of their paths as makes names differ.
+
+    Raises:
+      UserError: two of them are one folder.
+    """
     paths = [member.path.resolve().parts for member in networks]
     for path, member in zip(paths, networks, strict=True):
         if paths.count(path) > 1:
@@ -240,7 +244,8 @@ def _name(member: Member, split, statistics: str) -> str:
 def _key(member: Member, split, statistics: str) -> str:
     """Returns a name for exactly this evaluation of exactly these weights and data."""
     data = member.config.data
-    what = (members.fingerprint(member), split.count, data.val, data.eval_resize)
+    path = data.train if split.name == "train" else data.val
+    what = (members.fingerprint(member), split.count, path, data.eval_resize)
     batches = member.config.eval.population_batches
     digest = hashlib.sha256(repr((*what, batches)).encode()).hexdigest()[:16]
     return f"{_name(member, split, statistics)}_{digest}"

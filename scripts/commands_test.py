@@ -74,6 +74,21 @@ def test_another_configuration_in_the_folder_is_refused(tmp_path):
     assert f"--workdir {tmp_path}_2" in result.stderr
 
 
+def test_a_run_is_evaluated_as_asked_or_nothing_is_done(tmp_path):
+    workdir = f"--workdir={tmp_path / 'bn'}"
+    assert run("train.py", CONFIG, workdir, *short_flags()).returncode == 0
+    result = run("evaluate.py", workdir, "--members=,", "--limit=30")
+    assert "of 30 pictures" in result.stdout, result.stderr
+    (tmp_path / "file").write_text("in the way")
+    out = f"--out={tmp_path / 'file' / 'out'}"
+    for options in ([], ["--compare_statistics"]):
+        result = run("evaluate.py", workdir, out, "--limit=30", *options)
+        assert result.returncode == 2
+        assert len(errors(result)) == 1
+        assert f"cannot write {tmp_path / 'file' / 'out'}" in result.stderr
+        assert "biased" not in result.stdout  # no minutes spent first
+
+
 def test_commands_work_from_any_directory(tmp_path):
     only = "--only=plain_seed0,bn_seed0"
     sweep = ["--config=configs/mnist.py", only, "--workdir=runs"]
@@ -88,7 +103,15 @@ def test_commands_work_from_any_directory(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "script", ["train.py", "sweep.py", "report.py", "import_weights.py"]
+    "script",
+    [
+        "train.py",
+        "sweep.py",
+        "evaluate.py",
+        "export.py",
+        "report.py",
+        "import_weights.py",
+    ],
 )
 def test_help_answers_at_once(script):
     start = time.perf_counter()

@@ -63,7 +63,7 @@ def main():
         batch_size=_BATCH.value,
         limit=_LIMIT.value,
         save_probabilities=_SAVE.value,
-        say=lambda line: parallel.is_main() and print(line, flush=True),
+        say=_say,
     )
     return _print(row, out) if parallel.is_main() else None
 
@@ -71,15 +71,25 @@ def main():
 def _compare(networks, mesh, out: str) -> None:
     from pathlib import Path
 
-    from bn_repro import files, population
+    from bn_repro import ensemble, files, parallel, population
     from bn_repro.analysis import evaluations
 
-    for member in networks:
-        rows = population.compare(member, mesh, limit=_LIMIT.value)
-        file = Path(out) / f"statistics_{member.name.replace('/', '_')}.json"
-        files.write_json(file, {"member": member.name, "rows": rows})
-        print(evaluations.statistics_table([files.read_json(file)]).markdown())
-        print(f"written to {file}")
+    with files.naming(Path(out), "write"):  # minutes before it is needed
+        Path(out).mkdir(parents=True, exist_ok=True)
+    for member in ensemble.told_apart(networks):
+        rows = population.compare(member, mesh, limit=_LIMIT.value, report=_say)
+        if parallel.is_main():
+            file = Path(out) / f"statistics_{member.name.replace('/', '_')}.json"
+            files.write_json(file, {"member": member.name, "rows": rows})
+            print(evaluations.statistics_table([files.read_json(file)]).markdown())
+            print(f"written to {file}")
+
+
+def _say(line: str) -> None:
+    from bn_repro import parallel
+
+    if parallel.is_main():
+        print(line, flush=True)
 
 
 def _networks():
