@@ -49,7 +49,7 @@ def members(
             f"{', '.join(module.RUNS)}"
         )
     found = []
-    for name in only or module.RUNS:
+    for name in dict.fromkeys(only) or module.RUNS:  # two would share a folder
         varied = [key for key in overrides if key in module.RUNS[name]]
         if varied:
             raise UserError(

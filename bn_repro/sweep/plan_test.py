@@ -14,6 +14,8 @@ def test_members_are_the_runs_with_the_overrides(tmp_path):
     assert len(found) == 10
     assert {m.status() for m in found} == {"waiting"}
     assert found[3].load_config().steps == 7
+    twice = sweep.members(FILE, {}, ["bn_seed1", "bn_seed0", "bn_seed1"], tmp_path)
+    assert [m.name for m in twice] == ["bn_seed1", "bn_seed0"]
 
 
 def test_unknown_runs_and_files_are_refused(tmp_path):
