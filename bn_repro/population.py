@@ -61,7 +61,8 @@ def estimate(member: Member, parts, mesh, counts, report=lambda done, of: None) 
     """Returns the population statistics from the first N batches, for several N.
 
     The batches are those that would follow the member's last training step, so they are
-    the same at any time and on any number of devices.
+    the same at any time and on any number of devices; so are the statistics, but for
+    `bn.batch` = "device".
 
     Args:
       member: the trained network.

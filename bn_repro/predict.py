@@ -190,7 +190,7 @@ def predict(
     pictures = max(1, batch_size // split.crops // mesh.size) * mesh.size
     step = step or compile_step(member, split, mesh)
     variables = parallel.replicate(variables, mesh)
-    found = _resume(partial_file, split, member.config.data.classes)
+    found = _resume(partial_file, member.config.data.classes)
     first, start = len(found[0].labels), None
     saved = time.monotonic()
     waiting = None
@@ -242,16 +242,14 @@ def _progress(done: int, count: int, start) -> Progress:
     return Progress(done, count, a_picture * (count - done))
 
 
-def _resume(file: Path, split: Split, classes: int) -> list[Predictions]:
+def _resume(file: Path, classes: int) -> list[Predictions]:
+    nothing = np.zeros((0, classes), np.float32)
     if not file.is_file():
-        return [
-            Predictions(
-                np.zeros((0, classes), np.float32),
-                np.zeros(0, np.int32),
-                np.zeros(0, bool),
-            )
-        ]
-    arrays = checkpoint.read(file)
+        return [Predictions(nothing, np.zeros(0, np.int32), np.zeros(0, bool))]
+    try:
+        arrays = checkpoint.read(file)
+    except checkpoint.DamagedError as error:
+        raise UserError(f"{error}; remove it to evaluate from the start") from error
     return [Predictions(**{name: arrays[name] for name in Predictions._fields})]
 
 

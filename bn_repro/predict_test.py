@@ -114,7 +114,13 @@ def test_an_interrupted_evaluation_goes_on(networks, tmp_path, monkeypatch):
     monkeypatch.setattr(predict, "_gathered", stop)
     with pytest.raises(KeyboardInterrupt):
         evaluate(networks, tmp_path / "cut", batch_size=20)
-    assert len(list((tmp_path / "cut" / ensemble.PARTS).glob("*.npz"))) == 2
+    parts = sorted((tmp_path / "cut" / ensemble.PARTS).glob("*.npz"))
+    assert len(parts) == 2
+    content = parts[1].read_bytes()
+    parts[1].write_bytes(content[:-100])
+    with pytest.raises(UserError, match=f"{parts[1].name} is damaged: .*; remove it"):
+        evaluate(networks, tmp_path / "cut", batch_size=20)
+    parts[1].write_bytes(content)
     seen.clear()
     row, _ = evaluate(networks, tmp_path / "cut", batch_size=20)
     assert len(seen) == 11 - 2  # of the second member; the first was done
