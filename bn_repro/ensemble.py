@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import json
 import time
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from bn_repro.errors import UserError
 from bn_repro.members import Member
 
 STATISTICS = ("ema", "population")
+ABOUT = "about"  # in saved probabilities: what they are of, JSON
 PARTS = "evaluation_parts"  # folder of what an evaluation under way has done
 
 
@@ -55,7 +57,7 @@ def evaluate(
     networks = told_apart(networks)
     splits = _open_splits(networks, crops, split_name, limit)
     _announce(splits, say)
-    found, parts = [], []
+    found, abouts, parts = [], [], []
     for member, split in zip(networks, splits, strict=True):
         parts.append(Path(out) / PARTS / f"{_key(member, split, statistics)}.npz")
         variables = variables_of(member, statistics, mesh, say)
@@ -64,13 +66,13 @@ def evaluate(
         done = predict.predict(member, variables, split, mesh, size, parts[-1], report)
         _refuse_not_finite(member, done)
         found.append(done)
+        abouts.append(_about(member, split, statistics))
         if save_probabilities and parallel.is_main():
             file = Path(out) / f"probabilities_{_name(member, split, statistics)}.npz"
-            checkpoint.write(file, done._asdict())
+            about = np.array(json.dumps(abouts[-1]))
+            checkpoint.write(file, done._asdict() | {ABOUT: about})
             say(f"wrote {file}")
-    row = _row(networks, splits[0], statistics, found) | {
-        "seconds": round(time.monotonic() - began, 1)
-    }
+    row = _row(abouts, found) | {"seconds": round(time.monotonic() - began, 1)}
     if parallel.is_main():
         write(row, out)
         _remove(parts)
@@ -128,19 +130,25 @@ def combine(paths, out) -> dict:
       out: folder for the result.
 
     Raises:
-      UserError: a file is missing, damaged or of other pictures; names it.
+      UserError: a file is missing, damaged, of other pictures, views or statistics;
+        names it.
     """
-    found = []
+    found, abouts = [], []
     for path in paths:
         arrays = checkpoint.read(path)
-        if set(predict.Predictions._fields) != arrays.keys():
+        if {*predict.Predictions._fields, ABOUT} != arrays.keys():
             raise UserError(f"{path} does not hold saved probabilities")
+        abouts.append(json.loads(str(arrays.pop(ABOUT))))
+        for key in ("split", "crops", "statistics"):
+            if abouts[-1][key] != abouts[0][key]:
+                raise UserError(
+                    f"{path} is of {key} {abouts[-1][key]}, but {paths[0]} of "
+                    f"{abouts[0][key]}"
+                )
         found.append(predict.Predictions(**arrays))
         if not predict.comparable(found[0], found[-1]):
             raise UserError(f"{path} is of other pictures or classes than {paths[0]}")
-    names = [Path(path).stem.removeprefix("probabilities_") for path in paths]
-    row = {"members": names, "split": "saved", "crops": 0, "statistics": "saved"}
-    row |= _errors(found)
+    row = _row(abouts, found)
     write(row, out)
     return row
 
@@ -210,20 +218,29 @@ def _counter(member: Member, say):
     return report
 
 
-def _row(networks, split, statistics: str, found) -> dict:
-    first = networks[0].config
-    row = {
-        "members": [member.name for member in networks],
-        "steps": [member.step for member in networks],
+def _about(member: Member, split, statistics: str) -> dict:
+    """Returns what a member's probabilities are of, as `_row` takes it."""
+    about = {
+        "member": member.name,
+        "steps": member.step,
         "crops": split.crops,
         "statistics": statistics,
         "split": split.name,
-        "image_size": first.data.image_size,
-        "classes": first.data.classes,
+        "image_size": member.config.data.image_size,
+        "classes": member.config.data.classes,
     }
     if statistics == "population":
-        row["population_batches"] = first.eval.population_batches
-    return row | _errors(found)
+        about["population_batches"] = member.config.eval.population_batches
+    return about
+
+
+def _row(abouts: list[dict], found: list[predict.Predictions]) -> dict:
+    shared = {k: v for k, v in abouts[0].items() if k not in ("member", "steps")}
+    row = {
+        "members": [about["member"] for about in abouts],
+        "steps": [about["steps"] for about in abouts],
+    }
+    return row | shared | _errors(found)
 
 
 def _errors(found) -> dict:

@@ -133,8 +133,7 @@ def test_saved_probabilities_make_the_same_ensemble(networks, tmp_path):
     whole, _ = evaluate(networks, tmp_path)
     paths = sorted(tmp_path.glob("probabilities_*.npz"))
     row = ensemble.combine(paths, tmp_path)
-    assert len(row["members"]) == 2
-    assert all(row[k] == whole[k] for k in ("count", "top1_error", "top5_error"))
+    assert row == whole
     other = checkpoint.read(paths[0])
     other["labels"] = other["labels"][::-1]
     checkpoint.write(tmp_path / "other.npz", other)
@@ -145,7 +144,12 @@ def test_saved_probabilities_make_the_same_ensemble(networks, tmp_path):
     checkpoint.write(tmp_path / "other.npz", other)
     with pytest.raises(UserError, match="other.npz is of other pictures or classes"):
         ensemble.combine([*paths, tmp_path / "other.npz"], tmp_path)
-    checkpoint.write(tmp_path / "other.npz", other | {"crops": np.array(1)})
+    about = np.array(str(other["about"]).replace('"crops": 1', '"crops": 10'))
+    checkpoint.write(tmp_path / "other.npz", other | {"about": about})
+    with pytest.raises(UserError, match="other.npz is of crops 10, but .* of 1"):
+        ensemble.combine([*paths, tmp_path / "other.npz"], tmp_path)
+    del other["about"]
+    checkpoint.write(tmp_path / "other.npz", other)
     with pytest.raises(UserError, match="other.npz does not hold saved"):
         ensemble.combine([tmp_path / "other.npz"], tmp_path)
     with pytest.raises(UserError, match="weights.npz does not hold saved"):

@@ -6,7 +6,7 @@ python scripts/evaluate.py --workdir runs/imagenet/bn_x30 --crops 144 \
 python scripts/evaluate.py --workdir runs/ensemble --members member_1,member_2 \
     --crops 144 --save_probabilities
 python scripts/evaluate.py --workdir runs/ensemble \
-    --probabilities a/probabilities_member_1.npz,b/probabilities_member_2.npz
+    --probabilities a/probabilities_member_1_val_ema_144.npz,b/...
 python scripts/evaluate.py --workdir runs/mnist/bn_seed0 --compare_statistics
 
 Prints top-1 and top-5 error and writes evaluation_*.json to the workdir (or --out).

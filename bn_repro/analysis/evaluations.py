@@ -21,7 +21,6 @@ KINDS = {
     "batch": "training mode: the mini-batch's own",
     "ema": "moving averages",
     "population": "Algorithm 2",
-    "saved": "of saved probabilities",
 }
 
 
@@ -95,7 +94,7 @@ def _our_row(result: dict) -> list[str]:
         "ours",
         f"{result['folder'] + ': ' if result['folder'] else ''}{name} ({kind})",
         str(result.get("image_size", "-")),
-        str(result["crops"] or "-"),
+        str(result["crops"]),
         str(len(members)),
         f"{100 * result['top1_error']:.2f} %",
         f"{100 * result['top5_error']:.2f} %",
