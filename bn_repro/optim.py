@@ -45,10 +45,13 @@ def squared_norm(tree):
     """Returns the sum of the squares of all values.
 
     Columns first, which CPUs add side by side: the norm of the gradients is a third of
-    the MNIST step otherwise.
+    the MNIST step otherwise. Then all arrays' sums at once: a chain of additions XLA
+    copies into the update of every array, and it takes four times as long to compile
+    Inception. (Without abs, which changes nothing, it makes that chain itself.)
     """
     columns = lambda x: jnp.sum(x * x, tuple(range(x.ndim - 1)))  # noqa: E731
-    return sum(jnp.sum(columns(x)) for x in jax.tree.leaves(tree))
+    sums = jnp.stack([jnp.sum(columns(x)) for x in jax.tree.leaves(tree)])
+    return jnp.sum(jnp.abs(sums))
 
 
 def rate_factor(optimizer, steps_per_epoch: float) -> Callable:
