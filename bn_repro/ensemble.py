@@ -197,8 +197,8 @@ def _announce(splits, say) -> None:
 
 
 def _timer(member: Member, say, every: float = 10.0):
-    """Returns what reports a member's progress now and then."""
-    last = [time.monotonic()]
+    """Returns what reports progress: an estimate at once, then now and then."""
+    last = [-np.inf]
 
     def report(progress: predict.Progress) -> None:
         estimate = progress.seconds_left

@@ -116,6 +116,9 @@ def compare(member: Member, variables, batch_size: int = 32, rounds: int = 9) ->
     Returns:
       {"before": ..., "after": ...}, each {parameters, flops, bytes, seconds}, and
       "logits_differ_by", the largest difference over the largest logit.
+
+    Raises:
+      UserError: the logits are not finite.
     """
     module, params = fold.inference_network(member.config, variables)
     images = _noise(member.config, batch_size)
@@ -135,6 +138,11 @@ def compare(member: Member, variables, batch_size: int = 32, rounds: int = 9) ->
             seconds[name].append(time.perf_counter() - start)
     before, after = (run(*arguments) for run, arguments in compiled.values())
     largest = float(jnp.abs(before).max())
+    if not np.isfinite(largest):
+        raise UserError(
+            f"{member.path}: its logits are not finite, so there is nothing to export; "
+            f"the run may have diverged"
+        )
     return {
         name: _cost(run, arguments) | {"seconds": float(np.median(seconds[name][1:]))}
         for name, (run, arguments) in compiled.items()

@@ -65,6 +65,12 @@ def test_cost_before_and_after(member):
     assert compared["after"]["flops"] <= compared["before"]["flops"]
 
 
+def test_a_network_that_diverged_is_refused(member):
+    huge = jax.tree.map(lambda x: x * np.float32(1e38), member.variables)
+    with pytest.raises(UserError, match="logits are not finite, .* diverged"):
+        export.compare(member, huge, rounds=1)
+
+
 def test_a_folder_that_cannot_be_written_is_named(member, tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(UserError, match="file"):

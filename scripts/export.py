@@ -32,8 +32,8 @@ def main():
     member = members.load(_WORKDIR.value, common.get_config(), overrides)
     mesh = parallel.make_mesh()
     variables = ensemble.variables_of(member, _STATISTICS.value, mesh)
-    export.write(member, variables, _OUT.value, tuple(_PLATFORMS.value))
     compared = export.compare(member, variables)
+    export.write(member, variables, _OUT.value, tuple(_PLATFORMS.value))
     for name in ("before", "after"):
         cost = compared[name]
         print(
