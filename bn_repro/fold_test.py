@@ -1,6 +1,6 @@
 """The folded network has no BN left and gives the same logits."""
 
-from functools import cache
+from functools import cache, partial
 
 import jax
 import numpy as np
@@ -35,9 +35,14 @@ def names(tree):
 def both(config, images):
     variables = drawn(models.shapes(config))
     module, params = fold.inference_network(config, variables)
-    before = models.build(config).apply(variables, images, Mode(True))[0]
-    after = module.apply({"params": params}, images, Mode(True))[0]
-    return np.array(before), np.array(after), variables, params
+
+    @partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+    def logits(variables, params):
+        before = models.build(config).apply(variables, images, Mode(True))[0]
+        return before, module.apply({"params": params}, images, Mode(True))[0]
+
+    before, after = jax.device_get(logits(variables, params))
+    return before, after, variables, params
 
 
 @pytest.mark.parametrize("norm", ["before", "after", "none"])
@@ -66,7 +71,9 @@ def small_inception(**overrides):
     return resolve(config)[0]
 
 
-@pytest.mark.parametrize("per_activation", [False, True])
+@pytest.mark.parametrize(
+    "per_activation", [pytest.param(False, marks=pytest.mark.slow), True]
+)
 def test_inception(per_activation):
     config = small_inception(**{"model.per_activation_last": per_activation})
     images = np.random.default_rng(1).normal(size=(3, 32, 32, 3)).astype(np.float32)

@@ -74,7 +74,10 @@ def test_records_are_complete(whole):
     assert run.activations["steps"].tolist() == [0, 1, 3, 12]
 
 
-@pytest.mark.parametrize(("chunks", "workers"), [(1, 0), (4, 0), (5, 1)])
+@pytest.mark.parametrize(
+    ("chunks", "workers"),
+    [(1, 0), (4, 0), pytest.param(5, 1, marks=pytest.mark.slow)],
+)
 def test_an_interrupted_run_resumes_bit_for_bit(
     whole, pictures, tmp_path, monkeypatch, chunks, workers
 ):

@@ -47,8 +47,8 @@ def assert_close(a, b, **tolerance):
 @pytest.mark.parametrize(
     ("batch_size", "devices", "bn_batch"),
     [
-        (60, 2, "global"),
-        (60, 4, "global"),
+        pytest.param(60, 2, "global", marks=pytest.mark.slow),
+        pytest.param(60, 4, "global", marks=pytest.mark.slow),
         (60, 6, "global"),
         (64, 8, "global"),
         (60, 6, "10"),

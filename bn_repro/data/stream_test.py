@@ -221,6 +221,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", ["exits", "killed"])
 def test_workers_live_as_long_as_their_process(image_folder_path, tmp_path, end):
     """They survive a SIGTERM to the group, and end with an exit or a kill -9."""

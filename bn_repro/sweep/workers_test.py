@@ -53,6 +53,7 @@ def kill_once_it_makes_steps(workdir, times):
             killed.append(pid)
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_costs_its_member_nothing_but_time(tmp_path, whole, capsys):
     members = sweep.members(FILE, LONG, ONLY[:2], tmp_path)
     arguments = members[0].workdir, workers.RETRIES
@@ -155,6 +156,7 @@ def assert_goes_on_as(workdir, whole):
         assert_same(content(workdir / name), content(whole / name))
 
 
+@pytest.mark.slow
 def test_stopped_or_killed_a_sweep_goes_on_as_if_it_had_not_been(tmp_path, whole):
     process = start(tmp_path)
     for name in ONLY[:2]:
