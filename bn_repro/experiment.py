@@ -11,7 +11,7 @@ from ml_collections import config_dict
 
 from bn_repro import data, evaluate, feeds, train
 from bn_repro.data import mnist
-from bn_repro.data.subset import EvenlySpaced
+from bn_repro.data.subset import EvenlySpaced, Mixed
 from bn_repro.errors import UserError
 from bn_repro.probe import Probe
 
@@ -119,9 +119,8 @@ def make_imagenet(config, mesh) -> Experiment:
     def evaluation(statistics, batch_size):
         padded = config_dict.ConfigDict(config.to_dict())
         padded.eval.batch_size = batch_size + -batch_size % mesh.size
-        batches = functools.partial(
-            stream.eval_batches, padded, sources["val"], *processes
-        )
+        source = Mixed(sources["val"]) if statistics == "batch" else sources["val"]
+        batches = functools.partial(stream.eval_batches, padded, source, *processes)
         return evaluate.StreamedEvaluation(recipe, mesh, batches, statistics)
 
     sizes = _evaluation_sizes(config)

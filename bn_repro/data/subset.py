@@ -1,6 +1,7 @@
-"""Part of a source: evenly spaced examples, since sources are sorted by class."""
+"""Sources are sorted by class: evenly spaced examples of one, or all in mixed order."""
 
 import dataclasses
+import functools
 
 import numpy as np
 
@@ -27,6 +28,35 @@ class EvenlySpaced:
     def class_names(self) -> list[str]:
         """Names of the classes, in the order of the labels."""
         return self.source.class_names
+
+
+@dataclasses.dataclass(frozen=True)
+class Mixed:
+    """A source with its examples in one fixed random order.
+
+    A mini-batch of a sorted source is of one class, whose own statistics take away what
+    tells it from the others.
+
+    Attributes:
+      source: random access to examples.
+    """
+
+    source: object
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, i: int) -> dict:
+        return self.source[int(self._order[i])]
+
+    @property
+    def class_names(self) -> list[str]:
+        """Names of the classes, in the order of the labels."""
+        return self.source.class_names
+
+    @functools.cached_property
+    def _order(self) -> np.ndarray:
+        return np.random.default_rng(0).permutation(len(self.source))
 
 
 def evenly_spaced(size: int, count: int) -> np.ndarray:
