@@ -10,9 +10,9 @@ import dataclasses
 from collections.abc import Callable
 
 import numpy as np
-from grain.multiprocessing import SharedMemoryArray
 
 from bn_repro.data import decode
+from bn_repro.data.handover import Filled, Opened
 from bn_repro.data.order import Order
 from bn_repro.errors import UserError
 
@@ -73,7 +73,7 @@ class TrainingPieces:
       seed: of crops, mirroring and replacements.
       size: side of the network's input, pixels.
       view: writes a random view, as decode.training_view, given picture, rng and out.
-      shared: whether the images go into memory that another process can read.
+      allocate: shape -> what to hand on and the array to write, as Blocks.fill.
     """
 
     source: object
@@ -81,7 +81,7 @@ class TrainingPieces:
     seed: int
     size: int
     view: Callable
-    shared: bool
+    allocate: Callable
 
     def read(self, positions: np.ndarray) -> tuple[np.ndarray, list[dict]]:
         """Returns the positions and the undecoded examples there."""
@@ -92,8 +92,7 @@ class TrainingPieces:
         """Returns "image", "label", "position", and "bad", names that do not decode."""
         positions, records = piece
         shape = (len(records), self.size, self.size, 3)
-        images = _empty_images(shape, self.shared)
-        views = np.asarray(images)
+        images, views = self.allocate(shape)
         labels, bad = np.empty(len(records), np.int32), []
         for i, (position, record) in enumerate(zip(positions, records, strict=True)):
             labels[i] = self._fill(views[i], int(position), record, bad)
@@ -123,14 +122,14 @@ class EvaluationPieces:
       source: random access to undecoded pictures.
       shape: of an example's views, [..., H, W, 3].
       view: writes them, given picture and out, as decode.evaluation_view.
-      shared: whether the images go into memory that another process can read.
+      allocate: shape -> what to hand on and the array to write, as Blocks.fill.
       first: index of the first example.
     """
 
     source: object
     shape: tuple[int, ...]
     view: Callable
-    shared: bool
+    allocate: Callable
     first: int = 0
 
     def read(self, positions: np.ndarray) -> tuple[np.ndarray, list[dict | None]]:
@@ -142,8 +141,7 @@ class EvaluationPieces:
     def decode(self, piece: tuple[np.ndarray, list[dict | None]]) -> dict:
         """Returns "image", "label", "mask", "index", and "bad", as TrainingPieces."""
         index, records = piece
-        images = _empty_images((len(index), *self.shape), self.shared)
-        views = np.asarray(images)
+        images, views = self.allocate((len(index), *self.shape))
         labels, mask = np.zeros(len(index), np.int32), np.zeros(len(index), bool)
         bad = []
         for i, record in enumerate(records):
@@ -165,21 +163,23 @@ class EvaluationPieces:
         return True
 
 
-def _empty_images(shape: tuple[int, ...], shared: bool) -> np.ndarray:
-    # A worker would have to copy any other array to hand it on.
-    return (SharedMemoryArray if shared else np.empty)(shape, np.uint8)
+def fresh(shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Returns a new array, to hand on and to write, for pieces made in this process."""
+    images = np.empty(shape, np.uint8)
+    return images, images
 
 
-def joined(pieces: list[dict]) -> dict:
-    """Returns the batch of its pieces, in memory of this process."""
-    # A worker's arrays lie in shared memory, which must be gone before Python ends.
-    if len(pieces) == 1 and pieces[0]["image"].flags.owndata:
+def joined(opened: Opened, pieces: list[dict]) -> dict:
+    """Returns the batch of its pieces, in memory of this process alone."""
+    filled = [p["image"] for p in pieces if isinstance(p["image"], Filled)]
+    if len(pieces) == 1 and not filled:
         return pieces[0]
+    if filled:
+        pieces = [{**piece, "image": opened.open(piece["image"])} for piece in pieces]
     bad = [name for piece in pieces for name in piece.pop("bad")]
-    batch = {
-        key: np.concatenate([np.asarray(piece[key]) for piece in pieces])
-        for key in pieces[0]
-    }
+    batch = {key: np.concatenate([piece[key] for piece in pieces]) for key in pieces[0]}
+    for images in filled:
+        opened.free(images)
     return {**batch, "bad": bad}
 
 

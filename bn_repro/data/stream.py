@@ -6,12 +6,12 @@ one number, not the state of an iterator.
 """
 
 import functools
-import gc
 import multiprocessing
 import os
 import signal
 import threading
 import weakref
+from collections.abc import Callable
 
 import cv2
 import grain
@@ -19,7 +19,7 @@ import numpy as np
 from absl import flags, logging
 
 from bn_repro.data import crops as view_crops
-from bn_repro.data import decode, pieces
+from bn_repro.data import decode, handover, pieces
 from bn_repro.data.order import Order
 from bn_repro.errors import UserError
 
@@ -55,7 +55,7 @@ def train_batches(config, source, start_step, process_index=0, process_count=1):
         flip=data.flip,
     )
     work = pieces.TrainingPieces(
-        source, order, config.seed, data.image_size, view, shared=data.workers > 0
+        source, order, config.seed, data.image_size, view, _allocate(data)
     )
     cut = pieces.Pieces(config.batch_size, process_index, process_count)
     return _batches(cut, range(start_step, _ENDLESS), work, data)
@@ -85,7 +85,7 @@ def eval_batches(config, source, process_index=0, process_count=1):
     _check_eval_resize(data)
     view = functools.partial(decode.evaluation_view, resize=data.eval_resize)
     work = pieces.EvaluationPieces(
-        source, (data.image_size, data.image_size, 3), view, shared=data.workers > 0
+        source, (data.image_size, data.image_size, 3), view, _allocate(data)
     )
     cut = pieces.Pieces(config.eval.batch_size, process_index, process_count)
     steps = -(-len(source) // config.eval.batch_size)
@@ -123,8 +123,8 @@ def view_batches(
         functools.partial(
             view_crops.write_views, crops=crops, eval_resize=data.eval_resize
         ),
-        shared=data.workers > 0,
-        first=first,
+        _allocate(data),
+        first,
     )
     most = max(1, pieces.MOST // views)
     cut = pieces.Pieces(batch_size, process_index, process_count, most)
@@ -163,13 +163,7 @@ class Batches:
     def __next__(self) -> dict[str, np.ndarray]:
         if not self._open:
             raise StopIteration
-        try:
-            batch = next(self._open[0])
-        except StopIteration:
-            # A cycle around grain's own exception holds the last piece, in shared
-            # memory that must be gone before Python ends.
-            gc.collect()
-            raise
+        batch = next(self._open[0])
         self.pictures += len(batch["label"])
         for name in batch.pop("bad"):
             self._count_bad(name)
@@ -214,14 +208,23 @@ def _batches(cut: pieces.Pieces, steps: range, work, data) -> Batches:
     if data.workers:
         if not flags.FLAGS.is_parsed():  # grain reads flags; a notebook parses none
             flags.FLAGS.mark_as_parsed()
+        # What is not images is sent as it is.
+        small = grain.experimental.DatasetOptions(min_shm_size=2**20)
+        dataset = grain.experimental.WithOptionsIterDataset(dataset, small)
         options = grain.MultiprocessingOptions(data.workers, per_worker_buffer_size=2)
         dataset = dataset.mp_prefetch(options, worker_init_fn=_start_worker)
     else:
         dataset = grain.experimental.ThreadPrefetchIterDataset(
             dataset, prefetch_buffer_size=2
         )
-    dataset = dataset.batch(cut.per_batch, batch_fn=pieces.joined)
+    join = functools.partial(pieces.joined, handover.Opened())
+    dataset = dataset.batch(cut.per_batch, batch_fn=join)
     return Batches(dataset, data.max_bad_fraction)
+
+
+def _allocate(data) -> Callable:
+    """Returns where the images of a piece go, see `pieces.TrainingPieces.allocate`."""
+    return handover.Blocks().fill if data.workers else pieces.fresh
 
 
 def _start_worker(index: int, count: int) -> None:

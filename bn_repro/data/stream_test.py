@@ -1,4 +1,3 @@
-import gc
 import pathlib
 import subprocess
 import sys
@@ -9,7 +8,6 @@ import cv2
 import numpy as np
 import psutil
 import pytest
-from grain.multiprocessing import SharedMemoryArray
 
 from bn_repro.data import decode, pieces, stream
 from bn_repro.data.conftest import COUNTS
@@ -241,13 +239,3 @@ def test_workers_live_as_long_as_their_process(image_folder_path, tmp_path, end)
     pids, memory = result.stdout.splitlines()
     assert until(lambda: not any(psutil.pid_exists(int(p)) for p in pids.split()))
     assert int(memory) < 500e6
-
-
-def test_an_exhausted_stream_leaves_no_shared_memory(imagenet_config):
-    """What is left when Python ends is reported as leaked."""
-    imagenet_config.data.workers = 1
-    source = open_source(imagenet_config.data, "val")
-    batches = stream.eval_batches(imagenet_config, source)
-    assert len(list(batches)) == 3
-    kept = [x for x in gc.get_objects() if isinstance(x, SharedMemoryArray)]
-    assert not kept
