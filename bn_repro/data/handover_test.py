@@ -37,10 +37,12 @@ def test_blocks_are_gone_with_their_owner():
 
 
 def test_each_worker_has_blocks_of_its_own():
-    blocks = handover.Blocks()
-    name = blocks.fill((4,))[0].name
+    blocks, opened = handover.Blocks(), handover.Opened()
+    filled, _ = blocks.fill((4,))
+    opened.open(filled)
+    opened.free(filled)
     fill = pickle.loads(pickle.dumps(blocks.fill))
-    assert fill((4,))[0].name != name
+    assert fill((4,))[0].name != filled.name
 
 
 @pytest.fixture
