@@ -135,3 +135,13 @@ def test_training_loads_no_tensorflow(trap):
 
 def test_a_config_loads_no_jax(trap):
     assert not imported("import configs.mnist", trap) & HEAVY
+
+
+def test_a_sweep_is_planned_without_jax(trap):
+    """Its workers start, and choose their cores, before anything of JAX is loaded."""
+    statement = (
+        "from bn_repro import sweep; from bn_repro.sweep import executors; "
+        "members = sweep.members('configs/mnist.py', {}, [], sys.path[1] + '/none'); "
+        "executors._groups(members, members)"
+    )
+    assert not imported(statement, trap) & HEAVY

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import config_dict
 
-from bn_repro import data, evaluate, feeds, train
+from bn_repro import data, evaluate, feeds, resolve, train
 from bn_repro.data import mnist
 from bn_repro.data.subset import EvenlySpaced, Mixed
 from bn_repro.errors import UserError
@@ -36,34 +36,18 @@ class Experiment(NamedTuple):
     class_names: list[str]
 
 
-# What runs may differ in and still share data and programs, with what stands for it
-# there: it is in the train state, or an argument.
-VARIED = {
-    "seed": 0,
-    "data.seed": 0,
-    "optimizer.learning_rate": 0.0,
-    "model.init_stddev": 0.0,
-    "model.init_scale": 0.0,
-}
 IN_MEMORY = ("mnist",)  # data sets that live on the devices
 
 
 def make(config, mesh) -> Experiment:
     """Returns the parts of the experiment that a resolved configuration describes.
 
-    Runs that differ only in VARIED share all but the feed: what the one before compiled
-    is not compiled again.
+    Runs that differ only in resolve.VARIED share all but the feed: what the one before
+    compiled is not compiled again.
     """
     data.select(config.data)  # refuses an unknown data set or source by name
-    shared = _make_shared(without_varied(config), mesh)
+    shared = _make_shared(resolve.without_varied(config), mesh)
     return shared._replace(feed=shared.feed.for_run(config))
-
-
-def without_varied(config) -> config_dict.FrozenConfigDict:
-    """Returns the resolved configuration but for VARIED; it can be compared."""
-    shared = config_dict.ConfigDict(config.to_dict())
-    shared.update_from_flattened_dict(VARIED)
-    return config_dict.FrozenConfigDict(shared)
 
 
 @functools.lru_cache(maxsize=2)  # each holds its data and programs

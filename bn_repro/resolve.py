@@ -77,6 +77,15 @@ RANGES = {
     "optimizer.decay_factor": (lambda v: 0 < v <= 1, "a share in (0, 1]"),
     "optimizer.decay_epochs": (lambda v: 0 < v < math.inf, "a finite number > 0"),
 }
+# What runs may differ in and still share data and programs, with what stands for it
+# there: it is in the train state, or an argument.
+VARIED = {
+    "seed": 0,
+    "data.seed": 0,
+    "optimizer.learning_rate": 0.0,
+    "model.init_stddev": 0.0,
+    "model.init_scale": 0.0,
+}
 
 
 def resolve(config):
@@ -205,6 +214,13 @@ def refuse_another_configuration(config, stated, workdir) -> None:
 def as_record(config, stated) -> dict:
     """Returns what config.json holds: resolved values, and the stated ones beside."""
     return config.to_dict() | {"stated": stated}
+
+
+def without_varied(config) -> config_dict.FrozenConfigDict:
+    """Returns the resolved configuration but for VARIED; it can be compared."""
+    shared = config_dict.ConfigDict(config.to_dict())
+    shared.update_from_flattened_dict(VARIED)
+    return config_dict.FrozenConfigDict(shared)
 
 
 def get(config, key: str):

@@ -6,7 +6,7 @@ number of jobs and the progress; it returns how each member that it started ende
 
 from collections.abc import Callable
 
-from bn_repro import records
+from bn_repro import records, resolve
 from bn_repro.errors import UserError
 from bn_repro.sweep import workers
 from bn_repro.sweep.plan import Member
@@ -87,14 +87,12 @@ def _groups(sweep: list[Member], waiting: list[Member]) -> Groups:
     Raises:
       UserError: a member's configuration is bad, or not that of its folder.
     """
-    from bn_repro import experiment, resolve
-
     groups = {}
     for member in sweep:
         resolved, stated = resolve.resolve(member.load_config())
         resolve.refuse_another_configuration(resolved, stated, member.workdir)
         if member in waiting:
-            shared = experiment.without_varied(resolved)
+            shared = resolve.without_varied(resolved)
             groups.setdefault(shared, []).append(member)
     return list(groups.values())
 
