@@ -133,6 +133,19 @@ def combine(paths, out) -> dict:
       UserError: a file is missing, damaged, of other pictures, views or statistics;
         names it.
     """
+    abouts, found = read_saved(paths)
+    row = _row(abouts, found)
+    write(row, out)
+    return row
+
+
+def read_saved(paths) -> tuple[list[dict], list[predict.Predictions]]:
+    """Returns what saved probabilities are of, and the predictions.
+
+    Raises:
+      UserError: a file is missing, damaged, of other pictures, views or statistics than
+        the first; names it.
+    """
     found, abouts = [], []
     for path in paths:
         arrays = checkpoint.read(path)
@@ -148,9 +161,7 @@ def combine(paths, out) -> dict:
         found.append(predict.Predictions(**arrays))
         if not predict.comparable(found[0], found[-1]):
             raise UserError(f"{path} is of other pictures or classes than {paths[0]}")
-    row = _row(abouts, found)
-    write(row, out)
-    return row
+    return abouts, found
 
 
 def write(row: dict, out) -> Path:
@@ -228,6 +239,7 @@ def _about(member: Member, split, statistics: str) -> dict:
         "split": split.name,
         "image_size": member.config.data.image_size,
         "classes": member.config.data.classes,
+        "class_names": split.class_names,
     }
     if statistics == "population":
         about["population_batches"] = member.config.eval.population_batches
@@ -235,7 +247,8 @@ def _about(member: Member, split, statistics: str) -> dict:
 
 
 def _row(abouts: list[dict], found: list[predict.Predictions]) -> dict:
-    shared = {k: v for k, v in abouts[0].items() if k not in ("member", "steps")}
+    own = ("member", "steps", "class_names")  # the last too long for a record
+    shared = {k: v for k, v in abouts[0].items() if k not in own}
     row = {
         "members": [about["member"] for about in abouts],
         "steps": [about["steps"] for about in abouts],

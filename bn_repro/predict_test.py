@@ -134,6 +134,8 @@ def test_saved_probabilities_make_the_same_ensemble(networks, tmp_path):
     paths = sorted(tmp_path.glob("probabilities_*.npz"))
     row = ensemble.combine(paths, tmp_path)
     assert row == whole
+    abouts, _ = ensemble.read_saved(paths)
+    assert abouts[0]["class_names"] == [str(digit) for digit in range(10)]
     other = checkpoint.read(paths[0])
     other["labels"] = other["labels"][::-1]
     checkpoint.write(tmp_path / "other.npz", other)
