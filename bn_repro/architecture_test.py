@@ -17,7 +17,7 @@ LEVELS = [
     "layers convolutions conv_layers data optim checkpoint parallel",
     "models",
     "train evaluate probe tensorboard feeds experiment loop import_weights",
-    "members population predict ensemble fold export",
+    "members predict population ensemble fold export",
     "sweep",
 ]
 ORDER = " ".join(LEVELS).split()

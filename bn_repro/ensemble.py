@@ -112,7 +112,7 @@ def variables_of(member: Member, statistics: str, mesh, say=print) -> dict:
     _check(statistics)
     if statistics == "ema":
         return member.variables
-    return population.variables_of(member, mesh, _counter(member, say))
+    return population.variables_of(member, mesh, say)
 
 
 def _check(statistics: str) -> None:
@@ -217,14 +217,6 @@ def _timer(member: Member, say, every: float = 10.0):
             last[0] = time.monotonic()
             done = f"{progress.done:,} of {progress.of:,} pictures"
             say(f"{member.name}: {done}, {estimate:,.0f} s left")
-
-    return report
-
-
-def _counter(member: Member, say):
-    def report(done: int, of: int) -> None:
-        if done % 50 == 0 or done == of:
-            say(f"{member.name}: population statistics, batch {done} of {of}")
 
     return report
 

@@ -7,6 +7,7 @@ is what `bn.batch` normalises together. Pictures are augmented as in training; d
 is off, as in the network that the statistics are for.
 """
 
+import json
 from functools import partial
 from pathlib import Path
 
@@ -16,13 +17,27 @@ import numpy as np
 from jax import lax
 from ml_collections import config_dict
 
-from bn_repro import checkpoint, experiment, members, models, parallel, train
+from bn_repro import (
+    checkpoint,
+    experiment,
+    files,
+    members,
+    models,
+    parallel,
+    predict,
+    records,
+    train,
+)
 from bn_repro.errors import UserError
 from bn_repro.layers import Mode
 from bn_repro.members import Member
 from bn_repro.parallel import AXIS, REPLICATED, SHARDED
 
 FILE = "population_{batches}.npz"  # in the run folder
+ORIGIN = "origin"  # in that file: what the statistics are of, JSON
+# Of the configuration, what the statistics depend on, but for where the data lie.
+DECISIVE = ("seed", "batch_size", "model.", "bn.", "data.")
+WHERE = ("data.dir", "data.train", "data.val", "data.workers")
 
 
 def batch_statistics(variables, batch, key, step, *, recipe, axis_name=AXIS):
@@ -97,11 +112,13 @@ def _mean(total, like, n: int):
     return (total / n).astype(like.dtype)
 
 
-def variables_of(member: Member, mesh, report=lambda done, of: None) -> dict:
+def variables_of(member: Member, mesh, say=print) -> dict:
     """Returns a member's variables with population statistics as batch_stats.
 
     They are estimated once, from config.eval.population_batches batches, and kept in
-    the run folder as population_N.npz; a network without BN is returned as it is.
+    the run folder as population_N.npz with what they were estimated from: another
+    network, configuration or number of training examples, and they are estimated again.
+    A network without BN is returned as it is.
 
     Raises:
       UserError: the training pictures cannot be read, or the file is damaged.
@@ -110,17 +127,76 @@ def variables_of(member: Member, mesh, report=lambda done, of: None) -> dict:
         return member.variables
     n = member.config.eval.population_batches
     file = Path(member.path) / FILE.format(batches=n)
-    weights = np.array(members.fingerprint(member))  # what the file belongs to
-    template = {"batch_stats": member.variables["batch_stats"], "weights": weights}
-    if file.is_file():
-        kept = checkpoint.restore(template, checkpoint.read(file))
-        if kept["weights"] == weights:
-            return member.variables | {"batch_stats": kept["batch_stats"]}
-    parts = experiment.make(member.config, mesh)
-    statistics = estimate(member, parts, mesh, (n,), report)[n]
-    if parallel.is_main():
-        checkpoint.write(file, {"batch_stats": statistics, "weights": weights})
+    origin = _origin(member, mesh)
+    statistics = _kept(file, member, origin, say)
+    if statistics is None:
+        parts = experiment.make(member.config, mesh)
+        statistics = estimate(member, parts, mesh, (n,), _counter(member, say))[n]
+        _keep(file, statistics, origin, say)
     return member.variables | {"batch_stats": statistics}
+
+
+def _origin(member: Member, mesh) -> dict:
+    """Returns what the statistics depend on by name; None where it cannot be told."""
+    config = member.config
+    flat = records.flatten(files.plain(config.to_dict()))
+    origin = {
+        k: v for k, v in flat.items() if k.startswith(DECISIVE) and k not in WHERE
+    }
+    return origin | {
+        "weights": members.fingerprint(member),
+        "step": member.step,
+        "devices": mesh.size if config.bn.batch == "device" else 1,
+        "training examples": _training_examples(config),
+    }
+
+
+def _training_examples(config) -> int | None:
+    """Returns the number of training examples; None where they are not here."""
+    try:
+        return predict.open_split(config, name="train").count
+    except UserError:
+        return None
+
+
+def _kept(file: Path, member: Member, origin: dict, say) -> dict | None:
+    """Returns the batch_stats in a file if they have this origin, else None."""
+    if not file.is_file():
+        return None
+    try:
+        arrays = checkpoint.read(file)
+    except checkpoint.DamagedError as error:
+        raise UserError(f"{error}; remove it, it is computed again") from error
+    there = json.loads(str(arrays.pop(ORIGIN, "{}")))
+    differing = [
+        name
+        for name, value in origin.items()
+        if value is not None and there.get(name) != value
+    ]
+    if not differing:
+        template = {"batch_stats": member.variables["batch_stats"]}
+        return checkpoint.restore(template, arrays)["batch_stats"]
+    some = ", ".join(differing[:3]) + (", ..." if differing[3:] else "")
+    say(f"{file} is of other {some}: it is computed again")
+    return None
+
+
+def _keep(file: Path, statistics: dict, origin: dict, say) -> None:
+    if not parallel.is_main():
+        return
+    about = np.array(json.dumps(origin))
+    try:
+        checkpoint.write(file, {"batch_stats": statistics, ORIGIN: about})
+    except UserError as error:  # such as results on a read-only disk
+        say(f"warning: {error}; the statistics are used, but not kept")
+
+
+def _counter(member: Member, say):
+    def report(done: int, of: int) -> None:
+        if done % 50 == 0 or done == of:
+            say(f"{member.name}: population statistics, batch {done} of {of}")
+
+    return report
 
 
 def compare(

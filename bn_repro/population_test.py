@@ -3,6 +3,7 @@
 import jax
 import numpy as np
 import pytest
+from ml_collections import config_dict
 
 from bn_repro import (
     checkpoint,
@@ -20,6 +21,9 @@ from bn_repro.loop_test import short
 from configs import common
 
 BATCHES = 3
+# Other statistics each.
+OTHERS = {"seed": 8, "batch_size": 30, "data.seed": 9, "data.limit": 300}
+OTHERS |= {"bn.batch": "60", "bn.biased": True}
 
 
 def train(workdir, name="bn", **overrides):
@@ -71,17 +75,75 @@ def test_statistics_are_those_of_algorithm_2(member, devices):
             np.testing.assert_allclose(ours["var"], var, rtol=1e-4, atol=1e-6)
 
 
-def test_they_are_kept_beside_the_weights_they_belong_to(member, monkeypatch):
+def with_values(member, values):
+    config = config_dict.ConfigDict(member.config.to_dict())
+    config.update_from_flattened_dict(values)
+    return member._replace(config=config)
+
+
+def test_they_are_kept_with_what_they_are_of(member, tmp_path, monkeypatch):
+    bn = member._replace(path=tmp_path)
     mesh = parallel.make_mesh(jax.devices()[:1])
-    first = population.variables_of(member, mesh)["batch_stats"]
-    assert (member.path / f"population_{BATCHES}.npz").is_file()
+    first = population.variables_of(bn, mesh)["batch_stats"]
+    file = tmp_path / f"population_{BATCHES}.npz"
+    assert file.is_file()
+    estimate, said = population.estimate, []
     monkeypatch.setattr(population, "estimate", None)  # must not be asked again
-    again = population.variables_of(member, mesh)["batch_stats"]
+    again = with_values(bn, {"data.train": "elsewhere", "data.workers": 3})
+    again = population.variables_of(again, mesh, said.append)["batch_stats"]
     jax.tree.map(np.testing.assert_array_equal, first, again)
+    assert not said
     params = jax.tree.map(lambda x: x + 1, member.variables["params"])
-    other = member._replace(variables=member.variables | {"params": params})
+    others = {"weights": bn._replace(variables=member.variables | {"params": params})}
+    others |= {key: with_values(bn, {key: value}) for key, value in OTHERS.items()}
+    for name, other in others.items():
+        with pytest.raises(TypeError):
+            population.variables_of(other, mesh, said.append)
+        assert said.pop().startswith(f"{file} is of other {name}"), name
+    monkeypatch.setattr(population, "estimate", estimate)
+    other = others["data.seed"]
+    population.variables_of(other, mesh)
+    assert population._kept(file, other, population._origin(other, mesh), said.append)
+
+
+def test_they_are_of_so_many_training_examples(member, tmp_path, monkeypatch):
+    bn, said = member._replace(path=tmp_path), []
+    mesh = parallel.make_mesh(jax.devices()[:1])
+    population.variables_of(bn, mesh)
+    monkeypatch.setattr(population, "estimate", None)
+    with monkeypatch.context() as patched:
+        patched.setattr(population.predict, "open_split", no_pictures)
+        population.variables_of(bn, mesh, said.append)  # kept ones need no pictures
+    train, test, names = data.load(member.config.data)
+    fewer = data.Splits(data.Arrays(*(x[:500] for x in train)), test, names)
+    monkeypatch.setattr(data, "load", lambda config: fewer)
     with pytest.raises(TypeError):
-        population.variables_of(other, mesh)
+        population.variables_of(bn, mesh, said.append)
+    assert len(said) == 1 and "is of other training examples: " in said[0]
+
+
+def no_pictures(*args, **options):
+    raise UserError("the pictures are elsewhere")
+
+
+def test_a_damaged_file_is_named_with_the_remedy(member, tmp_path):
+    file = tmp_path / f"population_{BATCHES}.npz"
+    file.write_bytes(b"torn")
+    mesh = parallel.make_mesh(jax.devices()[:1])
+    with pytest.raises(UserError, match=f"{file} is damaged: .*; remove it, it is"):
+        population.variables_of(member._replace(path=tmp_path), mesh)
+
+
+def test_where_they_cannot_be_kept_they_are_used(member, tmp_path):
+    (tmp_path / f".population_{BATCHES}.npz.tmp").mkdir()  # root may write anywhere
+    mesh = parallel.make_mesh(jax.devices()[:1])
+    said = []
+    found = population.variables_of(member._replace(path=tmp_path), mesh, said.append)
+    assert said[-1].startswith(f"warning: cannot write {tmp_path}")
+    assert said[-1].endswith("the statistics are used, but not kept")
+    expected = paper_statistics(member, BATCHES, group=15)["hidden_2"][0]
+    ours = found["batch_stats"]["hidden_2"]["bn"]["mean"]
+    np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_a_float64_run_keeps_float64_statistics(tmp_path):
