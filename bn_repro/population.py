@@ -32,6 +32,7 @@ from bn_repro.errors import UserError
 from bn_repro.layers import Mode
 from bn_repro.members import Member
 from bn_repro.parallel import AXIS, REPLICATED, SHARDED
+from bn_repro.resolve import check_groups
 
 FILE = "population_{batches}.npz"  # in the run folder
 ORIGIN = "origin"  # in that file: what the statistics are of, JSON
@@ -127,6 +128,7 @@ def variables_of(member: Member, mesh, say=print) -> dict:
         return member.variables
     n = member.config.eval.population_batches
     file = Path(member.path) / FILE.format(batches=n)
+    mesh = fitting_mesh(member.config, mesh)
     origin = _origin(member, mesh)
     statistics = _kept(file, member, origin, say)
     if statistics is None:
@@ -134,6 +136,33 @@ def variables_of(member: Member, mesh, say=print) -> dict:
         statistics = estimate(member, parts, mesh, (n,), _counter(member, say))[n]
         _keep(file, statistics, origin, say)
     return member.variables | {"batch_stats": statistics}
+
+
+def fitting_mesh(config, mesh):
+    """Returns the mesh, or so many of its devices that the training batch divides.
+
+    Raises:
+      UserError: it would have to be fewer, on several processes.
+    """
+    fitting = [n for n in range(1, mesh.size + 1) if _fits(config, n)]
+    size = max(fitting, default=1)
+    if size == mesh.size:
+        return mesh
+    if jax.process_count() > 1:
+        raise UserError(
+            f"the training batch of {config.batch_size} in groups of {config.bn.batch} "
+            f"does not divide over {mesh.size} devices; evaluate on one process, or on "
+            f"{size} devices"
+        )
+    return parallel.make_mesh(mesh.devices.flat[:size])
+
+
+def _fits(config, devices: int) -> bool:
+    try:
+        check_groups(config, config.batch_size // devices)
+    except UserError:
+        return False
+    return config.batch_size % devices == 0
 
 
 def _origin(member: Member, mesh) -> dict:
@@ -222,6 +251,7 @@ def compare(
     if not member.variables.get("batch_stats"):
         raise UserError(f"{member.path} has no BN, so no statistics to compare")
     config = config_dict.ConfigDict(member.config.to_dict())
+    mesh = fitting_mesh(config, mesh)
     config.eval.batch_statistics = True
     parts = experiment.make(config, mesh)
     measures = experiment.make(experiment.limited(config, limit), mesh).evaluations

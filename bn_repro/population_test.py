@@ -146,6 +146,18 @@ def test_where_they_cannot_be_kept_they_are_used(member, tmp_path):
     np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-5)
 
 
+def test_devices_that_the_batch_does_not_divide_over_are_left_out(member, tmp_path):
+    eight = parallel.make_mesh(jax.devices()[:8])
+    # 5 and 6 divide the batch of 60, but leave no whole groups of 15 on a device.
+    assert population.fitting_mesh(member.config, eight).size == 4
+    found = population.variables_of(member._replace(path=tmp_path), eight)
+    rows = population.compare(member, eight, (1,), report=lambda line: None)
+    assert {row["count"] for row in rows} == {600}
+    expected = paper_statistics(member, BATCHES, group=15)["hidden_2"][1]
+    ours = found["batch_stats"]["hidden_2"]["bn"]["var"]
+    np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-6)
+
+
 def test_a_float64_run_keeps_float64_statistics(tmp_path):
     try:
         train(tmp_path / "wide", **{"model.dtype": "float64", "steps": 2})
