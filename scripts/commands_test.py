@@ -111,6 +111,7 @@ def test_commands_work_from_any_directory(tmp_path):
         "export.py",
         "report.py",
         "import_weights.py",
+        "mistakes.py",
     ],
 )
 def test_help_answers_at_once(script):

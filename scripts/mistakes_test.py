@@ -1,0 +1,94 @@
+"""Saved probabilities become tables and a sheet of the very pictures they are of."""
+
+import json
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+from bn_repro import checkpoint, cli
+
+WNIDS = ["n01440764", "n02012849", "n03804744"]
+PICTURES = 8  # of each class
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Pictures, words, and probabilities of every second picture, two of them sure."""
+    folder = tmp_path_factory.mktemp("mistakes")
+    for label, wnid in enumerate(WNIDS):
+        (folder / "val" / wnid).mkdir(parents=True)
+        for i in range(PICTURES):
+            picture = np.full((20, 30 + i, 3), 80 * label, np.uint8)
+            cv2.imwrite(str(folder / "val" / wnid / f"{i}.png"), picture)
+    words = "n01440764 tench, Tinca tinca\nn02012849 crane\nn03804744 nail\n"
+    (folder / "val" / "synset_words.txt").write_text(words)
+    labels = np.repeat(np.arange(3, dtype=np.int32), 4)
+    probabilities = np.full((12, 3), 0.25, np.float32)
+    probabilities[np.arange(12), labels] = 0.5
+    probabilities[6] = [0.9, 0.04, 0.06]  # a crane as a tench
+    probabilities[1] = [0.2, 0.1, 0.7]  # a tench as a nail
+    probabilities[9] = [0.97, 0.02, 0.01]  # a nail, but not decoded
+    save(folder / "saved.npz", probabilities, labels, class_names=WNIDS)
+    return folder
+
+
+def save(path, probabilities, labels, mask=None, **fields):
+    mask = np.arange(len(labels)) != 9 if mask is None else mask
+    about = {"member": "bn", "split": "val", "crops": 1, "statistics": "ema"}
+    about |= {"classes": probabilities.shape[1], "steps": 5, "image_size": 20} | fields
+    arrays = {"probabilities": probabilities, "labels": labels, "mask": mask}
+    checkpoint.write(path, arrays | {"about": np.array(json.dumps(about))})
+
+
+def run(*arguments):
+    command = [sys.executable, str(cli.ROOT / "scripts" / "mistakes.py"), *arguments]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def test_tables_name_the_pictures_that_the_sheet_shows(folder, tmp_path):
+    saved, val = folder / "saved.npz", folder / "val"
+    result = run(f"--probabilities={saved}", f"--val={val}", f"--out={tmp_path / 'a'}")
+    assert result.returncode == 0, result.stderr
+    assert "9 of 11 pictures right; 1 could not be decoded" in result.stdout
+    text = (tmp_path / "a" / "mistakes.md").read_text()
+    assert "| crane | tench | 1 | 4 | 25.0 % | 0 |" in text
+    # Of 24 pictures the evaluated 12 are those at 1, 3, 5 ...: 6 is at 13, 1 at 3.
+    assert "| 1 | crane | tench | 90 % | 4 % | n02012849/5.png |" in text
+    assert "| 2 | tench | nail | 70 % | 20 % | n01440764/3.png |" in text
+    assert "| nail | 100.0 % | 100.0 % | 3 | 4 | - |" in text
+    sheet = cv2.imread(str(tmp_path / "a" / "mistakes.png"))
+    greys = {int(c[0]) for c in sheet.reshape(-1, 3) if len(set(c.tolist())) == 1}
+    assert {0, 80} <= greys  # the pictures' own
+
+
+def test_without_pictures_there_are_tables(folder, tmp_path):
+    probabilities, labels = np.eye(3, dtype=np.float32)[[1, 1]], np.array([0, 1])
+    for name in ("one", "two"):
+        save(tmp_path / name, probabilities, labels, np.ones(2, bool), member=name)
+    files = f"--probabilities={tmp_path / 'one'},{tmp_path / 'two'}"
+    result = run(files, f"--out={tmp_path / 'out'}")
+    assert result.returncode == 0, result.stderr
+    assert "one, two, val, 1 view, ema: 1 of 2 pictures right" in result.stdout
+    assert "--val must name the evaluated pictures" in result.stdout
+    text = (tmp_path / "out" / "mistakes.md").read_text()
+    assert "| class 0 | class 1 | 1 | 1 | 100.0 % | 0 |" in text  # saved without names
+    assert not (tmp_path / "out" / "mistakes.png").exists()
+
+
+def test_other_pictures_are_refused(folder, tmp_path):
+    other = tmp_path / "other.npz"
+    probabilities, labels = np.eye(3, dtype=np.float32), np.array([0, 0, 2])
+    save(other, probabilities, labels, np.ones(3, bool))
+    result = run(
+        f"--probabilities={other}", f"--val={folder / 'val'}", f"--out={tmp_path}"
+    )
+    assert result.returncode == 2
+    assert result.stderr.strip() == (
+        f"error: --val={folder / 'val'} does not hold the 3 pictures that were "
+        "evaluated, or not with the same names of classes beside them"
+    )
+    result = run("--probabilities=,", f"--out={tmp_path}")
+    assert result.stderr.strip() == "error: --probabilities names no file"
