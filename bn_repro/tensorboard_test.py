@@ -35,11 +35,21 @@ def test_summaries_are_the_records(tmp_path):
     events.Reload()
     run = records.read_run(tmp_path)
     steps, accuracy = run.series("test", "ema", "accuracy")
-    written = {
-        e.step: float(tensor_util.make_ndarray(e.tensor_proto))
-        for e in events.Tensors("test/ema/accuracy")
-    }
-    assert written == pytest.approx(dict(zip(steps.tolist(), accuracy, strict=True)))
+
+    def written(tag):
+        return {
+            event.step: float(tensor_util.make_ndarray(event.tensor_proto))
+            for event in events.Tensors(tag)
+        }
+
+    expected = dict(zip(steps.tolist(), accuracy, strict=True))
+    assert written("test/ema/accuracy") == pytest.approx(expected)
+    steps = run.activations["steps"].tolist()
+    for field in ("gradient_norm", "saturated"):
+        for i, layer in enumerate(("hidden_1", "hidden_2")):
+            expected = dict(zip(steps, run.activations[field][:, i], strict=True))
+            found = written(f"{field}/{layer}")
+            assert found == pytest.approx(expected, rel=1e-3)  # recorded in float16
     tags = events.Tags()["tensors"]
     for layer in ("hidden_1", "hidden_2"):
         for tag in (f"{layer}/input", f"{layer}/output", f"gradient_norm/{layer}"):
