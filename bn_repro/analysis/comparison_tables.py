@@ -124,7 +124,9 @@ def _against_first(sweep: Sweep, arm: SweptArm, good: list[float]) -> str:
     words = []
     theirs = [point.value for point in first.points if point.trainable()]
     if good and theirs:
-        words.append(f"largest trainable {good[-1] / theirs[-1]:,.3g} times as large")
+        ratio = good[-1] / theirs[-1]
+        times = "the same" if ratio == 1 else f"{ratio:,.3g} times as large"
+        words.append(f"largest trainable {times}")
     pair = arm.tuned(), first.tuned()
     if None not in pair:
         points, error = (100 * x for x in comparison.difference(*pair))

@@ -58,7 +58,7 @@ def test_what_is_unfinished_chance_or_reached_by_some_is_told(tmp_path):
     assert arms["Without BN"]["Trainable"] == "0.1"
     assert arms["Without BN"]["Largest trainable"] == "0.1 so far"
     tie = arms["With BN"]["Against Without BN"]
-    assert tie.startswith("largest trainable 1 times as large; best-tuned: tie, +0.00")
+    assert tie.startswith("largest trainable the same; best-tuned: tie, +0.00")
 
 
 def test_values_with_a_gap_are_listed_and_none_is_said(tmp_path):
