@@ -144,9 +144,9 @@ def read_saved(paths) -> tuple[list[dict], list[predict.Predictions]]:
 
     Raises:
       UserError: a file is missing, damaged, of other pictures, views or statistics than
-        the first; names it.
+        the first, or of the same network as another; names it.
     """
-    found, abouts = [], []
+    found, abouts, paths_by_network = [], [], {}
     for path in paths:
         arrays = checkpoint.read(path)
         if {*predict.Predictions._fields, ABOUT} != arrays.keys():
@@ -161,6 +161,13 @@ def read_saved(paths) -> tuple[list[dict], list[predict.Predictions]]:
         found.append(predict.Predictions(**arrays))
         if not predict.comparable(found[0], found[-1]):
             raise UserError(f"{path} is of other pictures or classes than {paths[0]}")
+        network = abouts[-1].get("weights") or Path(path).resolve()
+        if network in paths_by_network:
+            raise UserError(
+                f"{path} and {paths_by_network[network]} are of one network, "
+                f"{abouts[-1]['member']}, which would count twice; name it once"
+            )
+        paths_by_network[network] = path
     return abouts, found
 
 
@@ -232,6 +239,7 @@ def _about(member: Member, split, statistics: str) -> dict:
         "image_size": member.config.data.image_size,
         "classes": member.config.data.classes,
         "class_names": split.class_names,
+        "weights": members.fingerprint(member),
     }
     if statistics == "population":
         about["population_batches"] = member.config.eval.population_batches
@@ -239,7 +247,8 @@ def _about(member: Member, split, statistics: str) -> dict:
 
 
 def _row(abouts: list[dict], found: list[predict.Predictions]) -> dict:
-    own = ("member", "steps", "class_names")  # the last too long for a record
+    # What is each member's own, and names too long for a record.
+    own = ("member", "steps", "weights", "class_names")
     shared = {k: v for k, v in abouts[0].items() if k not in own}
     row = {
         "members": [about["member"] for about in abouts],

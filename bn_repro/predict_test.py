@@ -136,6 +136,14 @@ def test_saved_probabilities_make_the_same_ensemble(networks, tmp_path):
     assert row == whole
     abouts, _ = ensemble.read_saved(paths)
     assert abouts[0]["class_names"] == [str(digit) for digit in range(10)]
+    copied = shutil.copy(paths[0], tmp_path / "copied.npz")
+    for twice in (paths[0], copied):
+        with pytest.raises(UserError) as caught:
+            ensemble.combine([*paths, twice], tmp_path)
+        assert str(caught.value) == (
+            f"{twice} and {paths[0]} are of one network, bn, which would count twice; "
+            "name it once"
+        )
     other = checkpoint.read(paths[0])
     other["labels"] = other["labels"][::-1]
     checkpoint.write(tmp_path / "other.npz", other)
