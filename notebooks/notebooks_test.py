@@ -48,9 +48,7 @@ def test_all_notebooks_find_the_repository_in_the_same_way(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_notebook_runs(name):
     notebook = read(name)
-    results = results_of(notebook)
-    if not results.is_dir():
-        pytest.skip(f"results/{results.name} is not committed yet")
+    assert results_of(notebook).is_dir()
     folder = {"metadata": {"path": str(HERE)}}
     NotebookClient(notebook, timeout=300, resources=folder).execute()
     shown = [kind for cell in code_cells(notebook) for kind in output_kinds(cell)]
