@@ -261,7 +261,7 @@ def _errors(found) -> dict:
     scored = predict.score(found)
     return {
         "count": scored["count"],
-        "undecodable": int((~found[0].mask).sum()),
+        "undecodable": len(found[0].labels) - scored["count"],  # by any member
         "top1_error": 1 - scored["accuracy"],
         "top5_error": 1 - scored["top5"],
         "loss": scored["loss"],

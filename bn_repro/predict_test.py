@@ -1,5 +1,6 @@
 """Each picture counts once, whatever the batches, devices, processes, interruptions."""
 
+import json
 import shutil
 import socket
 import subprocess
@@ -144,6 +145,17 @@ def test_saved_probabilities_make_the_same_ensemble(networks, tmp_path):
             f"{twice} and {paths[0]} are of one network, bn, which would count twice; "
             "name it once"
         )
+    other = checkpoint.read(paths[0])
+    other["mask"][:3] = False
+    earlier = json.loads(str(other["about"]))
+    del earlier["weights"]  # as they were saved at first
+    checkpoint.write(
+        tmp_path / "other.npz", other | {"about": np.array(json.dumps(earlier))}
+    )
+    row = ensemble.combine([paths[1], tmp_path / "other.npz"], tmp_path / "masked")
+    assert (row["undecodable"], row["count"]) == (3, N - 3)  # by the second alone
+    with pytest.raises(UserError, match="other.npz and .*other.npz are of one network"):
+        ensemble.combine([tmp_path / "other.npz"] * 2, tmp_path)
     other = checkpoint.read(paths[0])
     other["labels"] = other["labels"][::-1]
     checkpoint.write(tmp_path / "other.npz", other)
