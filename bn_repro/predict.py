@@ -22,6 +22,7 @@ from bn_repro.members import Member
 from bn_repro.parallel import REPLICATED, SHARDED
 
 SAVE_EVERY = 30.0  # seconds between saves of an evaluation under way
+SECONDS = "seconds"  # in what is saved: spent so far
 
 
 class Split(NamedTuple):
@@ -170,11 +171,11 @@ def predict(
     partial_file: Path,
     report: Callable[[Progress], None] = lambda progress: None,
     step: Callable | None = None,
-) -> Predictions:
-    """Returns a network's predictions for every picture of a split, each exactly once.
+) -> tuple[Predictions, float]:
+    """Returns predictions for every picture of a split, each once, and their seconds.
 
     What is done is saved in partial_file now and then and at the end; a later call goes
-    on from there.
+    on from there. The seconds are those of all calls, but for what was not saved.
 
     Args:
       member: the trained network.
@@ -190,9 +191,10 @@ def predict(
     pictures = max(1, batch_size // split.crops // mesh.size) * mesh.size
     step = step or compile_step(member, split, mesh)
     variables = parallel.replicate(variables, mesh)
-    found = _resume(partial_file, member.config.data.classes)
-    first, start = len(found[0].labels), None
-    saved = time.monotonic()
+    done_before, seconds = _resume(partial_file, member.config.data.classes)
+    found, first, start = [done_before], len(done_before.labels), None
+    began = saved = time.monotonic()
+    spent = lambda: seconds + time.monotonic() - began  # noqa: E731
     waiting = None
     for batch in split.batches(first, pictures):
         image = parallel.shard(batch.pop("image"), mesh)
@@ -203,11 +205,13 @@ def predict(
             report(_progress(done, split.count, start))
             start = start or (time.monotonic(), done)
         if time.monotonic() - saved > SAVE_EVERY:
-            found, saved = [_save(partial_file, found)], time.monotonic()
+            found = [_save(partial_file, found, spent())]
+            saved = time.monotonic()
         waiting = ahead
     if waiting:
         found.append(_gathered(*waiting))
-    return _save(partial_file, found)
+    seconds = spent()
+    return _save(partial_file, found, seconds), seconds
 
 
 def compile_step(member: Member, split: Split, mesh):
@@ -242,23 +246,26 @@ def _progress(done: int, count: int, start) -> Progress:
     return Progress(done, count, a_picture * (count - done))
 
 
-def _resume(file: Path, classes: int) -> list[Predictions]:
+def _resume(file: Path, classes: int) -> tuple[Predictions, float]:
+    """Returns the predictions that were saved, none if there is no file; seconds."""
     nothing = np.zeros((0, classes), np.float32)
     if not file.is_file():
-        return [Predictions(nothing, np.zeros(0, np.int32), np.zeros(0, bool))]
+        return Predictions(nothing, np.zeros(0, np.int32), np.zeros(0, bool)), 0.0
     try:
         arrays = checkpoint.read(file)
     except checkpoint.DamagedError as error:
         raise UserError(f"{error}; remove it to evaluate from the start") from error
-    return [Predictions(**{name: arrays[name] for name in Predictions._fields})]
+    seconds = float(arrays.pop(SECONDS, 0.0))
+    return Predictions(**arrays), seconds
 
 
-def _save(file: Path, found: list[Predictions]) -> Predictions:
+def _save(file: Path, found: list[Predictions], seconds: float) -> Predictions:
     whole = Predictions(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
     if parallel.is_main():
         with files.naming(file.parent, "write"):
             file.parent.mkdir(parents=True, exist_ok=True)
-        checkpoint.write(file, whole._asdict(), np.savez)
+        content = whole._asdict() | {SECONDS: np.array(seconds)}
+        checkpoint.write(file, content, np.savez)
     return whole
 
 

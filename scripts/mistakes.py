@@ -53,8 +53,12 @@ def main():
 
     from bn_repro import files
     from bn_repro.analysis import mistakes
+    from bn_repro.errors import UserError
 
-    about, probabilities, labels, mask = _saved()
+    paths = [path for path in _PROBABILITIES.value if path]
+    if not paths:
+        raise UserError("--probabilities names no file")
+    about, probabilities, labels, mask = _saved(paths)
     pictures = _open_pictures(about, labels)
     names = mistakes.short_names(_class_names(about, pictures))
     found = mistakes.confident_mistakes(probabilities, labels, mask, _PICTURES.value)
@@ -72,16 +76,12 @@ def main():
         print(remark)
 
 
-def _saved():
+def _saved(paths: list[str]):
     """Returns what the saved probabilities are of, their mean, labels and mask."""
     import numpy as np
 
     from bn_repro import ensemble
-    from bn_repro.errors import UserError
 
-    paths = [path for path in _PROBABILITIES.value if path]
-    if not paths:
-        raise UserError("--probabilities names no file")
     abouts, found = ensemble.read_saved(paths)
     mean = np.mean([one.probabilities for one in found], 0, dtype=np.float64)
     mask = np.logical_and.reduce([one.mask for one in found])

@@ -64,9 +64,10 @@ def test_tables_name_the_pictures_that_the_sheet_shows(folder, tmp_path):
     assert {0, 80} <= greys  # the pictures' own
 
 
-def test_without_pictures_there_are_tables(folder, tmp_path):
-    probabilities, labels = np.eye(3, dtype=np.float32)[[1, 1]], np.array([0, 1])
-    for name in ("one", "two"):
+def test_without_pictures_there_are_tables_of_the_mean(tmp_path):
+    labels = np.zeros(2, np.int32)  # right is the mean of the first alone
+    for name, first in (("one", [0.4, 0.6, 0.0]), ("two", [0.4, 0.0, 0.6])):
+        probabilities = np.array([first, [0.0, 1.0, 0.0]], np.float32)
         save(tmp_path / name, probabilities, labels, np.ones(2, bool), member=name)
     files = f"--probabilities={tmp_path / 'one'},{tmp_path / 'two'}"
     result = run(files, f"--out={tmp_path / 'out'}")
@@ -74,7 +75,7 @@ def test_without_pictures_there_are_tables(folder, tmp_path):
     assert "one, two, val, 1 view, ema: 1 of 2 pictures right" in result.stdout
     assert "--val must name the evaluated pictures" in result.stdout
     text = (tmp_path / "out" / "mistakes.md").read_text()
-    assert "| class 0 | class 1 | 1 | 1 | 100.0 % | 0 |" in text  # saved without names
+    assert "| class 0 | class 1 | 1 | 2 | 50.0 % | 0 |" in text  # saved without names
     assert not (tmp_path / "out" / "mistakes.png").exists()
 
 

@@ -51,7 +51,7 @@ def test_mistakes_are_numbered_and_name_their_pictures():
 def test_the_sheet_shows_each_picture_whole_above_its_words(tmp_path):
     rng = np.random.default_rng(0)
     shapes = [(30, 50, 3), (50, 10, 3), (28, 28)] * 3
-    pictures = [rng.integers(0, 256, shape, np.uint8) for shape in shapes]
+    pictures = [rng.integers(0, 100, shape, np.uint8) for shape in shapes]
     found = [Mistake(i, i % 2, 2, 0.9 - 0.1 * i, 0.05) for i in range(9)]
     names = ["t" * 60, "a $folder$ of words", "nail"]
     figure = report.contact_sheet(found, pictures, names, "bn_x30")
@@ -65,6 +65,7 @@ def test_the_sheet_shows_each_picture_whole_above_its_words(tmp_path):
         label, predicted = axes.texts
         assert label.get_text().endswith("(5 %)")
         assert predicted.get_text() == f"as nail ({100 - 10 * place} %)"
+        assert not label.get_parse_math()
     assert all(len(line) <= report.LINE for line in _lines(panels))
     grey = panels[2].images[0]
     assert grey.get_clim() == (0, 255)  # as dark as it is
@@ -77,8 +78,10 @@ def test_nothing_is_drawn_over_the_row_below(tmp_path):
     figure = report.contact_sheet(found, [picture] * 12, names, "bn_x30")
     figure.savefig(tmp_path / "sheet.png")
     above, below = figure.axes[0], figure.axes[report.COLUMNS]
-    lowest = min(text.get_window_extent().y0 for text in above.texts)
-    assert lowest >= below.get_window_extent().y1
+    label, predicted = (text.get_window_extent() for text in above.texts)
+    assert above.get_window_extent().y0 >= label.y1
+    assert label.y0 >= predicted.y1 - 2  # pixels, of descenders that are not there
+    assert predicted.y0 >= below.get_window_extent().y1
 
 
 def _lines(panels):
