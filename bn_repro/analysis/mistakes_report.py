@@ -27,7 +27,7 @@ def class_table(scores: Sequence[ClassScore], names: Sequence[str]) -> Table:
       names: of all classes, in the order of labels.
     """
     shown = [score for score in scores if score.count]
-    shown.sort(key=lambda score: score.label)
+    shown.sort(key=lambda score: (score.accuracy, score.label))
     rows = [
         [
             names[score.label],
