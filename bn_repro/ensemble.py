@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import json
+import os
 import time
 from pathlib import Path
 
@@ -50,10 +51,12 @@ def evaluate(
 
     Raises:
       UserError: an unknown statistics or split, members of different classes, one that
-        is named twice or whose outputs are not finite, or data that are missing; names
-        the member.
+        is named twice or whose outputs are not finite, data that are missing, or a
+        folder that cannot be written; names the member, or the folder.
     """
     _check(statistics)
+    if parallel.is_main():
+        make_folder(out)
     networks = told_apart(networks)
     splits = _open_splits(networks, crops, split_name, limit)
     _announce(splits, say)
@@ -173,6 +176,20 @@ def read_saved(paths) -> tuple[list[dict], list[predict.Predictions]]:
     return abouts, found
 
 
+def make_folder(out) -> Path:
+    """Returns a folder for results, made if it is not there; before the long work.
+
+    Raises:
+      UserError: it cannot be written.
+    """
+    out = Path(out)
+    with files.naming(out, "write"):
+        out.mkdir(parents=True, exist_ok=True)
+        if not os.access(out, os.W_OK | os.X_OK):
+            raise PermissionError("no permission; name another folder with --out")
+    return out
+
+
 def write(row: dict, out) -> Path:
     """Writes a result as evaluation_*.json into a folder and returns the file.
 
@@ -181,9 +198,7 @@ def write(row: dict, out) -> Path:
     name = f"evaluation_{row['split']}_{row['statistics']}_{row['crops']}crops"
     number = len(row["members"])
     stem = f"{name}_{number}member{'s' if number > 1 else ''}"
-    out = Path(out)
-    with files.naming(out, "write"):
-        out.mkdir(parents=True, exist_ok=True)
+    out = make_folder(out)
     file, others = out / f"{stem}.json", 1
     while files.read_json(file, missing=row).get("members") != row["members"]:
         others += 1

@@ -203,6 +203,16 @@ def test_a_limit_is_of_the_evaluated_pictures_alone(networks, tmp_path):
         evaluate([member], tmp_path / "out", limit=-3)
 
 
+def test_a_folder_that_cannot_be_written_is_refused_first(
+    networks, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(predict, "predict", None)  # before any work
+    monkeypatch.setattr(ensemble.os, "access", lambda *_: False)  # root may write
+    message = f"cannot write {tmp_path}: no permission; name another .* --out"
+    with pytest.raises(UserError, match=message):
+        evaluate(networks, tmp_path)
+
+
 def test_outputs_that_are_not_finite_are_refused(networks, tmp_path):
     variables = jax.tree.map(lambda x: np.full_like(x, 3e38), networks[1].variables)
     diverged = networks[1]._replace(variables=variables)

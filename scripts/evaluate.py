@@ -74,8 +74,7 @@ def _compare(networks, mesh, out: str) -> None:
     from bn_repro import ensemble, files, parallel, population
     from bn_repro.analysis import evaluations
 
-    with files.naming(Path(out), "write"):  # minutes before it is needed
-        Path(out).mkdir(parents=True, exist_ok=True)
+    ensemble.make_folder(out)  # minutes before it is needed
     for member in ensemble.told_apart(networks):
         rows = population.compare(member, mesh, limit=_LIMIT.value, report=_say)
         if parallel.is_main():
