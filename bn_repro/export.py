@@ -53,8 +53,8 @@ def write(member: Member, variables, out, platforms=PLATFORMS) -> dict:
       The description: labels, preprocessing constants, versions.
 
     Raises:
-      UserError: an unknown platform, the folder cannot be written, or the data that
-        name the classes are missing.
+      UserError: an unknown platform, the folder cannot be written, or the run did not
+        record its classes' names and the data that have them are missing.
     """
     if not platforms or set(platforms) - set(KNOWN):
         raise UserError(f"platforms are {list(platforms)}; use some of {list(KNOWN)}")
@@ -76,12 +76,13 @@ def write(member: Member, variables, out, platforms=PLATFORMS) -> dict:
 def describe(member: Member, platforms) -> dict:
     """Returns what a user of the exported network has to know."""
     data = member.config.data
+    labels = list(member.class_names) or predict.open_split(member.config).class_names
     described = {
         "run": member.name,
         "steps": member.step,
         "input": ["b", *image_shape(member.config)],
         "dtype": "uint8",
-        "labels": predict.open_split(member.config).class_names,
+        "labels": labels,
         "platforms": list(platforms),
         "versions": manifest.versions(),
     }

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from bn_repro import checkpoint, export, files, loop, members, predict
+from bn_repro import checkpoint, export, files, loop, members, predict, records
 from bn_repro.errors import UserError
 from bn_repro.layers import Mode
 from bn_repro.loop_test import short
@@ -54,6 +54,23 @@ def test_it_gives_the_same_probabilities_without_the_package(member, tmp_path):
     assert files.read_json(tmp_path / "network.json") == described
     assert described["input"] == ["b", 28, 28]
     assert described["platforms"] == ["cpu", "cuda", "tpu"]
+
+
+def test_labels_need_no_data_where_the_run_recorded_them(member, monkeypatch):
+    def nothing(config):
+        raise UserError("the pictures are elsewhere")
+
+    monkeypatch.setattr(predict, "open_split", nothing)
+    assert export.describe(member, ("cpu",))["labels"] == list("0123456789")
+    (member.path / records.CLASSES).rename(member.path / "moved")  # a run from before
+    try:
+        earlier = members.load(member.path, common.get_config())
+    finally:
+        (member.path / "moved").rename(member.path / records.CLASSES)
+    with pytest.raises(UserError, match="elsewhere"):
+        export.describe(earlier, ("cpu",))
+    monkeypatch.undo()
+    assert export.describe(earlier, ("cpu",))["labels"] == list("0123456789")
 
 
 def test_cost_before_and_after(member):

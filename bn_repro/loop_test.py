@@ -85,6 +85,7 @@ def test_records_are_complete(whole):
     assert run.activations["hidden_1"].shape == (3, 3, 20)
     assert run.config["data"]["seed"] == 0
     assert run.config["stated"] == {"data.seed": -1}
+    assert run.class_names == list("0123456789")
     expected = 784 * 20 + 2 * 20 + 20 * 15 + 2 * 15 + 15 * 10 + 10
     assert run.manifest["parameter_count"] == expected
 

@@ -21,6 +21,7 @@ class Member(NamedTuple):
       config: its resolved configuration.
       variables: params, and batch_stats and ema_count where it has them.
       step: steps that it was trained for.
+      class_names: in the order of the labels; empty where the run did not record them.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Member(NamedTuple):
     config: config_dict.ConfigDict
     variables: dict
     step: int
+    class_names: tuple[str, ...] = ()
 
 
 def load(workdir, defaults, overrides: dict | None = None) -> Member:
@@ -56,7 +58,8 @@ def load(workdir, defaults, overrides: dict | None = None) -> Member:
         raise UserError(f"{workdir}: {error}") from error
     if config.model.dtype == "float64":
         jax.config.update("jax_enable_x64", True)
-    return Member(run.name, Path(workdir), config, variables, step)
+    names = tuple(run.class_names)
+    return Member(run.name, Path(workdir), config, variables, step, names)
 
 
 def config_of(recorded: dict, defaults, overrides: dict):

@@ -1,6 +1,7 @@
 """The run folder: what a run leaves on disk, and the one way to write and read it.
 
     config.json        the resolved configuration; "stated": what resolve() translated
+    classes.json       {"names": those of the classes, in the order of the labels}
     manifest.json      command, revision, versions, devices, times
     status.json        {"status": one of STATUSES, "step": n, ...}
     metrics.jsonl      one object a line: step, split, statistics, loss, accuracy, ...
@@ -27,6 +28,7 @@ from bn_repro import files
 from bn_repro.errors import UserError
 
 CONFIG = "config.json"
+CLASSES = "classes.json"
 MANIFEST = "manifest.json"
 STATUS = "status.json"
 METRICS = "metrics.jsonl"
@@ -68,6 +70,10 @@ class RunWriter:
     def write_config(self, config: Mapping) -> None:
         """Writes the resolved configuration, nested dicts of plain values."""
         files.write_json(self.path / CONFIG, config)
+
+    def write_class_names(self, names: Sequence[str]) -> None:
+        """Writes the names of the classes, in the order of the labels."""
+        files.write_json(self.path / CLASSES, {"names": list(names)})
 
     def write_manifest(self, manifest: Mapping) -> None:
         """Writes the manifest, in place of the one that was there."""
@@ -189,6 +195,7 @@ class Run:
       name: the folder's name; below a searched folder, its path from there.
       path: the folder.
       config: resolved configuration, nested dicts.
+      class_names: in the order of the labels; empty if the run is from before.
       manifest: empty if not written yet.
       status: {"status": ..., "step": n, ...}; "unknown" at step 0 if not written yet.
       metrics: the lines of metrics.jsonl; what was not finite is None.
@@ -199,6 +206,7 @@ class Run:
     name: str
     path: Path
     config: dict
+    class_names: list[str]
     manifest: dict
     status: dict
     metrics: list[dict]
@@ -238,6 +246,7 @@ def read_run(path: str | os.PathLike, name: str | None = None) -> Run:
         name=name or path.resolve().name,
         path=path,
         config=files.read_json(path / CONFIG),
+        class_names=files.read_json(path / CLASSES, missing={}).get("names", []),
         manifest=files.read_json(path / MANIFEST, missing={}),
         status=files.read_json(path / STATUS, missing={"status": "unknown", "step": 0}),
         metrics=_read_metrics(path / METRICS),
