@@ -140,22 +140,3 @@ def write_views(
             target[:] = square
         else:
             cv2.resize(square, (size, size), target, interpolation=cv2.INTER_LINEAR)
-
-
-def crops_of(encoded: bytes, data, crops: int) -> np.ndarray | None:
-    """Returns the views of an encoded picture, None if it cannot be decoded.
-
-    Args:
-      encoded: the file.
-      data: the configuration's `data`; uses `image_size` and `eval_resize`.
-      crops: 1, 10 or 144.
-
-    Returns:
-      uint8 [on_host(crops), image_size, image_size, 3]; see `with_mirrored`.
-    """
-    picture = decode.decode(encoded)
-    if picture is None:
-        return None
-    out = np.empty((on_host(crops), data.image_size, data.image_size, 3), np.uint8)
-    write_views(picture, crops, data.eval_resize, out)
-    return out
