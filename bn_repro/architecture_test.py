@@ -13,7 +13,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 # A module imports from lower levels, or from modules to its left on its own level. A
 # package counts as one module.
 LEVELS = [
-    "errors files records resolve batch_norm metrics cli manifest sum_check",
+    "errors files recorded records resolve batch_norm metrics cli manifest sum_check",
     "layers convolutions conv_layers data optim checkpoint parallel",
     "models",
     "train evaluate probe tensorboard feeds experiment loop import_weights",
@@ -21,7 +21,8 @@ LEVELS = [
     "sweep",
 ]
 ORDER = " ".join(LEVELS).split()
-FILE_READERS = {"errors", "files", "records"}  # what analysis may see of the rest
+# What analysis may see of the rest.
+FILE_READERS = {"errors", "files", "recorded", "records"}
 HEAVY = {"jax", "jaxlib", "flax", "optax", "orbax", "tensorflow", "tensorflow_datasets"}
 
 

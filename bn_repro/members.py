@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from ml_collections import config_dict
 
-from bn_repro import checkpoint, models, records
+from bn_repro import checkpoint, models, recorded, records
 from bn_repro.errors import UserError
 from bn_repro.resolve import resolve
 
@@ -62,11 +62,11 @@ def load(workdir, defaults, overrides: dict | None = None) -> Member:
     return Member(run.name, Path(workdir), config, variables, step, names)
 
 
-def config_of(recorded: dict, defaults, overrides: dict):
+def config_of(there: dict, defaults, overrides: dict):
     """Returns the resolved configuration of config.json, with overrides."""
     config = config_dict.ConfigDict(defaults.to_dict())
-    flat = records.flatten({k: v for k, v in recorded.items() if k != "stated"})
-    known = set(records.flatten(config.to_dict()))
+    flat = recorded.flatten({k: v for k, v in there.items() if k != "stated"})
+    known = set(recorded.flatten(config.to_dict()))
     config.update_from_flattened_dict({k: v for k, v in flat.items() if k in known})
     config.update_from_flattened_dict(overrides)
     return resolve(config)[0]

@@ -25,7 +25,7 @@ from bn_repro import (
     models,
     parallel,
     predict,
-    records,
+    recorded,
     train,
 )
 from bn_repro.errors import UserError
@@ -168,7 +168,7 @@ def _fits(config, devices: int) -> bool:
 def _origin(member: Member, mesh) -> dict:
     """Returns what the statistics depend on by name; None where it cannot be told."""
     config = member.config
-    flat = records.flatten(files.plain(config.to_dict()))
+    flat = recorded.flatten(files.plain(config.to_dict()))
     origin = {
         k: v for k, v in flat.items() if k.startswith(DECISIVE) and k not in WHERE
     }

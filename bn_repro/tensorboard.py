@@ -6,7 +6,7 @@ that resumes writes another file; TensorBoard shows the later one from there on.
 
 import numpy as np
 
-from bn_repro import records
+from bn_repro import recorded
 from bn_repro.errors import UserError
 
 FOLDER = "tensorboard"  # in the run folder
@@ -29,7 +29,7 @@ class Summaries:
 
     def configuration(self, config) -> None:
         """Writes the resolved configuration as hyper-parameters."""
-        flat = records.flatten(config.to_dict())
+        flat = recorded.flatten(config.to_dict())
         plain = (bool, int, float, str)
         self._writer.write_hparams(
             {k: v if isinstance(v, plain) else str(v) for k, v in flat.items()}

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from bn_repro import records, resolve
+from bn_repro import recorded, resolve
 from configs import imagenet, mnist, tiny_imagenet, tiny_imagenet_ablation
 
 FILES = sorted(
@@ -17,7 +17,7 @@ def configurations(file):
     """Returns run -> stated configuration, keyed by dotted names."""
     module = importlib.import_module(f"configs.{file}")
     return {
-        name: records.stated(module.get_config(name).to_dict()) for name in module.RUNS
+        name: recorded.stated(module.get_config(name).to_dict()) for name in module.RUNS
     }
 
 
@@ -63,7 +63,7 @@ def test_the_sweep_has_the_network_steps_and_batch_of_figure_1():
     paper = mnist.get_config("bn_seed0").to_dict()
     swept = configurations("mnist_lr_sweep")["bn_lr0.01_seed0"]
     assert swept["steps"] == 50_000
-    different = set(records.differing_keys(paper, swept)) - {"experiment"}
+    different = set(recorded.differing_keys(paper, swept)) - {"experiment"}
     recording = ("log_every", "eval.", "probe.")
     assert all(key.startswith(recording) for key in different)
 
@@ -71,7 +71,7 @@ def test_the_sweep_has_the_network_steps_and_batch_of_figure_1():
 def test_each_run_of_the_ablation_takes_one_change_back():
     runs = configurations("tiny_imagenet_ablation")
     full = runs.pop("bn_x5")
-    plain = records.stated(tiny_imagenet.get_config("bn_baseline").to_dict())
+    plain = recorded.stated(tiny_imagenet.get_config("bn_baseline").to_dict())
     taken_back = []
     for flat in runs.values():
         (key,) = (key for key in flat if flat[key] != full[key])

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bn_repro import records
+from bn_repro import recorded
 from bn_repro.records import Run
 
 
@@ -136,7 +136,7 @@ def _size(setting: dict[str, Arm]) -> tuple[int, int]:
 
 
 def _key(run: Run, *ignored: str) -> str:
-    flat = records.stated(run.config)
+    flat = recorded.stated(run.config)
     return json.dumps({k: v for k, v in sorted(flat.items()) if k not in ignored})
 
 

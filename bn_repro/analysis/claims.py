@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from bn_repro import records
+from bn_repro import recorded
 from bn_repro.analysis import arms, tables
 from bn_repro.analysis.arms import Arm
 from bn_repro.analysis.tables import Table
@@ -160,7 +160,7 @@ def _config(arm: Arm) -> str:
 
 
 def _settings(arm: Arm) -> str:
-    flat = records.stated(arm.config)
+    flat = recorded.stated(arm.config)
     hidden = ", ".join(map(str, flat["model.hidden"]))
     return (
         f"All runs: hidden layers {hidden} of {flat['model.nonlinearity']} units, "

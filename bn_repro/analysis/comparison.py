@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bn_repro import records
+from bn_repro import recorded
 from bn_repro.analysis import convergence, tables
 from bn_repro.analysis.convergence import Course
 from bn_repro.errors import UserError
@@ -220,7 +220,7 @@ def _number_keys(runs: Sequence[Run]) -> list[str]:
     return [
         key
         for key in tables.varying_keys(run.config for run in runs)
-        if all(_is_number(records.stated(run.config).get(key)) for run in runs)
+        if all(_is_number(recorded.stated(run.config).get(key)) for run in runs)
     ]
 
 
@@ -232,7 +232,7 @@ def _groups(runs: Sequence[Run], key: str) -> list[dict[float, list[Run]]]:
     """Returns for each setting of all other keys: value of the key -> runs."""
     groups: dict[str, dict[float, list[Run]]] = {}
     for run in runs:
-        flat = records.stated(run.config)
+        flat = recorded.stated(run.config)
         value = flat.pop(key)
         rest = {k: v for k, v in sorted(flat.items()) if k != "seed"}
         groups.setdefault(json.dumps(rest), {}).setdefault(value, []).append(run)
@@ -256,7 +256,7 @@ def _points(group: dict[float, list[Run]]) -> list[Point]:
 def _labels(configs: list[dict], swept_key: str) -> list[str]:
     """Returns what distinguishes the arms: "With BN", or else key=value."""
     keys = [key for key in tables.varying_keys(configs) if key != swept_key]
-    flats = [records.stated(config) for config in configs]
+    flats = [recorded.stated(config) for config in configs]
     if set(keys) <= {"model.norm"}:
         return [NORM_NAMES[flat["model.norm"]] for flat in flats]
     return [", ".join(f"{key}={flat.get(key)}" for key in keys) for flat in flats]

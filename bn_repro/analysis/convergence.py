@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bn_repro import records
+from bn_repro import recorded, records
 from bn_repro.errors import UserError
 from bn_repro.records import Run
 
@@ -230,5 +230,5 @@ def at_least_times_faster(fast: Course, target: Target, times: float) -> int:
 def _scale(config: dict) -> str:
     keys = ("data.name", "data.classes", "data.image_size", "data.limit")
     keys += ("model.name", "model.width", "steps", "batch_size")
-    flat = records.stated(config)
+    flat = recorded.stated(config)
     return json.dumps([flat.get(key) for key in keys])

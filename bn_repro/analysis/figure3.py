@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bn_repro import records
+from bn_repro import recorded
 from bn_repro.analysis import tables
 from bn_repro.analysis.convergence import (
     PAPER,
@@ -22,7 +22,7 @@ def figure3_table(found: Sequence[Course], target: Target) -> Table:
     known = of_the_paper(found)
     rows = []
     for course in found:
-        flat = records.stated(course.run.config)
+        flat = recorded.stated(course.run.config)
         rows.append(
             [
                 course.label,
@@ -88,7 +88,7 @@ def verdict(course: Course, target: Target) -> str:
 
 def scale_note(course: Course) -> str:
     """Returns the scale of the runs and what it cannot show, in sentences."""
-    flat = records.stated(course.run.config)
+    flat = recorded.stated(course.run.config)
     size, width = flat["data.image_size"], flat["model.width"]
     text = (
         f"{size} x {size} pixels, {flat['model.width']:g} of the paper's width, "

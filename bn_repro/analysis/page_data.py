@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bn_repro import files, records
+from bn_repro import files, recorded
 from bn_repro.analysis import arms, comparison, convergence, drift, page_units, tables
 from bn_repro.records import Run
 
@@ -88,7 +88,7 @@ def first_target(
 
 
 def _run_values(run: Run) -> dict:
-    flat = records.stated(run.config)
+    flat = recorded.stated(run.config)
     curves = _curves(run)
     course = convergence.course(run)
     return {
@@ -168,7 +168,7 @@ def _chosen(runs: Sequence[Run], found: Sequence[arms.Arm]) -> list[int]:
 def _documents(run: Run) -> dict:
     """Returns what is shown as it was written, every digit of it."""
     written = {
-        "config": records.stated(run.config),
+        "config": recorded.stated(run.config),
         "manifest": run.manifest,
         "state": run.status,
     }

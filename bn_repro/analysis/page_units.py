@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bn_repro import records
+from bn_repro import recorded
 from bn_repro.analysis import arms, drift
 from bn_repro.errors import UserError
 from bn_repro.records import Run
@@ -64,7 +64,7 @@ def viewer(runs: Sequence[Run], shown: Sequence[Run]) -> tuple[dict, np.ndarray]
                 "run": run.name,
                 "steps": run.activations["steps"],
                 "percentiles": run.activations["percentiles"],
-                "nonlinearity": records.stated(run.config).get("model.nonlinearity"),
+                "nonlinearity": recorded.stated(run.config).get("model.nonlinearity"),
                 "layers": layers,
             }
         )

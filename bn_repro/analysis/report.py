@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from bn_repro import files, records
+from bn_repro import files, recorded, records
 from bn_repro.analysis import comparison, page, report_parts, tables
 from bn_repro.analysis.figures import Drawing
 from bn_repro.analysis.tables import Table
@@ -123,7 +123,7 @@ def config_table(runs: list[Run]) -> Table | None:
         return None
     rows = []
     for run in runs:
-        flat = records.stated(run.config)
+        flat = recorded.stated(run.config)
         cells = [tables.value_text(flat.get(key)) for key in ["seed", *keys]]
         rows.append([run.name, *cells])
     return Table("Differences of configuration", ["Run", "seed", *keys], rows)

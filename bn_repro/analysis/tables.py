@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from bn_repro import records
+from bn_repro import recorded
 from bn_repro.analysis import arms, drift
 from bn_repro.analysis.arms import Arm
 from bn_repro.records import Run
@@ -62,7 +62,7 @@ def results_table(runs: Sequence[Run]) -> Table:
     keys = varying_keys(arm.config for arm in found)
     rows = []
     for arm in found:
-        flat = records.stated(arm.config)
+        flat = recorded.stated(arm.config)
         split = "val" if arms.curve(arm, "val", "ema", "accuracy") else "test"
         best = [run.series(split, "ema", "accuracy")[1] for run in arm.runs]
         rows.append(
@@ -121,7 +121,7 @@ def varying_keys(configs: Iterable[dict]) -> list[str]:
     configs = list(configs)
     keys: dict[str, None] = {}
     for config in configs[1:]:
-        keys |= dict.fromkeys(records.differing_keys(configs[0], config))
+        keys |= dict.fromkeys(recorded.differing_keys(configs[0], config))
     return [key for key in keys if key != "seed"]
 
 

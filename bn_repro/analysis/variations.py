@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bn_repro import records
+from bn_repro import recorded
 from bn_repro.analysis import (
     arms,
     comparison,
@@ -55,7 +55,7 @@ def find_settings(runs: Sequence[Run]) -> list[Setting]:
     """
     groups: dict[str, dict[str, Arm]] = {}
     for arm in arms.group(runs):
-        flat = records.stated(arm.config)
+        flat = recorded.stated(arm.config)
         norm = flat.pop("model.norm")
         flat.pop("seed", None)
         groups.setdefault(json.dumps(flat, sort_keys=True), {})[norm] = arm
@@ -189,12 +189,12 @@ def _against(arm: Arm, plain: Arm | None) -> str:
 
 def _signals(arm: Arm) -> list[str]:
     """Returns saturated share and gradient ratios over the arm's runs as text."""
-    recorded = [run.activations for run in arm.runs if run.activations]
-    if not recorded:
+    probed = [run.activations for run in arm.runs if run.activations]
+    if not probed:
         return ["-"] * 3
-    saturated = np.mean([np.median(a["saturated"][-1]) for a in recorded])
+    saturated = np.mean([np.median(a["saturated"][-1]) for a in probed])
     ratios = np.array(
-        [layer_signals.gradient_ratio(a)[[0, -1]] for a in recorded]
+        [layer_signals.gradient_ratio(a)[[0, -1]] for a in probed]
     )  # [runs, first and last probe]
     with np.errstate(divide="ignore"):
         means = np.exp(np.log(ratios).mean(axis=0))
@@ -210,14 +210,14 @@ def _differing(configs: list[dict]) -> list[str]:
 
 def _unusual(config: dict, configs: list[dict]) -> int:
     """Returns how many keys have another value than most configurations."""
-    flat, flats = records.stated(config), [records.stated(c) for c in configs]
+    flat, flats = recorded.stated(config), [recorded.stated(c) for c in configs]
     values = {key: [str(f.get(key)) for f in flats] for key in _differing(configs)}
     usual = {key: max(found, key=found.count) for key, found in values.items()}
     return sum(str(flat.get(key)) != value for key, value in usual.items())
 
 
 def _label(key: str, config: dict) -> str:
-    value = records.stated(config)[key]
+    value = recorded.stated(config)[key]
     if key == "model.nonlinearity":
         return {"relu": "ReLU"}.get(value, value)
     if key == "model.hidden":
