@@ -4,8 +4,8 @@ Claim    with BN the network depends less on the scale of its initial parameters
 Run      python scripts/sweep.py --config configs/mnist_init_sweep.py \
              --workdir runs/mnist_init_sweep
 Draw     python scripts/report.py --workdir runs/mnist_init_sweep
-Cost     42 runs of 27 to 80 s on one core of an x86-64 CPU each, jax 0.12.0.1: 14
-         minutes on two cores.
+Cost     42 runs of 27 to 80 s on one core of an x86-64 CPU each, jax 0.12.0.1,
+         other programs running beside: 14 minutes on two cores.
 Result   with BN all scales train, to between 94.9 and 97.7 %; without, 0.001 and 0.003
          end at 72.8 and 87.5 %, and the best scale at 96.8 %. Steps to 90 %: 833 to
          10,500 with BN, 3,000 to never without. See results/mnist_init_sweep.

@@ -6,9 +6,14 @@ Claim    BN stands before the nonlinearity, whose output "is likely to change" i
 Run      python scripts/sweep.py --config configs/mnist_variations.py \
              --workdir runs/mnist_variations
 Draw     python scripts/report.py --workdir runs/mnist_variations
-Cost     42 runs, on one core of an x86-64 CPU about 45 s for each of the 33 with three
-         hidden layers (configs/mnist.py's); not measured for the 9 with eight.
-Result   no run of this file is committed yet.
+Cost     42 runs on one core of an x86-64 CPU each, jax 0.12.0.1: 29 to 103 s with
+         three hidden layers, 58 to 98 s with eight, other programs running beside;
+         20 minutes on two cores.
+Result   eight sigmoid layers train with BN only (97.5 %, chance without): at first the
+         gradient of the first layer is 0.00006 of the last one's without BN, 0.9 with
+         it. BN after the sigmoid is faster still than before it, and the end is the
+         same. With tanh and ReLU, BN or not is a tie. Dropout of a half costs more
+         than it gives in so small a network. See results/mnist_variations.
 
 Steps and batch are those of configs/mnist.py; the learning rate is 0.1, so that the
 plain network comes to its end within the steps too. Three sigmoid layers hardly let the

@@ -77,6 +77,9 @@ def draw_gradient_norms(runs: Sequence[Run]) -> tuple[Figure, str]:
         axes.set_title(layer_axes.title(run), loc="left", fontsize=10)
     panels[0].set_ylabel("norm of the gradient")
     _norms_by_layer(last, runs)
+    shown = last.get_legend_handles_labels()
+    place = "outside lower right"
+    figure.legend(*shown, loc=place, ncols=len(runs), fontsize=8, frameon=False)
     caption = (
         "Norm of the gradient of each layer's weights over the probe set, BN by "
         "mini-batch. Left: over training, first layer dark, last layer light. Right: "
@@ -182,7 +185,6 @@ def _norms_by_layer(axes: Axes, runs: Sequence[Run]) -> None:
     axes.set_title("By layer", loc="left", fontsize=10)
     axes.grid(alpha=0.25, linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(fontsize=8, frameon=False)
 
 
 def _positive(run: Run) -> np.ndarray:

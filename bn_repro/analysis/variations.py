@@ -123,7 +123,7 @@ def variations_table(settings: Sequence[Setting], target: float) -> Table:
 
 
 def draw_variations(settings: Sequence[Setting]) -> tuple[Figure, str]:
-    """Returns accuracy curves, a panel a setting, a curve a norm, and the caption."""
+    """Returns curves of the error, a panel a setting, and the caption."""
     columns = min(3, len(settings))
     rows = -(-len(settings) // columns)
     size = (3.7 * columns, 2.9 * rows + 0.4)
@@ -133,12 +133,12 @@ def draw_variations(settings: Sequence[Setting]) -> tuple[Figure, str]:
         for norm, arm in setting.arms.items():
             _curve(axes, arm, norm)
         axes.set_title(setting.label, loc="left", fontsize=11)
-        axes.set_ylim(0, 1)
+        axes.set_yscale("log", nonpositive="clip")
         figures.step_axis(axes, max(arm.steps for arm in setting.arms.values()))
     for axes in panels[len(settings) :]:
         axes.set_axis_off()
     for axes in panels[::columns]:
-        axes.set_ylabel("fraction correct, held out")
+        axes.set_ylabel("fraction wrong, held out")
     drawn = {
         label: handle
         for axes in panels
@@ -149,8 +149,8 @@ def draw_variations(settings: Sequence[Setting]) -> tuple[Figure, str]:
     )
     seeds = {arm.seed_text() for setting in settings for arm in setting.arms.values()}
     caption = (
-        "Held-out accuracy with moving averages against training steps: mean over "
-        f"seeds {' or '.join(sorted(seeds))}, band from lowest to highest."
+        "Held-out error with moving averages against training steps: mean over seeds "
+        f"{' or '.join(sorted(seeds))}, band from lowest to highest."
     )
     return figure, caption
 
@@ -172,8 +172,9 @@ def _curve(axes: Axes, arm: Arm, norm: str) -> None:
         return
     color, dash = STYLES[norm]
     label = NORM_NAMES[norm]
-    axes.plot(curve.steps, curve.mean, color=color, linestyle=dash, label=label)
-    axes.fill_between(curve.steps, curve.low, curve.high, color=color, alpha=0.2, lw=0)
+    mean, low, high = (1 - np.asarray(x) for x in (curve.mean, curve.low, curve.high))
+    axes.plot(curve.steps, mean, color=color, linestyle=dash, label=label)
+    axes.fill_between(curve.steps, low, high, color=color, alpha=0.2, lw=0)
 
 
 def _against(arm: Arm, plain: Arm | None) -> str:

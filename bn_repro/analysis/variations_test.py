@@ -89,7 +89,7 @@ def test_a_panel_a_setting_and_a_curve_a_norm(settings):
     shown = [axes for axes in figure.axes if axes.axison]
     assert [axes.get_title("left") for axes in shown] == [s.label for s in settings]
     assert [len(axes.lines) for axes in shown] == [3, 2, 2, 2]
-    np.testing.assert_allclose(shown[0].lines[1].get_ydata(), [0.1, 0.96])
+    np.testing.assert_allclose(shown[0].lines[1].get_ydata(), [0.9, 0.04])
     legend = [text.get_text() for text in figure.legends[0].get_texts()]
     assert sorted(legend) == ["BN after the nonlinearity", "With BN", "Without BN"]
     assert "0 or 0, 1" in caption
