@@ -4,24 +4,55 @@ What has just been allocated costs a page fault every 4 KiB, in the worker that 
 and again in the process that reads: with 224x224 images a tenth of what decoding the
 picture takes. So a worker keeps its blocks of memory, and the main process says in a
 block's first byte that it has copied what is there.
+
+A worker removes its blocks when it ends. What it has handed on is still there then: the
+main process has the block open from the moment that it takes the piece from the queue,
+which it does before it hears that the worker has come to its end. Of a worker that was
+killed Python's resource tracker removes the blocks when the main process ends.
 """
 
+import contextlib
 import math
 import weakref
 from multiprocessing.shared_memory import SharedMemory
-from typing import NamedTuple
 
 import numpy as np
 
 _HEAD = 64  # bytes before the images, the first of which is one of these:
 _FREE, _FULL = 0, 1
 
+# Blocks that this process has opened, by name; each is open as long as it is used.
+_opened = weakref.WeakValueDictionary()
 
-class Filled(NamedTuple):
-    """What the worker hands on: where the images are, and their shape."""
 
-    name: str
-    shape: tuple[int, ...]
+class Filled:
+    """What a worker hands on: a block that holds images; opened where it is unpickled.
+
+    Attributes:
+      block: the shared memory.
+    """
+
+    def __init__(self, block: SharedMemory, shape: tuple[int, ...]):
+        """Takes the block and the shape of its images."""
+        self.block, self._shape = block, shape
+
+    @property
+    def images(self) -> np.ndarray:
+        """What the block holds, uint8, valid until `free`; an array keeps it open."""
+        return np.ndarray(self._shape, np.uint8, self.block.buf, _HEAD)
+
+    def free(self) -> None:
+        """Lets the worker write there again."""
+        self.block.buf[0] = _FREE
+
+    def __reduce__(self):
+        return _receive, (self.block.name, self._shape)
+
+
+def _receive(name: str, shape: tuple[int, ...]) -> Filled:
+    block = _opened.get(name) or SharedMemory(name)
+    _opened[name] = block
+    return Filled(block, shape)
 
 
 class Blocks:
@@ -44,33 +75,30 @@ class Blocks:
         free = (b for b in self._blocks if b.size >= size and b.buf[0] == _FREE)
         block = next(free, None) or self._allocate(size)
         block.buf[0] = _FULL
-        return Filled(block.name, shape), _array(block, shape)
+        filled = Filled(block, shape)
+        return filled, filled.images
 
     def _allocate(self, size: int) -> SharedMemory:
         self._blocks.append(SharedMemory(create=True, size=size))
         return self._blocks[-1]
 
 
-class Opened:
-    """The main process's view of the blocks of its workers."""
+class Kept:
+    """The blocks that a stream keeps open in the main process, to read them again."""
 
     def __init__(self):
-        """Opens nothing yet."""
+        """Keeps none yet."""
         self._blocks: dict[str, SharedMemory] = {}
 
-    def open(self, filled: Filled) -> np.ndarray:
-        """Returns the images, valid until `free`; the worker must still be running."""
-        if filled.name not in self._blocks:
-            self._blocks[filled.name] = SharedMemory(filled.name)
-        return _array(self._blocks[filled.name], filled.shape)
+    def keep(self, filled: Filled) -> None:
+        """Keeps a block open until `close`."""
+        self._blocks[filled.block.name] = filled.block
 
-    def free(self, filled: Filled) -> None:
-        """Lets the worker write there again."""
-        self._blocks[filled.name].buf[0] = _FREE
-
-
-def _array(block: SharedMemory, shape: tuple[int, ...]) -> np.ndarray:
-    return np.ndarray(shape, np.uint8, block.buf, _HEAD)
+    def close(self) -> None:
+        """Gives the memory back, as soon as the workers do too."""
+        while self._blocks:
+            with contextlib.suppress(BufferError):  # images that somebody still holds
+                self._blocks.popitem()[1].close()
 
 
 def _unlink(blocks: list[SharedMemory]) -> None:

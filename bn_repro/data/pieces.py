@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 
 from bn_repro.data import decode
-from bn_repro.data.handover import Filled, Opened
+from bn_repro.data.handover import Filled, Kept
 from bn_repro.data.order import Order
 from bn_repro.errors import UserError
 
@@ -169,17 +169,18 @@ def fresh(shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
     return images, images
 
 
-def joined(opened: Opened, pieces: list[dict]) -> dict:
+def joined(kept: Kept, pieces: list[dict]) -> dict:
     """Returns the batch of its pieces, in memory of this process alone."""
     filled = [p["image"] for p in pieces if isinstance(p["image"], Filled)]
     if len(pieces) == 1 and not filled:
         return pieces[0]
     if filled:
-        pieces = [{**piece, "image": opened.open(piece["image"])} for piece in pieces]
+        pieces = [{**piece, "image": piece["image"].images} for piece in pieces]
     bad = [name for piece in pieces for name in piece.pop("bad")]
     batch = {key: np.concatenate([piece[key] for piece in pieces]) for key in pieces[0]}
-    for images in filled:
-        opened.free(images)
+    for block in filled:
+        kept.keep(block)
+        block.free()
     return {**batch, "bad": bad}
 
 

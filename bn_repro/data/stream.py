@@ -150,12 +150,13 @@ class Batches:
       pictures: number of places in batches so far, since this iterator was made.
     """
 
-    def __init__(self, dataset, max_bad_fraction: float):
+    def __init__(self, dataset, kept: handover.Kept, max_bad_fraction: float):
+        """Opens the stream; `kept` is closed with it."""
         self.bad: dict[str, int] = {}
         self.pictures = 0
         self._max_bad_fraction = max_bad_fraction
         self._open = [iter(dataset)]
-        self._finalizer = weakref.finalize(self, _close, self._open)
+        self._finalizer = weakref.finalize(self, _close, self._open, kept)
 
     def __iter__(self):
         return self
@@ -188,9 +189,10 @@ class Batches:
             )
 
 
-def _close(iterators: list) -> None:
+def _close(iterators: list, kept: handover.Kept) -> None:
     """Closes the iterator and forgets it: grain's cannot be collected at exit."""
     iterators.pop().close()
+    kept.close()
 
 
 def _batches(cut: pieces.Pieces, steps: range, work, data) -> Batches:
@@ -217,9 +219,10 @@ def _batches(cut: pieces.Pieces, steps: range, work, data) -> Batches:
         dataset = grain.experimental.ThreadPrefetchIterDataset(
             dataset, prefetch_buffer_size=2
         )
-    join = functools.partial(pieces.joined, handover.Opened())
+    kept = handover.Kept()
+    join = functools.partial(pieces.joined, kept)
     dataset = dataset.batch(cut.per_batch, batch_fn=join)
-    return Batches(dataset, data.max_bad_fraction)
+    return Batches(dataset, kept, data.max_bad_fraction)
 
 
 def _allocate(data) -> Callable:
