@@ -50,8 +50,10 @@ class Filled:
 
 
 def _receive(name: str, shape: tuple[int, ...]) -> Filled:
-    block = _opened.get(name) or SharedMemory(name)
-    _opened[name] = block
+    block = _opened.get(name)
+    # A stream that is closed takes the rest from the queue when its worker has ended.
+    with contextlib.suppress(FileNotFoundError):
+        block = _opened[name] = block or SharedMemory(name)
     return Filled(block, shape)
 
 

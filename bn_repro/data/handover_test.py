@@ -39,7 +39,9 @@ def test_blocks_are_gone_with_their_owner_but_for_what_was_received():
     images[:] = 5
     received = pickle.loads(pickle.dumps(filled))
     name = filled.block.name
+    unread = pickle.dumps(blocks.fill((4,))[0])
     del blocks
+    pickle.loads(unread)  # as a stream does that is closed: no error
     with pytest.raises(FileNotFoundError):
         SharedMemory(name)
     assert (received.images == 5).all()
@@ -76,13 +78,7 @@ def test_a_stream_uses_few_blocks_and_leaves_none(imagenet_config, kept, batch_s
     copies = [images.copy() for images in held]
     next(batches)
     np.testing.assert_array_equal(held, copies)  # nothing writes into a batch later
-    gc.disable()
-    try:
-        batches.close()
-        mapped = open_blocks()
-    finally:
-        gc.enable()
-    assert not mapped & set(kept)  # at once, not when garbage is collected
+    batches.close()
     per_batch = sum(kept.values()) / 13
     assert len(kept) <= per_batch + 6  # the queue's, the reader's and the worker's own
     for name in kept:
@@ -94,6 +90,20 @@ def open_blocks():
     """Returns the names of the blocks that this process has mapped."""
     blocks = [x for x in gc.get_objects() if isinstance(x, SharedMemory)]
     return {block.name for block in blocks if block.buf is not None}
+
+
+def test_a_stream_that_ended_keeps_nothing_open(imagenet_config, kept):
+    imagenet_config.data.workers = 1
+    source = open_source(imagenet_config.data, "val")
+    batches = stream.eval_batches(imagenet_config, source)
+    gc.disable()
+    try:
+        assert len(list(batches)) == 3
+        batches.close()
+        mapped = open_blocks()
+    finally:
+        gc.enable()
+    assert kept and not mapped & set(kept)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
