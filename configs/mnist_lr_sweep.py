@@ -7,8 +7,8 @@ Run      python scripts/sweep.py --config configs/mnist_lr_sweep.py \
 One      python scripts/train.py --config configs/mnist_lr_sweep.py:bn_lr0.1_seed0 \
              --workdir runs/mnist_lr_sweep/bn_lr0.1_seed0
 Draw     python scripts/report.py --workdir runs/mnist_lr_sweep
-Cost     60 runs of 25 to 54 s on one core of an x86-64 CPU each, jax 0.12.0.1: 18
-         minutes on two cores.
+Cost     60 runs of 25 to 54 s on one core of an x86-64 CPU each, jax 0.12.0.1: 36
+         minutes of one, in two parts.
 Result   trainable from 0.003 to 30, the largest tried, with BN, from 0.01 to 3 without;
          best of each arm 97.73 +- 0.10 % and 97.42 +- 0.25 %, a tie, as BN leads by
          0.31 +- 0.22 points. At 0.003: 91.8 % and 72.8 %. See results/mnist_lr_sweep.
