@@ -193,8 +193,7 @@ def predict(
     variables = parallel.replicate(variables, mesh)
     done_before, seconds = _resume(partial_file, member.config.data.classes)
     found, first, start = [done_before], len(done_before.labels), None
-    began = saved = time.monotonic()
-    spent = lambda: seconds + time.monotonic() - began  # noqa: E731
+    began, saved = time.monotonic() - seconds, time.monotonic()
     waiting = None
     for batch in split.batches(first, pictures):
         image = parallel.shard(batch.pop("image"), mesh)
@@ -205,12 +204,12 @@ def predict(
             report(_progress(done, split.count, start))
             start = start or (time.monotonic(), done)
         if time.monotonic() - saved > SAVE_EVERY:
-            found = [_save(partial_file, found, spent())]
+            found = [_save(partial_file, found, time.monotonic() - began)]
             saved = time.monotonic()
         waiting = ahead
     if waiting:
         found.append(_gathered(*waiting))
-    seconds = spent()
+    seconds = time.monotonic() - began
     return _save(partial_file, found, seconds), seconds
 
 
