@@ -46,8 +46,7 @@ def evaluate(
 
     Returns:
       What was written to evaluation_*.json: members, crops, statistics, split, count,
-      top1_error, top5_error, loss, seconds that the members' predictions took over all
-      starts, and more.
+      top1_error, top5_error, loss, seconds of the predictions in all starts, and more.
 
     Raises:
       UserError: an unknown statistics or split, members of different classes, one that
@@ -62,26 +61,33 @@ def evaluate(
     _announce(splits, say)
     found, abouts, parts = [], [], []
     for member, split in zip(networks, splits, strict=True):
-        parts.append(Path(out) / PARTS / f"{_key(member, split, statistics)}.npz")
         variables = variables_of(member, statistics, mesh, say)
+        used = member._replace(variables=variables)
+        parts.append(Path(out) / PARTS / f"{_key(used, split, statistics)}.npz")
         size = batch_size or member.config.eval.batch_size
-        report = _timer(member, say)
         done, seconds = predict.predict(
-            member, variables, split, mesh, size, parts[-1], report
+            member, variables, split, mesh, size, parts[-1], _timer(member, say)
         )
         _refuse_not_finite(member, done)
         found.append(done)
         abouts.append(_about(member, split, statistics) | {"seconds": seconds})
-        if save_probabilities and parallel.is_main():
-            file = Path(out) / f"probabilities_{_name(member, split, statistics)}.npz"
-            about = np.array(json.dumps(abouts[-1]))
-            checkpoint.write(file, done._asdict() | {ABOUT: about})
-            say(f"wrote {file}")
+        if save_probabilities:
+            _save_probabilities(out, done, abouts[-1], say)
     row = _row(abouts, found)
     if parallel.is_main():
         write(row, out)
         _remove(parts)
     return row
+
+
+def _save_probabilities(out, found: predict.Predictions, about: dict, say) -> None:
+    if not parallel.is_main():
+        return
+    name = _name(*(about[key] for key in ("member", "split", "statistics", "crops")))
+    file = Path(out) / f"probabilities_{name}.npz"
+    arrays = found._asdict() | {ABOUT: np.array(json.dumps(about))}
+    checkpoint.write(file, arrays)
+    say(f"wrote {file}")
 
 
 def _refuse_not_finite(member: Member, found: predict.Predictions) -> None:
@@ -133,6 +139,10 @@ def combine(paths, out) -> dict:
     Args:
       paths: probabilities_*.npz of each member, of the same split.
       out: folder for the result.
+
+    Returns:
+      As `evaluate`; seconds is NaN, null in the file, if a member's were not saved, as
+      in files from before they were recorded.
 
     Raises:
       UserError: a file is missing, damaged, of other pictures, views or statistics;
@@ -264,6 +274,7 @@ def _about(member: Member, split, statistics: str) -> dict:
 
 
 def _row(abouts: list[dict], found: list[predict.Predictions]) -> dict:
+    """Returns a result; its seconds are NaN if those of any member are not known."""
     # What is each member's own, and names too long for a record.
     own = ("member", "steps", "seconds", "weights", "class_names")
     shared = {k: v for k, v in abouts[0].items() if k not in own}
@@ -287,18 +298,24 @@ def _errors(found) -> dict:
     }
 
 
-def _name(member: Member, split, statistics: str) -> str:
-    return f"{member.name.replace('/', '_')}_{split.name}_{statistics}_{split.crops}"
+def _name(member: str, split: str, statistics: str, crops: int) -> str:
+    return f"{member.replace('/', '_')}_{split}_{statistics}_{crops}"
 
 
 def _key(member: Member, split, statistics: str) -> str:
-    """Returns a name for exactly this evaluation of exactly these weights and data."""
+    """Returns a name for exactly this evaluation.
+
+    Args:
+      member: with the variables that are evaluated, population statistics included:
+        those may be estimated again, on other devices or other training pictures.
+      split: the pictures.
+      statistics: "ema" or "population".
+    """
     data = member.config.data
     path = data.train if split.name == "train" else data.val
     what = (members.fingerprint(member), split.count, path, data.eval_resize)
-    batches = member.config.eval.population_batches
-    digest = hashlib.sha256(repr((*what, batches)).encode()).hexdigest()[:16]
-    return f"{_name(member, split, statistics)}_{digest}"
+    digest = hashlib.sha256(repr(what).encode()).hexdigest()[:16]
+    return f"{_name(member.name, split.name, statistics, split.crops)}_{digest}"
 
 
 def _remove(parts: list[Path]) -> None:

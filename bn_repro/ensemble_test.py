@@ -154,12 +154,14 @@ def test_saved_probabilities_make_the_same_ensemble(networks, tmp_path):
     other = checkpoint.read(paths[0])
     other["mask"][:3] = False
     earlier = json.loads(str(other["about"]))
-    del earlier["weights"]  # as they were saved at first
+    del earlier["weights"], earlier["seconds"]  # as they were saved at first
     checkpoint.write(
         tmp_path / "other.npz", other | {"about": np.array(json.dumps(earlier))}
     )
     row = ensemble.combine([paths[1], tmp_path / "other.npz"], tmp_path / "masked")
     assert (row["undecodable"], row["count"]) == (3, N - 3)  # by the second alone
+    (written,) = (tmp_path / "masked").glob("evaluation_*.json")
+    assert files.read_json(written)["seconds"] is None  # the second's are not known
     with pytest.raises(UserError, match="other.npz and .*other.npz are of one network"):
         ensemble.combine([tmp_path / "other.npz"] * 2, tmp_path)
     other = checkpoint.read(paths[0])
@@ -254,6 +256,23 @@ def test_other_weights_do_not_go_on_from_saved_parts(networks, tmp_path):
         for member in (plain, plain._replace(variables=changed))
     }
     assert len(keys) == 2
+
+
+def test_other_statistics_do_not_go_on_from_saved_parts(
+    networks, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(ensemble, "_remove", lambda parts: None)  # as if interrupted
+    variables = dict(networks[0].variables)
+    monkeypatch.setattr(population, "variables_of", lambda *_: variables)
+    options = {"statistics": "population"}
+    first, _ = evaluate(networks[:1], tmp_path, **options)
+    estimated = variables["batch_stats"]  # then on other devices, or from other data
+    variables["batch_stats"] = jax.tree.map(lambda x: x + 1, estimated)
+    other, _ = evaluate(networks[:1], tmp_path, **options)
+    assert other["loss"] != first["loss"]
+    variables["batch_stats"] = estimated
+    assert evaluate(networks[:1], tmp_path, **options)[0] == first
+    assert len(list((tmp_path / ensemble.PARTS).iterdir())) == 2
 
 
 @pytest.mark.parametrize(
