@@ -36,9 +36,12 @@ from bn_repro.resolve import check_groups
 
 FILE = "population_{batches}.npz"  # in the run folder
 ORIGIN = "origin"  # in that file: what the statistics are of, JSON
-# Of the configuration, what the statistics depend on, but for where the data lie.
+# Of the configuration, what the statistics depend on ...
 DECISIVE = ("seed", "batch_size", "model.", "bn.", "data.")
-WHERE = ("data.dir", "data.train", "data.val", "data.workers")
+# ... but for where and how the data are read, and what only other statistics need.
+INDIFFERENT = ("data.dir", "data.train", "data.val", "data.workers")
+INDIFFERENT += ("data.eval_resize", "data.max_bad_fraction")
+INDIFFERENT += ("bn.ema_decay", "bn.bias_correction")
 
 
 def batch_statistics(variables, batch, key, step, *, recipe, axis_name=AXIS):
@@ -170,7 +173,7 @@ def _origin(member: Member, mesh) -> dict:
     config = member.config
     flat = recorded.flatten(files.plain(config.to_dict()))
     origin = {
-        k: v for k, v in flat.items() if k.startswith(DECISIVE) and k not in WHERE
+        k: v for k, v in flat.items() if k.startswith(DECISIVE) and k not in INDIFFERENT
     }
     return origin | {
         "weights": members.fingerprint(member),
@@ -196,7 +199,10 @@ def _kept(file: Path, member: Member, origin: dict, say) -> dict | None:
         arrays = checkpoint.read(file)
     except checkpoint.DamagedError as error:
         raise UserError(f"{error}; remove it, it is computed again") from error
-    there = json.loads(str(arrays.pop(ORIGIN, "{}")))
+    if ORIGIN not in arrays:  # one from before it was recorded
+        say(f"{file} does not say what it was estimated on: it is computed again")
+        return None
+    there = json.loads(str(arrays.pop(ORIGIN)))
     differing = [
         name
         for name, value in origin.items()

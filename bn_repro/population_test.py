@@ -24,6 +24,9 @@ BATCHES = 3
 # Other statistics each.
 OTHERS = {"seed": 8, "batch_size": 30, "data.seed": 9, "data.limit": 300}
 OTHERS |= {"bn.batch": "60", "bn.biased": True}
+# The same statistics.
+SAME = {"data.train": "elsewhere", "data.workers": 3, "data.eval_resize": 300}
+SAME |= {"data.max_bad_fraction": 0.5, "bn.ema_decay": 0.5, "bn.bias_correction": False}
 
 
 def train(workdir, name="bn", **overrides):
@@ -89,7 +92,7 @@ def test_they_are_kept_with_what_they_are_of(member, tmp_path, monkeypatch):
     assert file.is_file()
     estimate, said = population.estimate, []
     monkeypatch.setattr(population, "estimate", None)  # must not be asked again
-    again = with_values(bn, {"data.train": "elsewhere", "data.workers": 3})
+    again = with_values(bn, SAME)
     again = population.variables_of(again, mesh, said.append)["batch_stats"]
     jax.tree.map(np.testing.assert_array_equal, first, again)
     assert not said
@@ -102,7 +105,13 @@ def test_they_are_kept_with_what_they_are_of(member, tmp_path, monkeypatch):
         assert said.pop().startswith(f"{file} is of other {name}"), name
     monkeypatch.setattr(population, "estimate", estimate)
     other = others["data.seed"]
-    population.variables_of(other, mesh)
+    earlier = checkpoint.read(file)
+    del earlier[population.ORIGIN]
+    checkpoint.write(file, earlier)
+    population.variables_of(other, mesh, said.append)
+    assert said[0] == (
+        f"{file} does not say what it was estimated on: it is computed again"
+    )
     assert population._kept(file, other, population._origin(other, mesh), said.append)
 
 
