@@ -20,7 +20,12 @@ _STATISTICS = flags.DEFINE_string(
 )
 _PLATFORMS = flags.DEFINE_list("platforms", ["cpu", "cuda", "tpu"], "To export for.")
 _TRAIN = flags.DEFINE_string("train", "", "Training pictures, if not where they were.")
-_VAL = flags.DEFINE_string("val", "", "Validation pictures, if not where they were.")
+_VAL = flags.DEFINE_string(
+    "val",
+    "",
+    "Validation pictures, if not where they were. The classes' names are taken from "
+    "there; without it they are those that the run recorded.",
+)
 
 
 def main():
@@ -30,6 +35,8 @@ def main():
     given = {"data.train": _TRAIN.value, "data.val": _VAL.value}
     overrides = {key: value for key, value in given.items() if value}
     member = members.load(_WORKDIR.value, common.get_config(), overrides)
+    if _VAL.value:  # may have words where the run recorded WordNet ids
+        member = member._replace(class_names=())
     mesh = parallel.make_mesh()
     variables = ensemble.variables_of(member, _STATISTICS.value, mesh)
     compared = export.compare(member, variables)

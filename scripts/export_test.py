@@ -1,0 +1,33 @@
+"""The command exports class names from where it is told that they are."""
+
+import subprocess
+import sys
+
+import jax
+
+from bn_repro import cli, files, loop
+from bn_repro.data.conftest import make_picture, write_jpeg
+from bn_repro.streamed_run_test import short
+
+
+def labels(workdir, *arguments):
+    command = [sys.executable, str(cli.ROOT / "scripts" / "export.py")]
+    command += [f"--workdir={workdir}", f"--out={workdir}", "--platforms=cpu"]
+    result = subprocess.run([*command, *arguments], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    return files.read_json(workdir / "network.json")["labels"]
+
+
+def test_named_pictures_name_the_classes(tmp_path):
+    wnids = ["n01440764", "n02012849", "n03804744"]
+    pictures, workdir = tmp_path / "pictures", tmp_path / "run"
+    for split in ("train", "val"):
+        for i in range(12):
+            path = pictures / split / wnids[i % 3] / f"{i}.JPEG"
+            write_jpeg(path, make_picture(i, 40, 50))
+    config = short(pictures, steps=2, **{"probe.every": 0, "probe.log_spaced": 0})
+    assert loop.run(config, workdir, jax.devices()[:1]) == "finished"
+    words = "n01440764 tench\nn02012849 crane\nn03804744 nail\n"
+    (pictures / "val" / "synset_words.txt").write_text(words)
+    assert labels(workdir) == wnids  # as they were recorded
+    assert labels(workdir, f"--val={pictures / 'val'}") == ["tench", "crane", "nail"]
