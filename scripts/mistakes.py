@@ -8,7 +8,8 @@ python scripts/mistakes.py --out mistakes \
 
 Writes mistakes.md: the classes taken for one another, the most confident mistakes and
 the accuracy of each class; and mistakes.png, the pictures of those mistakes. They are
-read from --val; without it only the tables are written. MNIST's are in the package.
+read from --val; without it only the tables are written. MNIST's are in the package,
+as that has them: white where a pixel of 0..255 is above 127.
 Several files are an ensemble: the mean of their probabilities.
 """
 
@@ -91,18 +92,35 @@ def _saved(paths: list[str]):
 
 def _open_pictures(about: dict, labels) -> Pictures | None:
     """Returns the evaluated pictures, or None where nothing says where they are."""
-    if about["split"] == "test":
-        return _digits()
-    return _open_folder(about, labels) if _VAL.value else None
+    from bn_repro.errors import UserError
+
+    split = about["split"]
+    if _VAL.value and split != "test":
+        return _open_folder(about, labels)
+    digits = _digits(split, labels)
+    if split == "test" and not digits:
+        raise UserError(
+            f"the {len(labels):,} pictures that were evaluated are not the first of "
+            f"MNIST's test digits"
+        )
+    return digits
 
 
-def _digits() -> Pictures:
+def _digits(split: str, labels) -> Pictures | None:
+    """Returns the package's digits of a split, None if they have other labels."""
+    import numpy as np
+
     from bn_repro.data import mnist
 
+    if split not in ("test", "train"):
+        return None
     splits = mnist.read_packed()
+    images, known = getattr(splits, split)
+    if not np.array_equal(known[: len(labels)], labels):  # as evaluate.py --limit
+        return None
 
     def read(index: int):
-        return f"test image {index}", 255 * splits.test.images[index]
+        return f"{split} image {index}", 255 * images[index]
 
     return Pictures(splits.class_names, read)
 

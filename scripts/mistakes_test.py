@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from bn_repro import checkpoint, cli
+from bn_repro.data import mnist
 
 WNIDS = ["n01440764", "n02012849", "n03804744"]
 PICTURES = 8  # of each class
+COLOURS = [(30, 160, 70), (200, 40, 90), (90, 60, 180)]  # of a class's pictures, BGR
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +23,7 @@ def folder(tmp_path_factory):
     for label, wnid in enumerate(WNIDS):
         (folder / "val" / wnid).mkdir(parents=True)
         for i in range(PICTURES):
-            picture = np.full((20, 30 + i, 3), 80 * label, np.uint8)
+            picture = np.full((20, 30 + i, 3), COLOURS[label], np.uint8)
             cv2.imwrite(str(folder / "val" / wnid / f"{i}.png"), picture)
     words = "n01440764 tench, Tinca tinca\nn02012849 crane\nn03804744 nail\n"
     (folder / "val" / "synset_words.txt").write_text(words)
@@ -60,8 +62,8 @@ def test_tables_name_the_pictures_that_the_sheet_shows(folder, tmp_path):
     assert "| 2 | tench | nail | 70 % | 20 % | n01440764/3.png |" in text
     assert "| nail | 100.0 % | 100.0 % | 3 | 4 | - |" in text
     sheet = cv2.imread(str(tmp_path / "a" / "mistakes.png"))
-    greys = {int(c[0]) for c in sheet.reshape(-1, 3) if len(set(c.tolist())) == 1}
-    assert {0, 80} <= greys  # the pictures' own
+    tench, crane, nail = ((sheet == colour).all(-1).sum() for colour in COLOURS)
+    assert min(tench, crane) >= 100 and nail == 0  # pixels
 
 
 def test_without_pictures_there_are_tables_of_the_mean(tmp_path):
@@ -77,6 +79,38 @@ def test_without_pictures_there_are_tables_of_the_mean(tmp_path):
     text = (tmp_path / "out" / "mistakes.md").read_text()
     assert "| class 0 | class 1 | 1 | 2 | 50.0 % | 0 |" in text  # saved without names
     assert not (tmp_path / "out" / "mistakes.png").exists()
+
+
+@pytest.mark.parametrize("split", ["test", "train"])
+def test_digits_are_those_of_the_split(tmp_path, split):
+    digits = getattr(mnist.read_packed(), split)
+    labels, names = digits.labels[:9], mnist.CLASS_NAMES
+    probabilities = np.eye(10, dtype=np.float32)[labels]
+    probabilities[3] = np.eye(10)[(labels[3] + 1) % 10]
+    saved, options = tmp_path / "saved.npz", {"split": split, "class_names": names}
+    save(saved, probabilities, labels, np.ones(9, bool), **options)
+    result = run(f"--probabilities={saved}", f"--out={tmp_path}")
+    assert result.returncode == 0, result.stderr
+    assert "--val" not in result.stdout
+    assert f"| {split} image 3 |" in (tmp_path / "mistakes.md").read_text()
+    assert (tmp_path / "mistakes.png").is_file()
+
+
+def test_other_pictures_are_no_digits(tmp_path):
+    labels = np.arange(9, dtype=np.int32) // 2
+    probabilities = np.eye(10, dtype=np.float32)[labels]
+    saved, arguments = tmp_path / "saved.npz", (probabilities, labels, labels < 9)
+    save(saved, *arguments, split="test")
+    result = run(f"--probabilities={saved}", f"--out={tmp_path}")
+    assert result.returncode == 2
+    assert result.stderr.strip() == (
+        "error: the 9 pictures that were evaluated are not the first of MNIST's test "
+        "digits"
+    )
+    save(saved, *arguments, split="train")  # of ImageNet
+    result = run(f"--probabilities={saved}", f"--out={tmp_path}")
+    assert result.returncode == 0, result.stderr
+    assert "--val must name the evaluated pictures" in result.stdout
 
 
 def test_other_pictures_are_refused(folder, tmp_path):
