@@ -10,8 +10,8 @@ Run      python scripts/sweep.py --config configs/tiny_imagenet_lr_sweep.py \
 Draw     python scripts/report.py --workdir runs/tiny_imagenet_lr_sweep
 Cost     32 minutes on two cores of an x86-64 CPU, jax 0.12.0.1, tests running beside: 4
          to 8 minutes of one core a run that does not diverge.
-Result   with BN 1, 5, 30 and 100 times Inception's rate train, without 1 and 5 times; at
-         30 and 100 times Inception stays at chance, beyond it diverges. Best of each
+Result   with BN 1, 5, 30 and 100 times Inception's rate train, without 1 and 5 times;
+         at 30 and 100 times Inception stays at chance, beyond it diverges. Best of each
          arm, at 5 times: 3.94 % with BN, 2.92 % without, +1.02 +- 0.36 points. See
          results/tiny_imagenet_lr_sweep.
 
