@@ -173,15 +173,20 @@ def unbiased(var, m):
     return var * (m / jnp.maximum(m - 1, 1))
 
 
-def population_statistics(mus, vars_, m):
+def population_statistics(mus, vars_, m, biased=False):
     """Returns E[x] and Var[x] of Algorithm 2 from N training mini-batches.
 
     Args:
       mus: means of the mini-batches, [N, ...].
       vars_: their biased variances, [N, ...].
-      m: values behind each of them (for convolutions B H W, Sec. 3.2).
+      m: values behind each of them (for convolutions B H W, Sec. 3.2): a number, or
+        one for each, broadcastable against mus; those of 0 values do not count.
+      biased: average the variances as they are, as flax does, not m / (m - 1) of them.
     """
-    return jnp.mean(mus, 0), unbiased(jnp.mean(vars_, 0), m)
+    counts = (jnp.broadcast_to(m, mus.shape) > 0).astype(mus.dtype)
+    share = counts / jnp.maximum(jnp.sum(counts, 0), 1)
+    average = lambda s: jnp.sum(share * s, 0)  # noqa: E731
+    return average(mus), average(vars_ if biased else unbiased(vars_, m))
 
 
 def linear_map(mean, var, gamma, beta, eps):

@@ -169,6 +169,13 @@ def test_population_statistics_are_unbiased():
     mean, var = batch_norm.population_statistics(batches.mean(1), batches.var(1), 8)
     np.testing.assert_allclose(mean, batches.mean((0, 1)), rtol=1e-6)
     np.testing.assert_allclose(var, batches.var(1, ddof=1).mean(0), rtol=1e-6)
+    counts = np.array([8, 8, 0, 8, 8])[:, None]  # the third is empty
+    mean, var = batch_norm.population_statistics(
+        batches.mean(1), batches.var(1), counts, biased=True
+    )
+    kept = batches[[0, 1, 3, 4]]
+    np.testing.assert_allclose(mean, kept.mean((0, 1)), rtol=1e-6)
+    np.testing.assert_allclose(var, kept.var(1).mean(0), rtol=1e-6)
 
 
 def test_linear_map_is_the_inference_transform():

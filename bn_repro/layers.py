@@ -145,11 +145,8 @@ class BatchNorm(nn.Module):
             mu, var = batch_norm.moments(grouped, axes, mask, axis_name)
             y = batch_norm.normalize(grouped, mu, var, gamma, beta, self.epsilon)
         m = batch_norm.count_values(grouped, axes, mask, axis_name)
-        var = var if self.biased else batch_norm.unbiased(var, m)
-        used = (jnp.broadcast_to(m, mu.shape) > 0).astype(mu.dtype)  # groups not empty
-        share = used / jnp.maximum(jnp.sum(used, 0), 1)
-        mean_over_groups = lambda s: jnp.sum(share * s, 0).reshape(shape)  # noqa: E731
-        return y.reshape(x.shape), mean_over_groups(mu), mean_over_groups(var)
+        mean, var = batch_norm.population_statistics(mu, var, m, self.biased)
+        return y.reshape(x.shape), mean.reshape(shape), var.reshape(shape)
 
     def _update(self, mean, var, count, new_mean, new_var):
         t = None
