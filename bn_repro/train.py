@@ -155,8 +155,8 @@ def example_keys(key, step, positions):
 def train_step(state: TrainState, batch: dict, key, *, recipe: Recipe, axis_name=AXIS):
     """Returns the state after one step and the step's metric sums.
 
-    A step whose loss, gradient norm or new parameters are not finite changes nothing
-    but first_bad_step, and so do all steps after it; their sums are 0.
+    A step whose loss, gradient norm, new parameters or new statistics are not finite
+    changes nothing but first_bad_step, and so do all steps after it; their sums are 0.
 
     Args:
       state: replicated over axis_name.
@@ -199,16 +199,24 @@ def _average(trees, axis_name):
     return *jax.tree.map(lambda x: x / size, means), sums
 
 
+def _all_finite(tree):
+    """Returns whether no value of the arrays is infinite or NaN."""
+    largest = [jnp.max(jnp.abs(x)) for x in jax.tree.leaves(tree)]  # NaN if it has one
+    return jnp.all(jnp.isfinite(jnp.stack(largest))) if largest else True
+
+
 def _descend(state, grads, mean_loss, stats, updated, recipe, sums):
     """Returns (state after the step, its sums), or (state, zeros) if it is not finite.
 
     A finite norm of all that is added makes finite parameters of finite ones, so the
-    parameters need not be looked at, nor copied in case they have to be kept.
+    parameters need not be looked at, nor copied in case they have to be kept. The
+    statistics are: where a variance overflows, BN puts out beta and the loss is finite.
     """
     rate = state.learning_rate * recipe.rate_factor(state.step)
     updates, opt_state = state.tx.update(grads, state.opt_state, state.params)
     added = rate * jnp.sqrt(optim.squared_norm(updates))
     finite = jnp.isfinite(mean_loss + optim.squared_norm(grads) + added)
+    finite &= _all_finite(stats)
     good = finite & (state.first_bad_step < 0)
     keep_if = partial(jax.tree.map, partial(jnp.where, good))
     params = jax.tree.map(

@@ -200,3 +200,12 @@ def test_run_wide_randomness_differs_between_seeds():
     states = [advance(config(seed=seed), 1, steps=1)[0] for seed in (0, 1)]
     kernels = [np.asarray(s.params["hidden_1"]["kernel"]) for s in states]
     assert (kernels[0] != kernels[1]).mean() > 0.99
+
+
+def test_a_variance_that_overflows_is_not_finite():
+    """BN then puts out beta: loss and gradients are finite, and the run at chance."""
+    with np.errstate(over="ignore"):
+        state, sums, parts = advance(config(**{"model.init_stddev": 1e20}))
+    assert int(state.first_bad_step) == 0 and int(sums["steps"]) == 0
+    for stored in jax.tree.leaves(state.batch_stats):
+        assert np.all(np.isfinite(stored))
