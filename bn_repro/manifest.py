@@ -15,12 +15,13 @@ import numpy as np
 PACKAGES = ("bn_repro", "jax", "jaxlib", "flax", "optax", "grain", "numpy")
 
 
-def describe(config, params) -> dict:
+def describe(config, params, parts) -> dict:
     """Returns the manifest of a run that starts now, as plain values.
 
     Args:
       config: the resolved configuration.
       params: the network's parameters, for their number.
+      parts: of the experiment, for what its data are.
     """
     revision, dirty = _git_revision()
     return {
@@ -30,6 +31,8 @@ def describe(config, params) -> dict:
         "versions": versions(),
         "devices": [f"{d.platform}:{d.device_kind}" for d in jax.devices()],
         "machine": machine(),
+        "data_sha256": parts.digests,
+        "classes": len(parts.class_names),
         "process_count": jax.process_count(),
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
         "threads": available_cores(),
@@ -46,8 +49,18 @@ def versions() -> dict[str, str]:
 
 
 def machine() -> str:
-    """Returns the processor's kind and the number of its cores."""
-    return f"{platform.machine()}, {os.cpu_count()} cores"
+    """Returns the processor's model, its kind and the number of its cores."""
+    return f"{_processor()}{platform.machine()}, {os.cpu_count()} cores"
+
+
+def _processor() -> str:
+    """Returns the model as Linux names it, with a comma, or "" elsewhere."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return ""
+    models = [line.split(":", 1)[1] for line in lines if line.startswith("model name")]
+    return f"{models[0].strip()}, " if models else ""
 
 
 def now() -> str:

@@ -4,6 +4,7 @@ Neither TensorFlow nor a download is needed to read it; to prepare it both are.
 """
 
 import dataclasses
+import hashlib
 
 import tensorflow_datasets as tfds
 
@@ -25,10 +26,12 @@ class TfdsSource:
       records: TFDS's random access, `image` as encoded bytes.
       class_names: readable names if a words file lies in the data directory, else the
         WordNet ids.
+      name: of the data set, with its version.
     """
 
     records: object
     class_names: list[str]
+    name: str
 
     def __len__(self) -> int:
         return len(self.records)
@@ -40,6 +43,11 @@ class TfdsSource:
             "label": int(record["label"]),
             "name": record["file_name"].decode(),
         }
+
+    def digest(self) -> str:
+        """Returns the sha256 of the data set's name and version and of its classes."""
+        held = (self.name, len(self), *self.class_names)
+        return hashlib.sha256(repr(held).encode()).hexdigest()
 
 
 def open_source(data, split: str) -> TfdsSource:
@@ -66,4 +74,5 @@ def open_source(data, split: str) -> TfdsSource:
             f"{COUNTS[split]:,}: prepare it again from complete archives"
         )
     folders = [str(builder.data_dir), data.dir] if data.dir else [str(builder.data_dir)]
-    return TfdsSource(records, readable_names(wnids, folders))
+    names = readable_names(wnids, folders)
+    return TfdsSource(records, names, builder.info.full_name)

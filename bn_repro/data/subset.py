@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import hashlib
 
 import numpy as np
 
@@ -23,6 +24,11 @@ class EvenlySpaced:
 
     def __getitem__(self, i: int) -> dict:
         return self.source[int(evenly_spaced(len(self.source), len(self))[i])]
+
+    def digest(self) -> str:
+        """Returns the sha256 of which examples it holds."""
+        held = f"{len(self)} evenly spaced of {self.source.digest()}"
+        return hashlib.sha256(held.encode()).hexdigest()
 
     @property
     def class_names(self) -> list[str]:
