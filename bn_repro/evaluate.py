@@ -1,34 +1,49 @@
-"""How accurate a network is on exactly the examples of a split."""
+"""How accurate a network is on exactly the examples of a split.
+
+Also Algorithm 2, steps 7 to 10, whose statistics the inference network is evaluated
+with.
+"""
 
 from functools import partial
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.sharding import PartitionSpec as P
+from ml_collections import config_dict
 
-from bn_repro import metrics, parallel
+from bn_repro import metrics, models, parallel, train
 from bn_repro.layers import Mode
 from bn_repro.parallel import AXIS, REPLICATED, SHARDED
 
 
 def evaluation_step(variables, batch, *, recipe, statistics, axis_name=AXIS):
-    """Returns the metric sums of one batch over all devices.
+    """Returns the metric sums of one batch over all devices, and which are right.
 
     Args:
       variables: params and batch_stats, replicated.
-      batch: this device's {"image" [b, ...], "label" [b], "mask" [b]}; examples where
-        the mask is False are padding and touch neither sums nor statistics.
+      batch: this device's {"image" [b, ...], "label" [b], "mask" [b], "index" [b]};
+        examples where the mask is False are padding and touch neither sums nor
+        statistics.
       recipe: holds the network and its input transform.
-      statistics: what BN normalises with: "ema" (the stored moving averages) or "batch"
-        (the batch's own, as in training).
+      statistics: what BN normalises with: "batch" (the batch's own, as in training) or
+        any other word for the stored ones.
       axis_name: mesh axis of the examples; None on one device without a mesh.
+
+    Returns:
+      (sums as in `metrics.sums`, {"index": [B], "hit": top-1 hits, bool [B]} of the
+      examples of all devices).
     """
-    mode = Mode(use_running_average=statistics == "ema", mask=batch["mask"])
+    mode = Mode(use_running_average=statistics != "batch", mask=batch["mask"])
     images = recipe.inputs(batch["image"], None)
     logits, _ = recipe.model.apply(variables, images, mode)
     sums = metrics.sums(logits, batch["label"], batch["mask"])
-    return sums if axis_name is None else lax.psum(sums, axis_name)
+    hit = (metrics.ranks(logits, batch["label"]) < 1) & batch["mask"]
+    hits = {"index": batch["index"], "hit": hit}
+    if axis_name is None:
+        return sums, hits
+    return lax.psum(sums, axis_name), lax.all_gather(hits, axis_name, tiled=True)
 
 
 class InMemoryEvaluation:
@@ -45,25 +60,27 @@ class InMemoryEvaluation:
             the mini-batch that normalises, so use the training batch's.
           statistics: see `evaluation_step`.
         """
+        self._count = len(arrays[1])
         self._batches = jax.tree.map(
             lambda x: _spread(x, mesh), stack_batches(*arrays, batch_size, mesh.size)
         )
         step = partial(evaluation_step, recipe=recipe, statistics=statistics)
 
         def all_batches(variables, batches):
-            sums = lax.map(lambda batch: step(variables, batch), batches)
-            return jax.tree.map(lambda x: x.sum(0), sums)
+            sums, hits = lax.map(lambda batch: step(variables, batch), batches)
+            return jax.tree.map(lambda x: x.sum(0), sums), hits
 
         specs = (REPLICATED, P(None, AXIS))
         self._run = jax.jit(parallel.spmd(all_batches, mesh, specs, REPLICATED))
 
-    def __call__(self, variables) -> dict:
-        """Returns loss, accuracy, top5 and count over the split."""
-        return metrics.divide(self._run(variables, self._batches))
+    def __call__(self, variables) -> tuple[dict, np.ndarray]:
+        """Returns loss, accuracy, top5 and count, and top-1 hits, bool [N]."""
+        sums, hits = self._run(variables, self._batches)
+        return metrics.divide(sums), _in_order([hits], self._count)
 
 
 def streamed_step(recipe, mesh, statistics: str):
-    """Returns the compiled `evaluation_step`: (variables, sharded batch) -> sums."""
+    """Returns the compiled `evaluation_step`: (variables, sharded batch) -> result."""
     step = partial(evaluation_step, recipe=recipe, statistics=statistics)
     return jax.jit(parallel.spmd(step, mesh, (REPLICATED, SHARDED), REPLICATED))
 
@@ -71,7 +88,7 @@ def streamed_step(recipe, mesh, statistics: str):
 class StreamedEvaluation:
     """Evaluates a split that is read batch by batch."""
 
-    def __init__(self, recipe, mesh, open_batches, statistics: str):
+    def __init__(self, recipe, mesh, open_batches, statistics: str, count: int):
         """Compiles nothing yet.
 
         Args:
@@ -79,19 +96,31 @@ class StreamedEvaluation:
           mesh: the devices.
           open_batches: () -> iterator of this process's padded batches.
           statistics: see `evaluation_step`.
+          count: number of examples N of the split.
         """
         self._mesh = mesh
         self._open = open_batches
+        self._count = count
         self._step = streamed_step(recipe, mesh, statistics)
 
-    def __call__(self, variables) -> dict:
-        """Returns loss, accuracy, top5 and count over the split."""
-        total = None
+    def __call__(self, variables) -> tuple[dict, np.ndarray]:
+        """Returns loss, accuracy, top5 and count, and top-1 hits, bool [N]."""
+        total, found = None, []
         for batch in self._open():
-            batch = {name: batch[name] for name in ("image", "label", "mask")}
-            sums = self._step(variables, parallel.shard(batch, self._mesh))
+            batch = {name: batch[name] for name in ("image", "label", "mask", "index")}
+            batch["index"] = batch["index"].astype(np.int32)
+            sums, hits = self._step(variables, parallel.shard(batch, self._mesh))
             total = sums if total is None else metrics.add(total, sums)
-        return metrics.divide(total)
+            found.append(hits)
+        return metrics.divide(total), _in_order(found, self._count)
+
+
+def _in_order(found: list[dict], count: int) -> np.ndarray:
+    """Returns the hits of all batches by the examples' index, bool [count]."""
+    right = np.zeros(count, bool)
+    for hits in jax.device_get(parallel.local(found)):
+        right[hits["index"][hits["hit"]]] = True
+    return right
 
 
 def stack_batches(images, labels, batch_size: int, multiple: int = 1) -> dict:
@@ -104,8 +133,8 @@ def stack_batches(images, labels, batch_size: int, multiple: int = 1) -> dict:
       multiple: number of devices that a batch is split over.
 
     Returns:
-      {"image": [n, b, ...], "label": [n, b], "mask": [n, b]}; in order, each example
-      exactly once.
+      {"image": [n, b, ...], "label": [n, b], "mask": [n, b], "index": [n, b]}; in
+      order, each example exactly once.
     """
     batch_size = min(batch_size, len(labels))
     batches = -(-len(labels) // batch_size)
@@ -118,10 +147,117 @@ def stack_batches(images, labels, batch_size: int, multiple: int = 1) -> dict:
         widths = [(0, 0), (0, padded - batch_size)] + [(0, 0)] * (x.ndim - 2)
         return np.pad(x, widths)
 
-    mask = np.ones(len(labels), bool)
-    return {"image": stack(images), "label": stack(labels), "mask": stack(mask)}
+    examples = {"image": images, "label": labels, "mask": np.ones(len(labels), bool)}
+    examples["index"] = np.arange(len(labels), dtype=np.int32)
+    return {name: stack(x) for name, x in examples.items()}
 
 
 def _spread(x, mesh):
     sharding = jax.sharding.NamedSharding(mesh, P(None, AXIS))
     return jax.make_array_from_callback(x.shape, sharding, lambda index: x[index])
+
+
+def batch_statistics(variables, batch, key, step, *, model, inputs, axis_name=AXIS):
+    """Returns mu and m / (m - 1) s2 of one batch, as batch_stats; means over groups.
+
+    Args:
+      variables: of the network, replicated.
+      batch: this device's {"image" [b, ...], "position" [b]}.
+      key: of the run, for the augmentation.
+      step: of the batch, likewise.
+      model: the network.
+      inputs: its input transform, see `train.Recipe`.
+      axis_name: mesh axis of the examples; None on one device without a mesh.
+    """
+    keys = train.example_keys(key, step, batch["position"])
+    # The first update of bias-corrected averages is the mini-batch's statistics.
+    fresh = {
+        "params": variables["params"],
+        "batch_stats": jax.tree.map(jnp.zeros_like, variables["batch_stats"]),
+        "ema_count": _no_updates(variables["batch_stats"]),
+    }
+    images = inputs(batch["image"], keys)
+    mode = Mode(update_stats=True)
+    _, updated = model.apply(fresh, images, mode, mutable=train.STATISTICS)
+    statistics = updated["batch_stats"]
+    return statistics if axis_name is None else lax.pmean(statistics, axis_name)
+
+
+def _no_updates(batch_stats: dict) -> dict:
+    """Returns the ema_count of networks that had no update, one for each BN."""
+    if "mean" in batch_stats:
+        return {"t": jnp.zeros((), jnp.int32)}
+    return {name: _no_updates(below) for name, below in batch_stats.items()}
+
+
+class PopulationStatistics:
+    """Estimates Algorithm 2's statistics from training mini-batches.
+
+    The parameters are frozen, N training mini-batches pass through the network, each
+    normalised by its own statistics, and for every BN E[x] is the mean of their mu and
+    Var[x] the mean of m / (m - 1) times their s2, with that layer's m. A mini-batch is
+    what `bn.batch` normalises together. Pictures are augmented as in training; dropout
+    is off, as in the network that the statistics are for.
+    """
+
+    def __init__(self, config, recipe, mesh, biased: bool = False):
+        """Compiles nothing yet.
+
+        Args:
+          config: the resolved configuration.
+          recipe: of the run, for its input transform.
+          mesh: the devices.
+          biased: average s2 itself; only to compare, it is not Algorithm 2.
+        """
+        own = config_dict.ConfigDict(config.to_dict())
+        own.bn.biased = biased
+        step = partial(
+            batch_statistics, model=models.build(own, AXIS), inputs=recipe.inputs
+        )
+        specs = (REPLICATED, SHARDED, REPLICATED, REPLICATED)
+        self._step = jax.jit(parallel.spmd(step, mesh, specs, REPLICATED))
+        self._mesh = mesh
+
+    def __call__(
+        self,
+        variables,
+        feed,
+        seed: int,
+        step: int,
+        counts,
+        report=lambda done, of: None,
+    ) -> dict[int, dict]:
+        """Returns the statistics from the first N batches, for several N.
+
+        The batches are those that follow a training step, so they are the same at any
+        time and on any number of devices; so are the statistics, but for `bn.batch` =
+        "device".
+
+        Args:
+          variables: of the network, replicated.
+          feed: of the run, see `feeds`.
+          seed: of the run.
+          step: training steps done.
+          counts: numbers of batches N.
+          report: called with (batches done, of how many).
+
+        Returns:
+          {N: batch_stats}, numpy arrays of the dtype of the network's statistics.
+        """
+        key = parallel.replicated_key(seed, self._mesh)
+        total, found = None, {}
+        batches = feed.batches(step)
+        for n in range(1, max(counts) + 1):
+            batch = next(batches)
+            batch = {name: batch[name] for name in ("image", "position")}
+            statistics = self._step(variables, batch, key, np.int32(step + n - 1))
+            wide = jax.tree.map(np.float64, jax.device_get(parallel.local(statistics)))
+            total = wide if total is None else jax.tree.map(np.add, total, wide)
+            report(n, max(counts))
+            if n in counts:
+                found[n] = jax.tree.map(partial(_mean, n=n), total, statistics)
+        return found
+
+
+def _mean(total, like, n: int):
+    return (total / n).astype(like.dtype)

@@ -68,8 +68,10 @@ def test_stored_statistics_give_the_same_counts_everywhere(
     _, recipe, variables, arrays = trained
     mesh = parallel.make_mesh(jax.devices()[:devices])
     run = evaluate.InMemoryEvaluation(recipe, mesh, arrays, batch_size, "ema")
-    oracle = expected(paper_logits(variables, arrays.images), arrays.labels)
-    found = run(variables)
+    logits = paper_logits(variables, arrays.images)
+    oracle = expected(logits, arrays.labels)
+    found, hits = run(variables)
+    np.testing.assert_array_equal(hits, logits.argmax(1) == arrays.labels)
     assert found.pop("loss") == pytest.approx(oracle.pop("loss"), rel=1e-5)
     assert found == oracle
 
@@ -81,7 +83,7 @@ def test_batch_statistics_are_those_of_each_training_size_batch(trained, devices
     mesh = parallel.make_mesh(jax.devices()[:devices])
     run = evaluate.InMemoryEvaluation(recipe, mesh, arrays, config.batch_size, "batch")
     oracle = expected(paper_logits(variables, arrays.images, 60), arrays.labels)
-    found = run(variables)
+    found, _ = run(variables)
     assert found.pop("loss") == pytest.approx(oracle.pop("loss"), rel=1e-4)
     assert found == oracle
 
@@ -95,9 +97,11 @@ def test_streamed_and_in_memory_evaluation_agree(trained):
         for i in range(len(stacked["mask"])):
             yield {name: x[i] for name, x in stacked.items()}
 
-    streamed = evaluate.StreamedEvaluation(recipe, mesh, open_batches, "ema")
+    streamed = evaluate.StreamedEvaluation(recipe, mesh, open_batches, "ema", N)
     held = evaluate.InMemoryEvaluation(recipe, mesh, arrays, 60, "ema")
-    assert streamed(variables) == pytest.approx(held(variables), rel=1e-6)
+    (ours, our_hits), (theirs, their_hits) = streamed(variables), held(variables)
+    assert ours == pytest.approx(theirs, rel=1e-6)
+    np.testing.assert_array_equal(our_hits, their_hits)
 
 
 def test_batches_hold_each_example_once_in_order():

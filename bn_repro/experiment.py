@@ -22,18 +22,22 @@ class Experiment(NamedTuple):
     Attributes:
       recipe: what a training step does.
       feed: does training steps; see `feeds`.
-      evaluations: (split, statistics) -> function of the variables to metrics.
+      evaluations: (split, statistics) -> function of the variables to metrics and hits.
+      population: finds the statistics of Algorithm 2 for the evaluations named so.
       probe: function of the variables to the fields of an activation record.
       image_shape: shape of one image.
       class_names: of the data set, in the order of its labels.
+      digests: split -> sha256 of which examples it holds.
     """
 
     recipe: train.Recipe
     feed: object
     evaluations: dict[tuple[str, str], Callable]
+    population: evaluate.PopulationStatistics
     probe: Probe
     image_shape: tuple[int, ...]
     class_names: list[str]
+    digests: dict[str, str]
 
 
 IN_MEMORY = ("mnist",)  # data sets that live on the devices
@@ -73,18 +77,21 @@ def make_mnist(config, mesh) -> Experiment:
     inputs = binary_inputs(config)
     recipe = train.make_recipe(config, inputs, len(train_split.labels))
     evaluations = {
-        ("test", statistics): evaluate.InMemoryEvaluation(
+        statistics: evaluate.InMemoryEvaluation(
             recipe, mesh, test_split, batch_size, statistics
         )
         for statistics, batch_size in _evaluation_sizes(config).items()
     }
+    splits = {"train": train_split, "test": test_split}
     return Experiment(
         recipe=recipe,
         feed=feeds.InMemoryFeed(config, recipe, mesh, train_split),
-        evaluations=evaluations,
+        evaluations=_by_statistics(config, "test", evaluations),
+        population=evaluate.PopulationStatistics(config, recipe, mesh),
         probe=Probe(config, inputs, *test_split),
         image_shape=train_split.images.shape[1:],
         class_names=class_names,
+        digests={name: mnist.digest(x._asdict()) for name, x in splits.items()},
     )
 
 
@@ -105,16 +112,21 @@ def make_imagenet(config, mesh) -> Experiment:
         padded.eval.batch_size = batch_size + -batch_size % mesh.size
         source = Mixed(sources["val"]) if statistics == "batch" else sources["val"]
         batches = functools.partial(stream.eval_batches, padded, source, *processes)
-        return evaluate.StreamedEvaluation(recipe, mesh, batches, statistics)
+        return evaluate.StreamedEvaluation(
+            recipe, mesh, batches, statistics, len(source)
+        )
 
     sizes = _evaluation_sizes(config)
+    evaluations = {name: evaluation(name, n) for name, n in sizes.items()}
     return Experiment(
         recipe=recipe,
         feed=feeds.StreamedFeed(config, recipe, mesh, train_batches),
-        evaluations={("val", name): evaluation(name, n) for name, n in sizes.items()},
+        evaluations=_by_statistics(config, "val", evaluations),
+        population=evaluate.PopulationStatistics(config, recipe, mesh),
         probe=Probe(config, inputs, *_first_examples(config, sources["val"])),
         image_shape=(config.data.image_size, config.data.image_size, 3),
         class_names=sources["val"].class_names,
+        digests={split: source.digest() for split, source in sources.items()},
     )
 
 
@@ -127,6 +139,14 @@ def _evaluation_sizes(config) -> dict[str, int]:
     if config.eval.batch_statistics and config.model.norm != "none":
         sizes["batch"] = config.batch_size
     return sizes
+
+
+def _by_statistics(config, split: str, evaluations: dict) -> dict:
+    """Returns the evaluations by split and statistics; "population" is run as "ema"."""
+    found = {(split, statistics): run for statistics, run in evaluations.items()}
+    if config.eval.population_batches_during and config.model.norm != "none":
+        found[split, "population"] = evaluations["ema"]
+    return found
 
 
 def open_source(config, split: str):
@@ -175,10 +195,14 @@ def image_inputs(config) -> Callable:
 
 
 def _first_examples(config, source):
-    """Returns the probe set: evenly spaced pictures of a split, and their labels."""
+    """Returns the probe set: evenly spaced pictures of a split, and their labels.
+
+    Mixed, since a source is sorted by class: cut in order, each mini-batch of the probe
+    would be of a few classes.
+    """
     from bn_repro.data import stream
 
-    subset = EvenlySpaced(source, config.probe.examples)
+    subset = Mixed(EvenlySpaced(source, config.probe.examples))
     batches = list(stream.eval_batches(config, subset))
     mask = np.concatenate([batch["mask"] for batch in batches])
     images, labels = (

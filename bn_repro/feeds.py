@@ -135,7 +135,7 @@ class StreamedFeed:
             there on.
         """
         parallel.check_batch(config.batch_size, mesh)
-        self._mesh = mesh
+        self.mesh = mesh
         self._open_batches = open_batches
         self._take_seeds(config)
 
@@ -148,7 +148,7 @@ class StreamedFeed:
         return feed
 
     def _take_seeds(self, config):
-        self._key = parallel.replicated_key(config.seed, self._mesh)
+        self._key = parallel.replicated_key(config.seed, self.mesh)
         self._open = partial(self._open_batches, config)
         self._batches, self._next_step, self._ready = None, None, None
 
@@ -172,4 +172,4 @@ class StreamedFeed:
 
     def _on_devices(self, batch):
         batch = {name: batch[name] for name in ("image", "label", "position")}
-        return parallel.shard(batch, self._mesh)
+        return parallel.shard(batch, self.mesh)

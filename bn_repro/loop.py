@@ -144,7 +144,7 @@ def start_or_resume(config, stated, writer, parts, mesh) -> Run:
         writer.cut(step if found else -1)
         writer.write_config(as_record(config, stated))
         writer.write_class_names(parts.class_names)
-        described = manifest.describe(config, state.params)
+        described = manifest.describe(config, state.params, parts)
         before = writer.manifest.get("starts", []) if found else []
         names = ("started", "command", "git_revision", "git_dirty", "devices")
         start = {name: described[name] for name in names}
@@ -204,7 +204,7 @@ def due_events(run: Run) -> list[Event]:
     return [
         Event(every(config.log_every)[1:], log),
         Event(probes, probe),
-        Event(every(config.eval.every), evaluate),
+        Event(evaluation_steps(config.eval, config.steps), evaluate),
         Event(every(config.checkpoint.every)[1:], save),
     ]
 
@@ -214,12 +214,24 @@ def regular_steps(every: int, steps: int) -> np.ndarray:
     return np.union1d(np.arange(0, steps, every), [steps])
 
 
-def probe_steps(probe, steps: int) -> np.ndarray:
-    """Returns the steps to probe at: regular, logarithmically spaced, or both.
+def evaluation_steps(evaluation, steps: int) -> np.ndarray:
+    """Returns the steps to evaluate at: every so many, at first more often."""
+    due = regular_steps(evaluation.every, steps)
+    if evaluation.early_every:
+        until = min(evaluation.early_until, steps)
+        due = np.union1d(due, np.arange(0, until + 1, evaluation.early_every))
+    return due
 
-    Logarithmic spacing is 0 and log_spaced - 1 steps from 1 to the last.
+
+def probe_steps(probe, steps: int) -> np.ndarray:
+    """Returns the steps to probe at: regular, listed, logarithmically spaced, or all.
+
+    Logarithmic spacing is 0 and log_spaced - 1 steps from 1 to the last. With the list
+    the last step is probed too.
     """
     due = regular_steps(probe.every, steps) if probe.every else np.array([], int)
+    if probe.steps:
+        due = np.union1d(due, [*(n for n in probe.steps if n < steps), steps])
     if probe.log_spaced:
         spaced = np.round(np.geomspace(1, steps, max(probe.log_spaced - 1, 1)))
         due = np.union1d(due, np.append(0, spaced.astype(int)))
@@ -272,9 +284,29 @@ def log(run: Run) -> None:
 
 
 def evaluate(run: Run) -> None:
-    """Records loss and accuracy on the evaluation split for each kind of statistics."""
+    """Records loss and accuracy on the evaluation split for each kind of statistics.
+
+    And, of the last evaluations, which examples are right, to compare runs pairwise.
+    """
+    hits = {}
     for (split, statistics), evaluation in run.parts.evaluations.items():
-        run.record(split, statistics, evaluation(run.state.variables()))
+        variables = run.state.variables()
+        if statistics == "population":
+            variables |= {"batch_stats": population_statistics(run)}
+        values, hits[f"{split}/{statistics}"] = evaluation(variables)
+        run.record(split, statistics, values)
+    if parallel.is_main():
+        run.writer.append_hits(run.step, hits)
+
+
+def population_statistics(run: Run) -> dict:
+    """Returns Algorithm 2's statistics of the network as it is now, replicated."""
+    parts, config = run.parts, run.config
+    n = config.eval.population_batches_during
+    found = parts.population(
+        run.state.variables(), parts.feed, config.seed, run.step, (n,)
+    )
+    return parallel.replicate(found[n], parts.feed.mesh)
 
 
 def probe(run: Run) -> None:

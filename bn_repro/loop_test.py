@@ -13,9 +13,9 @@ import jax
 import numpy as np
 import pytest
 
-from bn_repro import checkpoint, cli, loop, records
+from bn_repro import checkpoint, cli, loop, members, population, records
 from bn_repro.errors import UserError
-from configs import mnist
+from configs import common, mnist
 
 SHORT = {
     "steps": 60,
@@ -25,6 +25,7 @@ SHORT = {
     "data.limit": 600,
     "eval.every": 20,
     "eval.batch_size": 250,
+    "eval.population_batches_during": 3,
     "probe.every": 30,
     "probe.examples": 120,
     "checkpoint.every": 25,
@@ -51,7 +52,7 @@ def content(workdir):
     del arrays["seconds"]
     activations = dict(run.activations)
     layers = activations.pop("layers")
-    return metrics, step, layers, run.status, arrays, activations
+    return metrics, step, layers, run.status, arrays, activations, run.hits
 
 
 def assert_same(a, b):
@@ -213,6 +214,39 @@ def test_due_steps():
     assert len(loop.probe_steps(probe, 3_000)) == 12
     probe.log_spaced = 0
     assert loop.probe_steps(probe, 3_000).tolist() == []
+    probe.steps = (0, 10, 2_000, 9_000)
+    assert loop.probe_steps(probe, 3_000).tolist() == [0, 10, 2_000, 3_000]
+
+
+def test_evaluations_are_closer_together_at_first():
+    evaluation = short().eval
+    evaluation.every, evaluation.early_every, evaluation.early_until = 50, 20, 60
+    found = loop.evaluation_steps(evaluation, 120).tolist()
+    assert found == [0, 20, 40, 50, 60, 100, 120]
+    assert loop.evaluation_steps(evaluation, 45).tolist() == [0, 20, 40, 45]
+
+
+def test_the_last_hits_are_kept_and_count_what_is_recorded(whole):
+    run = records.read_run(whole)
+    assert run.hits["steps"].tolist() == [0, 20, 40, 60]
+    for statistics in ("ema", "batch", "population"):
+        shares = run.hits[f"test/{statistics}"].mean(1)
+        np.testing.assert_array_equal(
+            shares, run.series("test", statistics, "accuracy")[1]
+        )
+
+
+def test_algorithm_2_while_training_is_that_of_the_trained_network(whole):
+    """Of the unbiased variance, whatever bn.biased says of the moving averages."""
+    config, _, mesh = loop.prepare(short(**{"bn.biased": True}), jax.devices()[:1])
+    member = members.load(whole, common.get_config())
+    parts = loop.experiment.make(config, mesh)
+    found = population.estimate(member, parts, mesh, (3,))[3]
+    values, _ = parts.evaluations["test", "ema"](
+        member.variables | {"batch_stats": found}
+    )
+    recorded = records.read_run(whole).series("test", "population", "loss")[1]
+    assert values["loss"] == recorded[-1]
 
 
 @pytest.mark.slow

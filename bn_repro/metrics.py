@@ -35,15 +35,11 @@ def sums(logits, labels, mask=None) -> dict:
 
     Returns:
       {"loss": sum of cross-entropies, "correct": int32 count of top-1 hits, "correct5":
-      of top-5 hits, "count": of examples}. Among equal logits the lower class wins; a
-      logit that is not a number is never a hit.
+      of top-5 hits, "count": of examples}; see `ranks`.
     """
     if mask is None:
         mask = jnp.ones(labels.shape, bool)
-    own = _own_logit(logits, labels)[:, None]
-    lower = jnp.arange(logits.shape[-1]) < labels[:, None]
-    better = ~(logits <= own) | ((logits == own) & lower)  # [B, classes]
-    rank = jnp.sum(better, -1)
+    rank = ranks(logits, labels)
     count = lambda x: jnp.sum(x, dtype=jnp.int32)  # noqa: E731
     return {
         "loss": jnp.sum(jnp.where(mask, cross_entropy(logits, labels), 0)),
@@ -51,6 +47,18 @@ def sums(logits, labels, mask=None) -> dict:
         "correct5": count((rank < 5) & mask),
         "count": count(mask),
     }
+
+
+def ranks(logits, labels):
+    """Returns how many classes are ahead of each example's own, [B] integers.
+
+    0 is a top-1 hit. Among equal logits the lower class wins; a logit that is not a
+    number is never a hit.
+    """
+    own = _own_logit(logits, labels)[:, None]
+    lower = jnp.arange(logits.shape[-1]) < labels[:, None]
+    better = ~(logits <= own) | ((logits == own) & lower)  # [B, classes]
+    return jnp.sum(better, -1)
 
 
 def add(a: dict, b: dict) -> dict:

@@ -1,37 +1,27 @@
-"""Algorithm 2, steps 7 to 10: statistics of the population for the inference network.
+"""Algorithm 2's statistics of trained networks: estimated once, kept, compared.
 
-The parameters are frozen, N training mini-batches pass through the network, each
-normalised by its own statistics, and for every BN E[x] is the mean of the mini-batches'
-mu and Var[x] the mean of m / (m - 1) times their s2, with that layer's m. A mini-batch
-is what `bn.batch` normalises together. Pictures are augmented as in training; dropout
-is off, as in the network that the statistics are for.
+How they are estimated is in `evaluate.PopulationStatistics`.
 """
 
 import json
-from functools import partial
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax import lax
 from ml_collections import config_dict
 
 from bn_repro import (
     checkpoint,
+    evaluate,
     experiment,
     files,
     members,
-    models,
     parallel,
     predict,
     recorded,
-    train,
 )
 from bn_repro.errors import UserError
-from bn_repro.layers import Mode
 from bn_repro.members import Member
-from bn_repro.parallel import AXIS, REPLICATED, SHARDED
 from bn_repro.resolve import check_groups
 
 FILE = "population_{batches}.npz"  # in the run folder
@@ -41,47 +31,13 @@ DECISIVE = ("seed", "batch_size", "model.", "bn.", "data.")
 # ... but for where and how the data are read, and what only other statistics need.
 INDIFFERENT = ("data.dir", "data.train", "data.val", "data.workers")
 INDIFFERENT += ("data.eval_resize", "data.max_bad_fraction")
-INDIFFERENT += ("bn.ema_decay", "bn.bias_correction")
+INDIFFERENT += ("bn.ema_decay", "bn.bias_correction", "bn.biased")
 
 
-def batch_statistics(variables, batch, key, step, *, recipe, axis_name=AXIS):
-    """Returns mu and m / (m - 1) s2 of one batch, as batch_stats; means over groups.
-
-    Args:
-      variables: of the network, replicated.
-      batch: this device's {"image" [b, ...], "position" [b]}.
-      key: of the run, for the augmentation.
-      step: of the batch, likewise.
-      recipe: holds the network and its input transform.
-      axis_name: mesh axis of the examples; None on one device without a mesh.
-    """
-    keys = train.example_keys(key, step, batch["position"])
-    # The first update of bias-corrected averages is the mini-batch's statistics.
-    fresh = {
-        "params": variables["params"],
-        "batch_stats": jax.tree.map(jnp.zeros_like, variables["batch_stats"]),
-        "ema_count": _no_updates(variables["batch_stats"]),
-    }
-    images = recipe.inputs(batch["image"], keys)
-    mode = Mode(update_stats=True)
-    _, updated = recipe.model.apply(fresh, images, mode, mutable=train.STATISTICS)
-    statistics = updated["batch_stats"]
-    return statistics if axis_name is None else lax.pmean(statistics, axis_name)
-
-
-def _no_updates(batch_stats: dict) -> dict:
-    """Returns the ema_count of networks that had no update, one for each BN."""
-    if "mean" in batch_stats:
-        return {"t": jnp.zeros((), jnp.int32)}
-    return {name: _no_updates(below) for name, below in batch_stats.items()}
-
-
-def estimate(member: Member, parts, mesh, counts, report=lambda done, of: None) -> dict:
-    """Returns the population statistics from the first N batches, for several N.
-
-    The batches are those that would follow the member's last training step, so they are
-    the same at any time and on any number of devices; so are the statistics, but for
-    `bn.batch` = "device".
+def estimate(
+    member: Member, parts, mesh, counts, report=lambda done, of: None, biased=False
+) -> dict:
+    """Returns {N: batch_stats} from the N batches after the member's last step.
 
     Args:
       member: the trained network.
@@ -89,31 +45,12 @@ def estimate(member: Member, parts, mesh, counts, report=lambda done, of: None) 
       mesh: the devices.
       counts: numbers of batches N.
       report: called with (batches done, of how many).
-
-    Returns:
-      {N: batch_stats}, numpy arrays of the dtype of the network's statistics.
+      biased: see `evaluate.PopulationStatistics`.
     """
-    step = partial(batch_statistics, recipe=parts.recipe)
-    specs = (REPLICATED, SHARDED, REPLICATED, REPLICATED)
-    step = jax.jit(parallel.spmd(step, mesh, specs, REPLICATED))
+    config = member.config
+    find = evaluate.PopulationStatistics(config, parts.recipe, mesh, biased)
     variables = parallel.replicate(member.variables, mesh)
-    key = parallel.replicated_key(member.config.seed, mesh)
-    batches = parts.feed.batches(member.step)
-    total, found = None, {}
-    for n in range(1, max(counts) + 1):
-        batch = next(batches)
-        batch = {name: batch[name] for name in ("image", "position")}
-        statistics = step(variables, batch, key, np.int32(member.step + n - 1))
-        wide = jax.tree.map(np.float64, jax.device_get(parallel.local(statistics)))
-        total = wide if total is None else jax.tree.map(np.add, total, wide)
-        report(n, max(counts))
-        if n in counts:
-            found[n] = jax.tree.map(partial(_mean, n=n), total, statistics)
-    return found
-
-
-def _mean(total, like, n: int):
-    return (total / n).astype(like.dtype)
+    return find(variables, parts.feed, config.seed, member.step, counts, report)
 
 
 def variables_of(member: Member, mesh, say=print) -> dict:
@@ -268,7 +205,7 @@ def compare(
         variables = dict(member.variables)
         if batch_stats is not None:
             variables["batch_stats"] = batch_stats
-        measured = evaluation(parallel.replicate(variables, mesh))
+        measured, _ = evaluation(parallel.replicate(variables, mesh))
         rows.append({"statistics": kind, "batches": batches, "biased": biased})
         rows[-1] |= measured
         report(f"{kind}, N {batches}, biased {biased}: {measured['accuracy']:.4f}")
@@ -276,9 +213,7 @@ def compare(
     add("batch", evaluations["batch"])
     add("ema", evaluations["ema"], biased=config.bn.biased)
     for biased in (False, True):
-        config.bn.biased = biased
-        model = models.build(config, AXIS)
-        changed = parts._replace(recipe=parts.recipe.replace(model=model))
-        for n, found in estimate(member, changed, mesh, counts).items():
-            add("population", evaluations["ema"], found, n, biased)
+        found = estimate(member, parts, mesh, counts, biased=biased)
+        for n, batch_stats in found.items():
+            add("population", evaluations["ema"], batch_stats, n, biased)
     return rows

@@ -23,10 +23,11 @@ from configs import common
 BATCHES = 3
 # Other statistics each.
 OTHERS = {"seed": 8, "batch_size": 30, "data.seed": 9, "data.limit": 300}
-OTHERS |= {"bn.batch": "60", "bn.biased": True}
+OTHERS |= {"bn.batch": "60"}
 # The same statistics.
 SAME = {"data.train": "elsewhere", "data.workers": 3, "data.eval_resize": 300}
 SAME |= {"data.max_bad_fraction": 0.5, "bn.ema_decay": 0.5, "bn.bias_correction": False}
+SAME |= {"bn.biased": True}
 
 
 def train(workdir, name="bn", **overrides):

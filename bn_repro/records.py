@@ -6,6 +6,7 @@
     status.json        {"status": one of STATUSES, "step": n, ...}
     metrics.jsonl      one object a line: step, split, statistics, loss, accuracy, ...
     activations.npz    percentiles of each nonlinearity's input over the run, and more
+    hits.npz           which examples the last evaluations got right
     checkpoints/       belongs to bn_repro.checkpoint, as does
     weights.npz        the network as the run left it
 
@@ -33,7 +34,9 @@ MANIFEST = "manifest.json"
 STATUS = "status.json"
 METRICS = "metrics.jsonl"
 ACTIVATIONS = "activations.npz"
+HITS = "hits.npz"
 
+HITS_KEPT = 5  # of the last evaluations
 STATUSES = ("running", "finished", "diverged", "interrupted", "failed")
 ENDED = ("finished", "diverged")  # there is nothing more to run
 
@@ -66,6 +69,7 @@ class RunWriter:
                 raise PermissionError("no permission")
         self.manifest: dict = files.read_json(self.path / MANIFEST, missing={})
         self._activations = _load_activations(self.path / ACTIVATIONS) or {}
+        self._hits = _load_npz(self.path / HITS, ["steps"]) or {}
 
     def write_config(self, config: Mapping) -> None:
         """Writes the resolved configuration, nested dicts of plain values."""
@@ -158,6 +162,24 @@ class RunWriter:
         grown["percentiles"] = np.asarray(percentiles, np.float64)
         self._replace_activations(grown)
 
+    def append_hits(self, step: int, hits: Mapping[str, np.ndarray]) -> None:
+        """Adds an evaluation's outcomes and forgets all but the last HITS_KEPT.
+
+        Args:
+          step: steps done.
+          hits: "split/statistics" -> whether each example is a top-1 hit, bool [N].
+        """
+        added = {"steps": np.asarray(step, np.int64)} | hits
+        kept = self._hits or {
+            name: np.asarray(x)[None][:0] for name, x in added.items()
+        }
+        self._replace_hits(
+            {
+                name: np.concatenate([kept[name], np.asarray(x)[None]])[-HITS_KEPT:]
+                for name, x in added.items()
+            }
+        )
+
     def cut(self, step: int) -> None:
         """Forgets what was recorded after `step`, and a torn last line; -1: everything.
 
@@ -171,6 +193,9 @@ class RunWriter:
             files.write_atomically(
                 path, b"".join(json.dumps(r).encode() + b"\n" for r in rows)
             )
+        if self._hits:
+            kept = self._hits["steps"] <= step
+            self._replace_hits({name: x[kept] for name, x in self._hits.items()})
         if self._activations:
             kept = self._activations["steps"] <= step
             self._replace_activations(
@@ -181,10 +206,12 @@ class RunWriter:
             )
 
     def _replace_activations(self, arrays: dict[str, np.ndarray]) -> None:
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, **arrays)
-        files.write_atomically(self.path / ACTIVATIONS, buffer.getvalue())
+        _write_npz(self.path / ACTIVATIONS, arrays)
         self._activations = arrays
+
+    def _replace_hits(self, arrays: dict[str, np.ndarray]) -> None:
+        _write_npz(self.path / HITS, arrays)
+        self._hits = arrays
 
 
 @dataclasses.dataclass(eq=False)
@@ -199,6 +226,8 @@ class Run:
       manifest: empty if not written yet.
       status: {"status": ..., "step": n, ...}; "unknown" at step 0 if not written yet.
       metrics: the lines of metrics.jsonl; what was not finite is None.
+      hits: "split/statistics" -> which examples the last evaluations got right, bool
+        [T, N], and "steps" [T]; empty if the run is from before.
       activations: arrays by name, floats as float32, "layers" as a list of str (see
         `RunWriter.append_activations` and PROBE_FIELDS); None if there are none.
     """
@@ -210,6 +239,7 @@ class Run:
     manifest: dict
     status: dict
     metrics: list[dict]
+    hits: dict[str, np.ndarray]
     activations: dict | None
 
     def series(
@@ -250,6 +280,7 @@ def read_run(path: str | os.PathLike, name: str | None = None) -> Run:
         manifest=files.read_json(path / MANIFEST, missing={}),
         status=files.read_json(path / STATUS, missing={"status": "unknown", "step": 0}),
         metrics=_read_metrics(path / METRICS),
+        hits=_load_npz(path / HITS, ["steps"]) or {},
         activations=_as_read(_load_activations(path / ACTIVATIONS)),
     )
 
@@ -313,14 +344,24 @@ def _read_metrics(path: Path) -> list[dict]:
     return rows
 
 
+def _write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    files.write_atomically(path, buffer.getvalue())
+
+
 def _load_activations(path: Path) -> dict[str, np.ndarray] | None:
+    return _load_npz(path, ("steps", *_CONSTANT_FIELDS, *PROBE_FIELDS))
+
+
+def _load_npz(path: Path, expected: Sequence[str]) -> dict[str, np.ndarray] | None:
+    """Returns the arrays of a file, which has those expected; None if it is missing."""
     if not path.exists():
         return None
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = dict(archive)
-        layers = map(str, arrays.get("layers", ()))
-        expected = {"steps", *_CONSTANT_FIELDS, *PROBE_FIELDS, *layers}
+        expected = {*expected, *map(str, arrays.get("layers", ()))}
         if lacking := sorted(expected - arrays.keys()):
             raise ValueError(f"it lacks {', '.join(lacking)}")
     except Exception as error:  # zipfile has no common error for what bit flips do

@@ -12,6 +12,8 @@ STEP_KEYS = (
     "steps",
     "log_every",
     "eval.every",
+    "eval.early_every",
+    "eval.early_until",
     "probe.every",
     "checkpoint.every",
     "optimizer.warmup_steps",
@@ -40,8 +42,11 @@ AT_LEAST = {
     "steps_per_call": 1,
     "log_every": 1,
     "eval.every": 1,
+    "eval.early_every": 0,
+    "eval.early_until": 0,
     "eval.batch_size": 1,
     "eval.population_batches": 1,
+    "eval.population_batches_during": 0,
     "probe.every": 0,
     "probe.log_spaced": 0,
     "probe.examples": 1,
@@ -117,6 +122,9 @@ def resolve(config):
         for key in STEP_KEYS:
             if (stated := get(config, key)) > 0:
                 translated[key] = max(1, round(stated / ratio))
+        if config.probe.steps:
+            scaled = sorted({round(n / ratio) for n in config.probe.steps})
+            translated["probe.steps"] = tuple(scaled)
         factor = RATE_FACTORS[config.batch_rule](ratio)
         rate = config.optimizer.learning_rate * factor
         translated["optimizer.learning_rate"] = rate
@@ -149,6 +157,8 @@ def validate(config) -> None:
         _require(config, key, rising, f"(low, high) with 0 < low <= high <= {most}")
     hidden = config.model.hidden
     _require(config, "model.hidden", all(n > 0 for n in hidden), "numbers of units > 0")
+    probed = config.probe.steps
+    _require(config, "probe.steps", all(n >= 0 for n in probed), "steps >= 0")
     percentiles = config.probe.percentiles
     _require(
         config,

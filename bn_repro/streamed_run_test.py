@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from bn_repro import checkpoint, cli, loop, records
+from bn_repro import checkpoint, cli, experiment, loop, records
 from bn_repro.data.conftest import make_picture, write_jpeg
 from bn_repro.loop_test import StopAt, assert_same, content
 from configs import tiny_imagenet
@@ -30,6 +30,9 @@ SHORT = {
     "data.shard_size": 5,
     "eval.every": 6,
     "eval.batch_size": 5,
+    "eval.early_every": 0,
+    "eval.population_batches_during": 2,
+    "probe.steps": (),
     "probe.log_spaced": 4,
     "probe.examples": 8,
     "probe.batch_size": 4,
@@ -70,8 +73,18 @@ def test_records_are_complete(whole):
     assert run.series("train", "batch", "loss")[0].tolist() == [3, 6, 9, 12]
     assert run.series("val", "ema", "top5")[0].tolist() == [0, 6, 12]
     counts = [m["count"] for m in run.metrics if m["split"] == "val"]
-    assert counts == [12, 12, 12]
+    assert counts == 2 * [12, 12, 12]  # with moving averages and with Algorithm 2
     assert run.activations["steps"].tolist() == [0, 1, 3, 12]
+
+
+def test_mini_batches_of_the_probe_are_of_all_classes(pictures):
+    """A sorted split cut in order would give each mini-batch classes of its own."""
+    config = short(pictures, **{"probe.examples": 12, "probe.batch_size": 6})
+    source = experiment.open_source(config, "val")
+    assert source.labels.tolist() == sorted(source.labels)
+    _, labels = experiment._first_examples(config, source)
+    assert sorted(labels) == sorted(source.labels)
+    assert all(len(set(batch)) == 3 for batch in np.split(labels, 2))
 
 
 @pytest.mark.parametrize(
