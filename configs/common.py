@@ -28,12 +28,16 @@ def get_config() -> config_dict.ConfigDict:
 
     config.eval = config_dict.ConfigDict()
     config.eval.every = 500  # steps between evaluations
+    config.eval.early_every = 0  # in the first early_until steps; 0 = as later
+    config.eval.early_until = 0
     config.eval.batch_size = 1_000  # examples a call; padded, so any number is exact
     config.eval.batch_statistics = True  # also evaluate with mini-batch statistics
     config.eval.population_batches = 200  # training batches Algorithm 2 averages over
+    config.eval.population_batches_during = 0  # likewise while training; 0 = off
 
     config.probe = config_dict.ConfigDict()
     config.probe.every = 1_000  # steps between probes of the activations; 0 = off
+    config.probe.steps = ()  # probes at these steps, whatever the run's length
     config.probe.log_spaced = 0  # probes at this many logarithmically spaced steps
     config.probe.examples = 1_200  # of the evaluation split: first, or evenly spaced
     config.probe.batch_size = 60  # each normalised by its own statistics

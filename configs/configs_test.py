@@ -1,10 +1,18 @@
 import importlib
+import json
 from pathlib import Path
 
 import pytest
 
 from bn_repro import recorded, resolve
-from configs import imagenet, mnist, tiny_imagenet, tiny_imagenet_ablation
+from configs import (
+    common,
+    imagenet,
+    mnist,
+    tiny_imagenet,
+    tiny_imagenet_ablation,
+    tiny_imagenet_paper_rates,
+)
 
 FILES = sorted(
     file.stem
@@ -70,12 +78,51 @@ def test_the_sweep_has_the_network_steps_and_batch_of_figure_1():
 
 def test_each_run_of_the_ablation_takes_one_change_back():
     runs = configurations("tiny_imagenet_ablation")
-    full = runs.pop("bn_x5")
+    full = recorded.stated(tiny_imagenet.get_config("bn_x5").to_dict())
     plain = recorded.stated(tiny_imagenet.get_config("bn_baseline").to_dict())
-    taken_back = []
+    taken_back = set()
+    own = {"experiment", "steps", "seed"}
     for flat in runs.values():
-        (key,) = (key for key in flat if flat[key] != full[key])
+        (key,) = (key for key in flat.keys() - own if flat[key] != full[key])
         assert flat[key] == plain[key]
-        taken_back.append(key)
-    assert sorted(taken_back) == sorted(imagenet.CHANGES)
-    assert set(tiny_imagenet_ablation.WITHOUT.values()) == set(imagenet.CHANGES)
+        taken_back.add(key)
+    cannot_show = {"optimizer.l2", "data.shuffle"}
+    assert taken_back == set(tiny_imagenet_ablation.WITHOUT.values())
+    assert taken_back == set(imagenet.CHANGES) - cannot_show
+
+
+def test_the_time_axis_of_the_small_networks_is_the_papers_compressed():
+    """Every decay comes after 1 / 387.5 of the paper's steps, at 1, 5 and 30 rates."""
+    paper, small = (
+        {name: module.get_config(name) for name in imagenet.RUNS}
+        for module in (imagenet, tiny_imagenet)
+    )
+    for name, config in small.items():
+        pictures = {"paper": 1_281_167, "small": 50_000}
+        decay_steps = {
+            "paper": paper[name].optimizer.decay_epochs * pictures["paper"] / 32,
+            "small": config.optimizer.decay_epochs * pictures["small"] / 32,
+        }
+        ratio = decay_steps["paper"] / decay_steps["small"]
+        assert ratio == pytest.approx(387.5, rel=1e-4)
+        factor = config.optimizer.learning_rate / tiny_imagenet.RATE
+        paper_factor = paper[name].optimizer.learning_rate / 0.0015
+        assert factor == pytest.approx(paper_factor)
+    assert small["inception"].steps * 387.5 == paper["inception"].steps
+
+
+def test_the_rates_of_the_paper_are_the_papers():
+    for name, run in tiny_imagenet_paper_rates.RUNS.items():
+        paper = imagenet.get_config(name).optimizer.learning_rate
+        assert run["optimizer.learning_rate"] == paper
+
+
+def test_committed_sweeps_keep_the_configuration_they_were_made_with():
+    """A record lacks the keys that are younger than it: their defaults count."""
+    defaults = recorded.stated(common.get_config().to_dict())
+    folder = Path(__file__).parents[1] / "results" / "tiny_imagenet_lr_sweep"
+    for name, flat in configurations("tiny_imagenet_lr_sweep").items():
+        there = recorded.stated(json.loads((folder / name / "config.json").read_text()))
+        there = defaults | there
+        differing = {key for key in flat if flat[key] != there[key]}
+        assert differing <= {"data.train", "data.val"}

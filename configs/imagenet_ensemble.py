@@ -36,10 +36,9 @@ RUNS = {
 
 
 def get_base():
-    """Returns Inception of configs/imagenet.py, for as long as BN-x30 needs."""
+    """Returns Inception of configs/imagenet.py."""
     config = imagenet.get_base()
     config.experiment = "imagenet_ensemble"
-    config.steps = 6_000_000  # BN-x30's, to 74.8 %
     return config
 
 

@@ -15,7 +15,7 @@ ARMS = {
     "plain": {"model.norm": "none"},
     "bn": {"model.norm": "before"},
 }
-SEEDS = range(5)
+SEEDS = range(20)
 
 RUNS = {
     f"{arm}_seed{seed}": {**overrides, "seed": seed}
@@ -24,7 +24,14 @@ RUNS = {
 }
 
 
+def get_base():
+    """Returns the defaults, and the accuracy with Algorithm 2's statistics."""
+    config = common.get_config()
+    config.eval.population_batches_during = 50
+    return config
+
+
 def get_config(name: str = "bn_seed0"):
     """Returns the configuration of one run; "plain" and "bn" mean seed 0."""
     name = f"{name}_seed0" if name in ARMS else name
-    return common.with_overrides(common.get_config(), RUNS, name)
+    return common.with_overrides(get_base(), RUNS, name)

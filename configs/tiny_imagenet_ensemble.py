@@ -21,14 +21,16 @@ per-activation BN there has four times the statistics, not 49 times.
 
 from configs import common, imagenet_ensemble, tiny_imagenet
 
-RUNS = imagenet_ensemble.RUNS
+RUNS = {
+    name: tiny_imagenet.NETWORKS["bn_x30"] | changes | {"seed": seed}
+    for seed, (name, changes) in enumerate(imagenet_ensemble.CHANGES.items(), start=1)
+}
 
 
 def get_base():
-    """Returns Inception of configs/tiny_imagenet.py, for fewer steps."""
+    """Returns Inception of configs/tiny_imagenet.py."""
     config = tiny_imagenet.get_base()
     config.experiment = "tiny_imagenet_ensemble"
-    config.steps = 2_000
     return config
 
 
