@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from bn_repro import checkpoint, files, members, parallel, population, predict
+from bn_repro import members, parallel, population, predict
 from bn_repro.errors import UserError
 from bn_repro.members import Member
+from bn_repro.run_folder import checkpoint, files
 
 STATISTICS = ("ema", "population")
 ABOUT = "about"  # in saved probabilities: what they are of, JSON

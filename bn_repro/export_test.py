@@ -7,10 +7,11 @@ import jax
 import numpy as np
 import pytest
 
-from bn_repro import checkpoint, export, files, loop, members, predict, records
+from bn_repro import export, loop, members, predict
 from bn_repro.errors import UserError
 from bn_repro.layers import Mode
 from bn_repro.loop_test import short
+from bn_repro.run_folder import checkpoint, files, records
 from configs import common
 
 LOADER = """

@@ -22,10 +22,11 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from bn_repro import checkpoint, loop, manifest, models, records
+from bn_repro import loop, models
 from bn_repro.data import augment
 from bn_repro.errors import UserError
 from bn_repro.resolve import resolve
+from bn_repro.run_folder import checkpoint, manifest, records
 
 CLASSIFIERS = ("last_linear", "fc_action", "fc")  # names in use
 MEAN = (104.0, 117.0, 128.0)  # of blue, green, red, as Caffe's users subtract

@@ -13,8 +13,9 @@ import jax
 import numpy as np
 import pytest
 
-from bn_repro import checkpoint, cli, loop, records
+from bn_repro import cli, loop
 from bn_repro.errors import UserError
+from bn_repro.run_folder import checkpoint, records
 from configs import mnist
 
 SHORT = {

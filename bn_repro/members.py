@@ -7,9 +7,10 @@ import jax
 import numpy as np
 from ml_collections import config_dict
 
-from bn_repro import checkpoint, models, recorded, records
+from bn_repro import models
 from bn_repro.errors import UserError
 from bn_repro.resolve import resolve
+from bn_repro.run_folder import checkpoint, recorded, records
 
 
 class Member(NamedTuple):

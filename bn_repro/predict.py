@@ -14,12 +14,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
 
-from bn_repro import checkpoint, data, experiment, files, metrics, models, parallel
+from bn_repro import data, experiment, metrics, models, parallel
 from bn_repro.data import crops as views
 from bn_repro.errors import UserError
 from bn_repro.layers import Mode
 from bn_repro.members import Member
 from bn_repro.parallel import REPLICATED, SHARDED
+from bn_repro.run_folder import checkpoint, files
 
 SAVE_EVERY = 30.0  # seconds between saves of an evaluation under way
 SECONDS = "seconds"  # in what is saved: spent so far

@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from bn_repro import recorded, resolve
+from bn_repro import resolve
+from bn_repro.run_folder import recorded
 from configs import imagenet, mnist, tiny_imagenet, tiny_imagenet_ablation
 
 FILES = sorted(

@@ -71,8 +71,9 @@ def main():
 def _compare(networks, mesh, out: str) -> None:
     from pathlib import Path
 
-    from bn_repro import ensemble, files, parallel, population
+    from bn_repro import ensemble, parallel, population
     from bn_repro.analysis import evaluations
+    from bn_repro.run_folder import files
 
     ensemble.make_folder(out)  # minutes before it is needed
     for member in ensemble.told_apart(networks):

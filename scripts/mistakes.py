@@ -52,9 +52,9 @@ class Pictures(NamedTuple):
 def main():
     from pathlib import Path
 
-    from bn_repro import files
     from bn_repro.analysis import mistakes
     from bn_repro.errors import UserError
+    from bn_repro.run_folder import files
 
     paths = [path for path in _PROBABILITIES.value if path]
     if not paths:
@@ -186,8 +186,8 @@ def _remarks(pictures, found, names) -> list[str]:
 
 def _write_sheet(out, pictures: Pictures, found, names, title: str) -> list[str]:
     """Writes the contact sheet, if there is a mistake; returns the pictures' names."""
-    from bn_repro import files
     from bn_repro.analysis import mistakes_report
+    from bn_repro.run_folder import files
 
     called, shown = [], []
     for mistake in found:
@@ -202,8 +202,8 @@ def _write_sheet(out, pictures: Pictures, found, names, title: str) -> list[str]
 
 
 def _write_tables(out, scores, pairs, found, called, names, title: str) -> None:
-    from bn_repro import files
     from bn_repro.analysis import mistakes_report
+    from bn_repro.run_folder import files
 
     tables = [
         mistakes_report.pairs_table(pairs, names),

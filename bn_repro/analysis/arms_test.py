@@ -1,7 +1,7 @@
 import numpy as np
 
-from bn_repro import records
 from bn_repro.analysis import arms, sample_runs
+from bn_repro.run_folder import records
 
 
 def sample(tmp_path, name, norm="before", seed=0, steps=1000, **others):

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from bn_repro import recorded
 from bn_repro.analysis import arms, tables
 from bn_repro.analysis.arms import Arm
 from bn_repro.analysis.tables import Table
+from bn_repro.run_folder import recorded
 
 STATISTICS = {
     "ema": "moving averages",

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from bn_repro import records
 from bn_repro.analysis import arms, claims, drift, sample_runs
+from bn_repro.run_folder import records
 
 
 def write_run(path, norm, seed, accuracies, steps=20, **more_statistics):

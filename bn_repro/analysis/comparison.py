@@ -12,11 +12,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bn_repro import recorded
 from bn_repro.analysis import convergence, tables
 from bn_repro.analysis.convergence import Course
 from bn_repro.errors import UserError
-from bn_repro.records import Run
+from bn_repro.run_folder import recorded
+from bn_repro.run_folder.records import Run
 
 LEAST_VALUES = 3
 TRAINABLE = {"mnist": 0.9}  # final accuracy on every seed, by data.name

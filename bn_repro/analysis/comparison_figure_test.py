@@ -1,7 +1,7 @@
 import numpy as np
 
-from bn_repro import records
 from bn_repro.analysis import comparison, comparison_figure, sample_runs
+from bn_repro.run_folder import records
 
 
 def marks(axes, marker):

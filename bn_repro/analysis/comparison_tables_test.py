@@ -1,7 +1,7 @@
 import pytest
 
-from bn_repro import records
 from bn_repro.analysis import comparison, comparison_tables, sample_runs
+from bn_repro.run_folder import records
 
 
 def rows(table):

@@ -3,9 +3,9 @@ import math
 import numpy as np
 import pytest
 
-from bn_repro import records
 from bn_repro.analysis import comparison, convergence, sample_runs
 from bn_repro.errors import UserError
+from bn_repro.run_folder import records
 
 
 def test_the_swept_key_is_the_one_with_the_values(sample_sweep):

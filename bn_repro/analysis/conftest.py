@@ -2,8 +2,8 @@
 
 import pytest
 
-from bn_repro import records
 from bn_repro.analysis import arms, comparison, sample_runs
+from bn_repro.run_folder import records
 
 
 @pytest.fixture(scope="session")

@@ -3,9 +3,9 @@ import math
 import numpy as np
 import pytest
 
-from bn_repro import records
 from bn_repro.analysis import convergence, sample_runs
 from bn_repro.errors import UserError
+from bn_repro.run_folder import records
 
 
 def courses(folder):

@@ -4,8 +4,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from bn_repro import files
 from bn_repro.analysis.tables import Table
+from bn_repro.run_folder import files
 
 # Rows of Fig. 4: model, resolution, crops, models, top-1 and top-5 error.
 PAPER = (

@@ -2,8 +2,8 @@
 
 import pytest
 
-from bn_repro import files
 from bn_repro.analysis import evaluations, report, sample_runs
+from bn_repro.run_folder import files
 
 
 def result(members, crops, **fields):

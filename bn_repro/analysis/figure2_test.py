@@ -1,7 +1,7 @@
 import numpy as np
 
-from bn_repro import records
 from bn_repro.analysis import convergence, figure2, sample_runs
+from bn_repro.run_folder import records
 
 
 def draw(folder):

@@ -1,8 +1,8 @@
 import numpy as np
 
-from bn_repro import records
 from bn_repro.analysis import convergence, figure3_claims, sample_runs
 from bn_repro.analysis.figure3_test import PLAIN, RISING, read, write
+from bn_repro.run_folder import records
 
 
 def claims(folder):

@@ -1,7 +1,7 @@
 import math
 
-from bn_repro import records
 from bn_repro.analysis import convergence, figure3, sample_runs
+from bn_repro.run_folder import records
 
 
 def read(folder, wanted=None):

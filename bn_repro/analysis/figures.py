@@ -11,8 +11,8 @@ from matplotlib.ticker import FuncFormatter
 
 from bn_repro.analysis import arms, drift
 from bn_repro.analysis.arms import Arm
-from bn_repro.files import naming
-from bn_repro.records import Run
+from bn_repro.run_folder.files import naming
+from bn_repro.run_folder.records import Run
 
 # Okabe and Ito's colours, told apart by colour-blind readers, and a dash for print.
 STYLES = {

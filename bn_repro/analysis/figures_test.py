@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from bn_repro import records
 from bn_repro.analysis import arms, drift, figures, sample_runs
 from bn_repro.errors import UserError
+from bn_repro.run_folder import records
 
 
 def panels(selected):

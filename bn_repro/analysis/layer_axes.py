@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from bn_repro.analysis import convergence, figure2, figures, tables
-from bn_repro.records import Run
+from bn_repro.run_folder.records import Run
 
 COLORS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#000000", "#56B4E9")
 MOST_NAMES = 16  # layers whose names an axis can hold

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from bn_repro.analysis import layer_axes, tables
 from bn_repro.errors import UserError
-from bn_repro.records import Run
+from bn_repro.run_folder.records import Run
 
 MOST_LAYERS = 6  # with histograms, evenly spaced
 COLORS = "viridis_r"

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from bn_repro import records
 from bn_repro.analysis import layer_signals, sample_runs
 from bn_repro.errors import UserError
+from bn_repro.run_folder import records
 
 INPUTS = [[0.1, 0.4, 0.4, 0.1], [0.0, 1.0, 0.0, 0.0]]
 OUTPUTS = [[0.8, 0.1, 0.05, 0.05], [0.2, 0.2, 0.2, 0.4]]

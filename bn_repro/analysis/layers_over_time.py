@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from bn_repro.analysis import drift, figures, layer_axes, tables
 from bn_repro.errors import UserError
-from bn_repro.records import Run
+from bn_repro.run_folder.records import Run
 
 MOST_BANDS = 8  # layers; more are drawn as a heat map
 

@@ -12,8 +12,8 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
-from bn_repro import records
 from bn_repro.analysis import drift, page, sample_runs
+from bn_repro.run_folder import records
 
 WAIT = 60  # seconds; on a busy machine a start takes many
 COLUMNS = ["Run", "Variant", "Status", "norm", "Rate", "Seed", "Best accuracy"]

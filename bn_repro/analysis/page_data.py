@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bn_repro import files, recorded
 from bn_repro.analysis import arms, comparison, convergence, drift, page_units, tables
-from bn_repro.records import Run
+from bn_repro.run_folder import files, recorded
+from bn_repro.run_folder.records import Run
 
 CHOSEN = 8  # runs that are drawn when the page opens
 HELD_OUT = ("val ema", "test ema")  # whose accuracy the tables show

@@ -3,9 +3,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from bn_repro import records
 from bn_repro.analysis import page_data, page_units, sample_runs
 from bn_repro.errors import UserError
+from bn_repro.run_folder import records
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,9 @@ import re
 import numpy as np
 import pytest
 
-from bn_repro import records
 from bn_repro.analysis import page, page_data, sample_runs
 from bn_repro.analysis.tables import Table
+from bn_repro.run_folder import records
 
 
 @pytest.fixture(scope="module")

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bn_repro import recorded
 from bn_repro.analysis import arms, drift
 from bn_repro.errors import UserError
-from bn_repro.records import Run
+from bn_repro.run_folder import recorded
+from bn_repro.run_folder.records import Run
 
 VIEWER_RUNS = 16
 VIEWER_VALUES = 2_000_000  # about 5 MB of the page

@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from bn_repro import records
 from bn_repro.analysis import (
     arms,
     claims,
@@ -29,7 +28,8 @@ from bn_repro.analysis import (
 )
 from bn_repro.analysis.figures import Drawing
 from bn_repro.analysis.tables import Table
-from bn_repro.records import Run
+from bn_repro.run_folder import records
+from bn_repro.run_folder.records import Run
 
 
 class Part(NamedTuple):

@@ -2,7 +2,6 @@ import importlib
 
 import pytest
 
-from bn_repro import records
 from bn_repro.analysis import (
     comparison,
     layers_over_time,
@@ -11,6 +10,7 @@ from bn_repro.analysis import (
     variations,
 )
 from bn_repro.analysis.layers_over_time_test import deep_run
+from bn_repro.run_folder import records
 
 
 def compose(folder, out):

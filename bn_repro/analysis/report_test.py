@@ -3,9 +3,9 @@ import sys
 
 import pytest
 
-from bn_repro import records
 from bn_repro.analysis import report, sample_runs
 from bn_repro.errors import UserError
+from bn_repro.run_folder import records
 
 
 def write(folder):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bn_repro import records
+from bn_repro.run_folder import records
 
 LAYERS = {"hidden_1": 20, "hidden_2": 20, "hidden_3": 20}
 PERCENTILES = (15.0, 50.0, 85.0)

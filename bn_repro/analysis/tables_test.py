@@ -1,8 +1,8 @@
 import numpy as np
 
-from bn_repro import records
 from bn_repro.analysis import drift, sample_runs, tables
 from bn_repro.analysis.tables import Table
+from bn_repro.run_folder import records
 
 
 def test_markdown_and_html_escape_what_would_break_them():

@@ -12,7 +12,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bn_repro import recorded
 from bn_repro.analysis import (
     arms,
     comparison,
@@ -26,7 +25,8 @@ from bn_repro.analysis.arms import Arm
 from bn_repro.analysis.comparison import NORM_NAMES, Point
 from bn_repro.analysis.convergence import TIE
 from bn_repro.analysis.tables import Table
-from bn_repro.records import Run
+from bn_repro.run_folder import recorded
+from bn_repro.run_folder.records import Run
 
 LEAST_SETTINGS = 2
 STYLES = {

@@ -3,8 +3,8 @@ import math
 import numpy as np
 import pytest
 
-from bn_repro import records
 from bn_repro.analysis import sample_runs, variations
+from bn_repro.run_folder import records
 
 
 def write(folder, name, norm, finals, layers=3, ratios=(0.5,), **overrides):

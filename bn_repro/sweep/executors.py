@@ -6,8 +6,9 @@ number of jobs and the progress; it returns how each member that it started ende
 
 from collections.abc import Callable
 
-from bn_repro import records, resolve
+from bn_repro import resolve
 from bn_repro.errors import UserError
+from bn_repro.run_folder import records
 from bn_repro.sweep import workers
 from bn_repro.sweep.plan import Member
 from bn_repro.sweep.progress import Progress

@@ -16,9 +16,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import PartitionSpec as P
 
-from bn_repro import experiment, feeds, loop, parallel, records
+from bn_repro import experiment, feeds, loop, parallel
 from bn_repro.errors import UserError
 from bn_repro.parallel import AXIS, REPLICATED
+from bn_repro.run_folder import records
 from bn_repro.sweep.plan import Member
 from bn_repro.sweep.progress import LOG, Progress
 

@@ -5,8 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from bn_repro import loop, records, sweep
+from bn_repro import loop, sweep
 from bn_repro.loop_test import StopAt, assert_same, content, short
+from bn_repro.run_folder import records
 
 # On the eight devices of this process.
 OVERRIDES = {"steps": 100, "batch_size": 64, "reference_batch": 64, "eval.every": 50}

@@ -6,7 +6,7 @@
     status.json        {"status": one of STATUSES, "step": n, ...}
     metrics.jsonl      one object a line: step, split, statistics, loss, accuracy, ...
     activations.npz    percentiles of each nonlinearity's input over the run, and more
-    checkpoints/       belongs to bn_repro.checkpoint, as does
+    checkpoints/       belongs to bn_repro.run_folder.checkpoint, as does
     weights.npz        the network as the run left it
 
 Whatever moment a run is killed at, every file is the old or the new one as a whole, but
@@ -24,8 +24,8 @@ from pathlib import Path
 
 import numpy as np
 
-from bn_repro import files
 from bn_repro.errors import UserError
+from bn_repro.run_folder import files
 
 CONFIG = "config.json"
 CLASSES = "classes.json"

@@ -4,8 +4,8 @@ import os
 import numpy as np
 import pytest
 
-from bn_repro import files
 from bn_repro.errors import UserError
+from bn_repro.run_folder import files
 
 
 def test_plain_turns_arrays_into_lists_and_what_is_not_finite_into_null():

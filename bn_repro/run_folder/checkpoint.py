@@ -15,8 +15,8 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from bn_repro import files
 from bn_repro.errors import UserError
+from bn_repro.run_folder import files
 
 DIGEST = "sha256"
 WEIGHTS = "weights.npz"  # in the run folder

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from bn_repro import files
+from bn_repro.run_folder import files
 
 
 def differing_keys(a: Mapping, b: Mapping) -> dict[str, tuple]:

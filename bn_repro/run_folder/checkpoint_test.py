@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bn_repro import checkpoint
 from bn_repro.errors import UserError
+from bn_repro.run_folder import checkpoint
 
 TREE = {
     "params": {"hidden_1": {"kernel": jnp.linspace(-1, 1, 300).reshape(30, 10)}},

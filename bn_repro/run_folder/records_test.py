@@ -5,8 +5,8 @@ import sys
 import numpy as np
 import pytest
 
-from bn_repro import recorded, records
 from bn_repro.errors import UserError
+from bn_repro.run_folder import recorded, records
 
 LAYERS = {"hidden_1": 4, "3a/double_3x3_b": 2}
 PERCENTILES = (15.0, 50.0, 85.0)
@@ -182,7 +182,8 @@ def test_an_activations_file_that_lacks_an_array_is_named(tmp_path, name):
 
 FULL_DISK = """
 import resource, signal, sys
-from bn_repro import errors, records
+from bn_repro import errors
+from bn_repro.run_folder import records
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # write then fails instead of killing
 resource.setrlimit(resource.RLIMIT_FSIZE, (90, 90))
 writer = records.RunWriter(sys.argv[1])

@@ -6,9 +6,10 @@ import jax
 import numpy as np
 import pytest
 
-from bn_repro import loop, records, tensorboard
+from bn_repro import loop
 from bn_repro.errors import UserError
 from bn_repro.loop_test import short
+from bn_repro.run_folder import records, tensorboard
 
 
 def test_without_tensorflow_the_remedy_is_named(tmp_path, monkeypatch):
