@@ -17,12 +17,14 @@ LEVELS = [
     " metrics cli run_folder.manifest sum_check",
     "layers convolutions conv_layers data optim run_folder.checkpoint parallel",
     "models",
-    "train evaluate probe run_folder.tensorboard feeds experiment loop import_weights",
-    "members predict population ensemble fold export",
+    "train evaluate probe run_folder.tensorboard feeds experiment loop"
+    " inference.import_weights",
+    "inference.members inference.predict inference.population inference.ensemble"
+    " inference.fold inference.export",
     "sweep",
 ]
 ORDER = " ".join(LEVELS).split()
-ROOMS = {"run_folder"}
+ROOMS = {"inference", "run_folder"}
 # What analysis may see of the rest.
 FILE_READERS = {
     "errors",
@@ -51,7 +53,7 @@ def imports(file):
 
 
 def own_modules(file):
-    """Returns what a file imports of ours: {"layers", "data", "run_folder.files", ...}."""
+    """Returns what a file imports of ours: {"layers", "run_folder.files", ...}."""
     split = [name.split(".") for name in imports(file)]
     return {level_name(parts[1:]) for parts in split if parts[0] == "bn_repro"} - {""}
 

@@ -6,8 +6,9 @@ import jax
 import numpy as np
 import pytest
 
-from bn_repro import import_weights, models
+from bn_repro import models
 from bn_repro.data import augment
+from bn_repro.inference import import_weights
 from bn_repro.layers import Mode
 from bn_repro.run_folder import checkpoint, records
 from configs import imagenet

@@ -81,7 +81,7 @@ def _saved(paths: list[str]):
     """Returns what the saved probabilities are of, their mean, labels and mask."""
     import numpy as np
 
-    from bn_repro import ensemble
+    from bn_repro.inference import ensemble
 
     abouts, found = ensemble.read_saved(paths)
     mean = np.mean([one.probabilities for one in found], 0, dtype=np.float64)

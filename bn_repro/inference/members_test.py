@@ -6,8 +6,9 @@ import jax
 import numpy as np
 import pytest
 
-from bn_repro import loop, members
+from bn_repro import loop
 from bn_repro.errors import UserError
+from bn_repro.inference import members
 from bn_repro.loop_test import short
 from bn_repro.run_folder import checkpoint, files, records
 from configs import common

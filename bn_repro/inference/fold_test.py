@@ -6,7 +6,8 @@ import jax
 import numpy as np
 import pytest
 
-from bn_repro import fold, models
+from bn_repro import models
+from bn_repro.inference import fold
 from bn_repro.layers import Mode
 from bn_repro.resolve import resolve
 from configs import mnist, tiny_imagenet

@@ -11,9 +11,10 @@ import jax
 import numpy as np
 import pytest
 
-from bn_repro import cli, ensemble, loop, members, parallel, population, predict
+from bn_repro import cli, loop, parallel
 from bn_repro.data import mnist
 from bn_repro.errors import UserError
+from bn_repro.inference import ensemble, members, population, predict
 from bn_repro.loop_test import short
 from bn_repro.run_folder import checkpoint, files
 from configs import common

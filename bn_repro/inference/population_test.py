@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 from ml_collections import config_dict
 
-from bn_repro import experiment, loop, members, parallel, population
+from bn_repro import experiment, loop, parallel
 from bn_repro.data import mnist as data
 from bn_repro.data.order import Order
 from bn_repro.errors import UserError
+from bn_repro.inference import members, population
 from bn_repro.loop_test import short
 from bn_repro.run_folder import checkpoint, records
 from configs import common

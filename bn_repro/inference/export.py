@@ -8,11 +8,12 @@ import jax.export  # not an attribute of jax before it is imported
 import jax.numpy as jnp
 import numpy as np
 
-from bn_repro import experiment, fold, models, predict
+from bn_repro import experiment, models
 from bn_repro.data import augment
 from bn_repro.errors import UserError
+from bn_repro.inference import fold, predict
+from bn_repro.inference.members import Member
 from bn_repro.layers import Mode
-from bn_repro.members import Member
 from bn_repro.run_folder import files, manifest
 
 NETWORK = "network.bin"

@@ -17,10 +17,11 @@ import numpy as np
 from jax import lax
 from ml_collections import config_dict
 
-from bn_repro import experiment, members, models, parallel, predict, train
+from bn_repro import experiment, models, parallel, train
 from bn_repro.errors import UserError
+from bn_repro.inference import members, predict
+from bn_repro.inference.members import Member
 from bn_repro.layers import Mode
-from bn_repro.members import Member
 from bn_repro.parallel import AXIS, REPLICATED, SHARDED
 from bn_repro.resolve import check_groups
 from bn_repro.run_folder import checkpoint, files, recorded

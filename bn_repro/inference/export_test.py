@@ -7,8 +7,9 @@ import jax
 import numpy as np
 import pytest
 
-from bn_repro import export, loop, members, predict
+from bn_repro import loop
 from bn_repro.errors import UserError
+from bn_repro.inference import export, members, predict
 from bn_repro.layers import Mode
 from bn_repro.loop_test import short
 from bn_repro.run_folder import checkpoint, files, records

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from bn_repro import members, parallel, population, predict
+from bn_repro import parallel
 from bn_repro.errors import UserError
-from bn_repro.members import Member
+from bn_repro.inference import members, population, predict
+from bn_repro.inference.members import Member
 from bn_repro.run_folder import checkpoint, files
 
 STATISTICS = ("ema", "population")

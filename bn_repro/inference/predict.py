@@ -17,8 +17,8 @@ from jax.experimental import multihost_utils
 from bn_repro import data, experiment, metrics, models, parallel
 from bn_repro.data import crops as views
 from bn_repro.errors import UserError
+from bn_repro.inference.members import Member
 from bn_repro.layers import Mode
-from bn_repro.members import Member
 from bn_repro.parallel import REPLICATED, SHARDED
 from bn_repro.run_folder import checkpoint, files
 

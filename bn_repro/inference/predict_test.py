@@ -5,10 +5,11 @@ import jax
 import numpy as np
 import pytest
 
-from bn_repro import members, models, parallel, predict
+from bn_repro import models, parallel
 from bn_repro.data import crops as views
 from bn_repro.data import decode
 from bn_repro.errors import UserError
+from bn_repro.inference import members, predict
 from bn_repro.resolve import resolve
 from configs import tiny_imagenet
 
