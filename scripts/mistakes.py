@@ -129,12 +129,13 @@ def _open_folder(about: dict, labels) -> Pictures:
     import numpy as np
     from ml_collections import config_dict
 
-    from bn_repro.data import decode, image_folder, subset
+    from bn_repro.data import decode, image_folder, source_views
     from bn_repro.errors import UserError
 
     data = {"train": "", about["split"]: _VAL.value, "classes": about["classes"]}
     source = image_folder.open_source(config_dict.ConfigDict(data), about["split"])
-    places = subset.evenly_spaced(len(source), len(labels))  # as evaluate.py --limit
+    # As evaluate.py --limit chooses them.
+    places = source_views.evenly_spaced(len(source), len(labels))
     saved = about.get("class_names", source.class_names)
     if saved not in (source.class_names, source.wnids) or not (
         len(labels) <= len(source) and np.array_equal(source.labels[places], labels)

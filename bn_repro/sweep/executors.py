@@ -37,12 +37,12 @@ def _train_here(member: Member) -> str:
 
 def vmap(groups: Groups, jobs: int, progress: Progress) -> dict[str, str]:
     """Runs the members of a group together in one program, group after group."""
-    from bn_repro.sweep import together
+    from bn_repro.sweep import vmapped
 
     del jobs
     outcomes = {}
     for group in groups:
-        outcomes |= together.train(group, progress)
+        outcomes |= vmapped.train(group, progress)
         if "interrupted" in outcomes.values():
             break
     return outcomes

@@ -1,7 +1,7 @@
 import numpy as np
 
 from bn_repro.data.image_folder import open_source
-from bn_repro.data.subset import EvenlySpaced, Mixed
+from bn_repro.data.source_views import EvenlySpaced, Mixed
 
 
 def test_evenly_spaced_examples_are_of_all_classes(imagenet_config):

@@ -8,13 +8,13 @@ from multiprocessing.shared_memory import SharedMemory
 import numpy as np
 import pytest
 
-from bn_repro.data import handover, stream
+from bn_repro.data import shared_memory, stream
 from bn_repro.data.image_folder import open_source
 from bn_repro.data.stream_test import assert_same, joined
 
 
 def test_a_block_is_filled_again_only_when_it_is_free():
-    blocks = handover.Blocks()
+    blocks = shared_memory.Blocks()
     first, images = blocks.fill((2, 3, 3, 3))
     images[:] = 1
     second, images = blocks.fill((2, 3, 3, 3))
@@ -34,7 +34,7 @@ def test_a_block_is_filled_again_only_when_it_is_free():
 
 
 def test_blocks_are_gone_with_their_owner_but_for_what_was_received():
-    blocks = handover.Blocks()
+    blocks = shared_memory.Blocks()
     filled, images = blocks.fill((4,))
     images[:] = 5
     received = pickle.loads(pickle.dumps(filled))
@@ -48,7 +48,7 @@ def test_blocks_are_gone_with_their_owner_but_for_what_was_received():
 
 
 def test_each_worker_has_blocks_of_its_own():
-    blocks = handover.Blocks()
+    blocks = shared_memory.Blocks()
     filled, _ = blocks.fill((4,))
     filled.free()
     fill = pickle.loads(pickle.dumps(blocks.fill))
@@ -60,12 +60,12 @@ def kept(monkeypatch):
     """Counts what the main process copies, by block."""
     times = {}
 
-    class Counted(handover.Kept):
+    class Counted(shared_memory.Kept):
         def keep(self, filled):
             times[filled.block.name] = times.get(filled.block.name, 0) + 1
             super().keep(filled)
 
-    monkeypatch.setattr(handover, "Kept", Counted)
+    monkeypatch.setattr(shared_memory, "Kept", Counted)
     return times
 
 
