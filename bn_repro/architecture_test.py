@@ -139,7 +139,8 @@ def trap(tmp_path):
 
 def test_analysis_loads_no_jax(trap):
     files = sources("bn_repro/analysis")
-    modules = [f"bn_repro.analysis.{file.stem}" for file in files]
+    parts = [file.relative_to(ROOT).with_suffix("").parts for file in files]
+    modules = [".".join(names).removesuffix(".__init__") for names in parts]
     assert not imported(f"import {', '.join(modules)}", trap) & HEAVY
 
 

@@ -73,7 +73,7 @@ def _compare(networks, mesh, out: str) -> None:
     from pathlib import Path
 
     from bn_repro import parallel
-    from bn_repro.analysis import evaluations
+    from bn_repro.analysis import figure4
     from bn_repro.inference import ensemble, population
     from bn_repro.run_folder import files
 
@@ -83,7 +83,7 @@ def _compare(networks, mesh, out: str) -> None:
         if parallel.is_main():
             file = Path(out) / f"statistics_{member.name.replace('/', '_')}.json"
             files.write_json(file, {"member": member.name, "rows": rows})
-            print(evaluations.statistics_table([files.read_json(file)]).markdown())
+            print(figure4.statistics_table([files.read_json(file)]).markdown())
             print(f"written to {file}")
 
 

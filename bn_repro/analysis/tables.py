@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from bn_repro.analysis import arms, drift
+from bn_repro.analysis import arms
 from bn_repro.analysis.arms import Arm
+from bn_repro.analysis.layers import drift
 from bn_repro.run_folder import recorded
 from bn_repro.run_folder.records import Run
 

@@ -11,7 +11,8 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bn_repro.analysis import layer_axes, tables
+from bn_repro.analysis import tables
+from bn_repro.analysis.layers import layer_axes
 from bn_repro.errors import UserError
 from bn_repro.run_folder.records import Run
 

@@ -14,12 +14,12 @@ from importlib import resources
 
 from plotly.offline import get_plotlyjs, get_plotlyjs_version
 
-from bn_repro.analysis import page_data
-from bn_repro.analysis.figures import Drawing
+from bn_repro.analysis.figure1 import Drawing
+from bn_repro.analysis.page import page_data
 from bn_repro.analysis.tables import Table
 from bn_repro.run_folder.records import Run
 
-ASSETS = resources.files("bn_repro.analysis") / "page_assets"
+ASSETS = resources.files("bn_repro.analysis.page") / "assets"
 # One after the other in one scope: each uses what stands before it.
 SCRIPTS = (
     "core.js",

@@ -1,6 +1,7 @@
 import pytest
 
-from bn_repro.analysis import comparison, comparison_tables, sample_runs
+from bn_repro.analysis import testing
+from bn_repro.analysis.sweep import comparison, comparison_tables
 from bn_repro.run_folder import records
 
 
@@ -37,12 +38,12 @@ def test_every_value_of_a_hand_computed_example(sample_sweep):
 
 
 def test_what_is_unfinished_chance_or_reached_by_some_is_told(tmp_path):
-    sample_runs.write_seeds(tmp_path, "none", 0.1, [0.95])
-    sample_runs.write_seeds(tmp_path, "none", 1.0, [0.1, 0.1])
-    sample_runs.write_seeds(tmp_path, "none", 10.0, [0.96, 0.88])
-    sample_runs.write_seeds(tmp_path, "none", 20.0, [0.95], "running")
-    sample_runs.write_seeds(tmp_path, "before", 0.1, [0.95])
-    sample_runs.write_seeds(tmp_path, "before", 1.0, [0.5])
+    testing.write_seeds(tmp_path, "none", 0.1, [0.95])
+    testing.write_seeds(tmp_path, "none", 1.0, [0.1, 0.1])
+    testing.write_seeds(tmp_path, "none", 10.0, [0.96, 0.88])
+    testing.write_seeds(tmp_path, "none", 20.0, [0.95], "running")
+    testing.write_seeds(tmp_path, "before", 0.1, [0.95])
+    testing.write_seeds(tmp_path, "before", 1.0, [0.5])
     found = comparison.find_sweep(records.find_runs(tmp_path))
     shown = rows(comparison_tables.values_table(found, 0.9))
     plain = [row["Without BN: final accuracy"] for row in shown.values()]
@@ -63,8 +64,8 @@ def test_what_is_unfinished_chance_or_reached_by_some_is_told(tmp_path):
 
 def test_values_with_a_gap_are_listed_and_none_is_said(tmp_path):
     for rate, final in ((0.1, 0.95), (1.0, 0.5), (10.0, 0.95)):
-        sample_runs.write_seeds(tmp_path, "none", rate, [final])
-        sample_runs.write_seeds(tmp_path, "before", rate, [0.5])
+        testing.write_seeds(tmp_path, "none", rate, [final])
+        testing.write_seeds(tmp_path, "before", rate, [0.5])
     plain, bn = comparison.find_sweep(records.find_runs(tmp_path)).arms
     assert comparison_tables.trainable_text(plain) == "0.1, 10"
     assert comparison_tables.trainable_text(bn) == "none"
@@ -74,6 +75,6 @@ def test_values_with_a_gap_are_listed_and_none_is_said(tmp_path):
 @pytest.mark.parametrize(("name", "words"), [("imagenet", "at chance (within three")])
 def test_elsewhere_the_note_names_chance(tmp_path, name, words):
     for rate in (0.1, 1.0, 10.0):
-        sample_runs.write_seeds(tmp_path, "before", rate, [0.5], data__name=name)
+        testing.write_seeds(tmp_path, "before", rate, [0.5], data__name=name)
     found = comparison.find_sweep(records.find_runs(tmp_path))
     assert words in comparison_tables.arms_table(found, 0.4).note

@@ -7,7 +7,8 @@ import re
 import numpy as np
 import pytest
 
-from bn_repro.analysis import page, page_data, sample_runs
+from bn_repro.analysis import testing
+from bn_repro.analysis.page import page, page_data
 from bn_repro.analysis.tables import Table
 from bn_repro.run_folder import records
 
@@ -56,7 +57,7 @@ def test_equal_runs_give_equal_pages(runs):
 
 def test_two_hundred_runs_of_the_paper_s_network_stay_below_15_mb(runs):
     noise = np.random.default_rng(0).normal(size=(51, 3, 100)).astype(np.float16)
-    wide = dict.fromkeys(sample_runs.LAYERS, noise.astype(np.float32))
+    wide = dict.fromkeys(testing.LAYERS, noise.astype(np.float32))
     many = []
     for seed in range(200):
         run = runs[seed % len(runs)]

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from bn_repro.analysis import drift
+from bn_repro.analysis.layers import drift
 from bn_repro.errors import UserError
 
 

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from bn_repro.analysis import drift, layer_axes, layers_over_time, sample_runs
+from bn_repro.analysis import testing
+from bn_repro.analysis.layers import drift, layer_axes, layers_over_time
 from bn_repro.errors import UserError
 from bn_repro.run_folder import records
 
@@ -66,7 +67,7 @@ def test_bands_are_the_typical_units_of_all_layers_side_by_side(sample_figure1):
 
 def deep_run(folder, name, layers=20, steps=(0, 1, 10, 100, 3000), **overrides):
     """Writes a run of Inception with probes of so many layers; returns it."""
-    sample_runs.write_course(folder / name, [0.1], **overrides)
+    testing.write_course(folder / name, [0.1], **overrides)
     writer = records.RunWriter(folder / name)
     rng = np.random.default_rng(0)
     names = [f"{3 + i // 8}a/branch_{i % 8}" for i in range(layers)]
@@ -126,7 +127,7 @@ def test_drift_by_layer_is_a_curve_a_run(tmp_path, sample_figure1):
 
 
 def test_a_run_without_two_probes_is_named(tmp_path, sample_figure1):
-    sample_runs.write_run(tmp_path / "short", steps=500)
+    testing.write_run(tmp_path / "short", steps=500)
     short = records.read_run(tmp_path / "short")
     assert layer_axes.probed([short, *sample_figure1.bn.runs]) == (
         sample_figure1.bn.runs

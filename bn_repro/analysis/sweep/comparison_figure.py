@@ -7,9 +7,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bn_repro.analysis import convergence, figures
-from bn_repro.analysis.comparison import Point, Sweep, SweptArm
-from bn_repro.analysis.figures import Drawing
+from bn_repro.analysis import convergence, figure1
+from bn_repro.analysis.figure1 import Drawing
+from bn_repro.analysis.sweep.comparison import Point, Sweep, SweptArm
 
 STYLES = {
     "Without BN": ("#D55E00", (0, (4, 1.5)), "s"),
@@ -27,7 +27,7 @@ LOG_RATIO = 20  # of the largest to the smallest value, for a logarithmic axis
 def sweep_figure(sweep: Sweep, target: float, out: str | os.PathLike) -> Drawing:
     """Draws the sweep as sweep.png and sweep.pdf in the folder `out`."""
     figure, caption = draw_sweep(sweep, target)
-    return figures.save(
+    return figure1.save(
         figure,
         Path(out) / "sweep",
         "Sweep",

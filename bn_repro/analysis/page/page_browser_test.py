@@ -12,7 +12,9 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
-from bn_repro.analysis import drift, page, sample_runs
+from bn_repro.analysis import testing
+from bn_repro.analysis.layers import drift
+from bn_repro.analysis.page import page
 from bn_repro.run_folder import records
 
 WAIT = 60  # seconds; on a busy machine a start takes many
@@ -43,14 +45,14 @@ def write_sweep(root):
     """Three rates with and without BN; one run diverges, one ends at chance."""
     for rate, name in ((0.1, "lr0.1"), (1.0, "lr1"), (10.0, "lr10")):
         optimizer = {"optimizer": {"learning_rate": rate}}
-        sample_runs.write_run(root / f"bn_{name}", "before", 0, 4_000, **optimizer)
+        testing.write_run(root / f"bn_{name}", "before", 0, 4_000, **optimizer)
         done = 1_000 if rate == 10 else 4_000
         status = "diverged" if rate == 10 else "finished"
-        sample_runs.write_run(
+        testing.write_run(
             root / f"plain_{name}", "none", 1, 4_000, status, done, **optimizer
         )
     writer = records.RunWriter(root / "plain_lr1")
-    sample_runs.write_metrics(writer, 4_500, 0.1)
+    testing.write_metrics(writer, 4_500, 0.1)
 
 
 @pytest.fixture(scope="module")

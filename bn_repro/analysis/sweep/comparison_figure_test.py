@@ -1,6 +1,7 @@
 import numpy as np
 
-from bn_repro.analysis import comparison, comparison_figure, sample_runs
+from bn_repro.analysis import testing
+from bn_repro.analysis.sweep import comparison, comparison_figure
 from bn_repro.run_folder import records
 
 
@@ -34,8 +35,8 @@ def test_diverged_chance_and_not_reached_are_marked(sample_sweep, tmp_path):
     assert marks(final, "x") == marks(best, "x") == [10.0]
     assert marks(steps, "^") == [0.01, 10.0]
     for rate, value in ((0.1, 0.5), (0.2, 0.1), (0.3, 0.5)):
-        sample_runs.write_seeds(tmp_path / "chance", "none", rate, [value])
-    sample_runs.write_seeds(tmp_path / "chance", "none", 0.4, [0.5], "running")
+        testing.write_seeds(tmp_path / "chance", "none", rate, [value])
+    testing.write_seeds(tmp_path / "chance", "none", 0.4, [0.5], "running")
     chance = comparison.find_sweep(records.find_runs(tmp_path / "chance"))
     figure, caption = comparison_figure.draw_sweep(chance, 0.9)
     final, *_ = figure.axes
@@ -47,7 +48,7 @@ def test_diverged_chance_and_not_reached_are_marked(sample_sweep, tmp_path):
 
 def test_a_sweep_without_a_finished_run_is_drawn(tmp_path):
     for rate in (0.1, 1.0, 10.0):
-        sample_runs.write_seeds(
+        testing.write_seeds(
             tmp_path, "before", rate, [0.5], "running", data__name="imagenet"
         )
     found = comparison.find_sweep(records.find_runs(tmp_path))

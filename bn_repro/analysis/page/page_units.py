@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bn_repro.analysis import arms, drift
+from bn_repro.analysis import arms
+from bn_repro.analysis.layers import drift
 from bn_repro.errors import UserError
 from bn_repro.run_folder import recorded
 from bn_repro.run_folder.records import Run

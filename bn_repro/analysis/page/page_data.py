@@ -9,7 +9,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bn_repro.analysis import arms, comparison, convergence, drift, page_units, tables
+from bn_repro.analysis import arms, convergence, tables
+from bn_repro.analysis.layers import drift
+from bn_repro.analysis.page import page_units
+from bn_repro.analysis.sweep import comparison
 from bn_repro.run_folder import files, recorded
 from bn_repro.run_folder.records import Run
 

@@ -11,7 +11,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bn_repro.analysis import drift, figures, layer_axes, tables
+from bn_repro.analysis import figure1, tables
+from bn_repro.analysis.layers import drift, layer_axes
 from bn_repro.errors import UserError
 from bn_repro.run_folder.records import Run
 
@@ -188,7 +189,7 @@ def layer_scores(activations: dict, from_step: int = 0) -> np.ndarray:
 
 def _median_and_spread(activations: dict, layer: str) -> tuple[np.ndarray, np.ndarray]:
     low, median, high = (
-        drift.percentile(activations, layer, p) for p in figures.PERCENTILES
+        drift.percentile(activations, layer, p) for p in figure1.PERCENTILES
     )
     return median, high - low
 
@@ -198,7 +199,7 @@ def _band(axes: Axes, run: Run, layer: str, color: str) -> None:
     steps = run.activations["steps"]
     rows = [
         drift.percentile(run.activations, layer, p)[:, unit]
-        for p in figures.PERCENTILES
+        for p in figure1.PERCENTILES
     ]
     axes.fill_between(steps, rows[0], rows[2], color=color, alpha=0.15, lw=0)
     for row, width in zip(rows, (1.0, 1.7, 1.0), strict=True):

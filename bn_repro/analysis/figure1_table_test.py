@@ -1,14 +1,15 @@
 import numpy as np
 import pytest
 
-from bn_repro.analysis import arms, claims, drift, sample_runs
+from bn_repro.analysis import arms, figure1_table, testing
+from bn_repro.analysis.layers import drift
 from bn_repro.run_folder import records
 
 
 def write_run(path, norm, seed, accuracies, steps=20, **more_statistics):
     """Writes a run with these test accuracies at steps 0, 10, 20, ... and no probes."""
     writer = records.RunWriter(path)
-    writer.write_config(sample_runs.config(norm, seed, steps))
+    writer.write_config(testing.config(norm, seed, steps))
     curves = {"ema": accuracies, **more_statistics}
     for statistics, values in curves.items():
         for i, accuracy in enumerate(values):
@@ -21,7 +22,7 @@ def write_run(path, norm, seed, accuracies, steps=20, **more_statistics):
 def ours(folder):
     """Returns claim -> (ours, seeds) of the runs below folder."""
     selected = arms.figure1(records.find_runs(folder))
-    rows = claims.figure1_table(selected).rows
+    rows = figure1_table.figure1_table(selected).rows
     return {claim: (cell, seeds) for claim, _, cell, seeds, _ in rows}
 
 
@@ -100,7 +101,7 @@ def test_a_missing_network_is_told(tmp_path, norm, missing):
 
 
 def test_drift_is_the_mean_over_seeds_of_the_last_layers_medians(sample_figure1):
-    table = claims.figure1_table(sample_figure1)
+    table = figure1_table.figure1_table(sample_figure1)
     shown = {row[0]: row[2] for row in table.rows}
     for column, measure in enumerate(("location", "scale")):
         for start, text in ((0, "0"), (5000, "5,000")):
@@ -120,5 +121,5 @@ def test_drift_is_the_mean_over_seeds_of_the_last_layers_medians(sample_figure1)
 
 
 def test_the_settings_stand_in_the_note(sample_figure1):
-    note = claims.figure1_table(sample_figure1).note
+    note = figure1_table.figure1_table(sample_figure1).note
     assert "50,000 steps of 60 examples, learning rate 0.01" in note

@@ -1,13 +1,14 @@
 import numpy as np
 import pytest
 
-from bn_repro.analysis import arms, drift, figures, sample_runs
+from bn_repro.analysis import arms, figure1, testing
+from bn_repro.analysis.layers import drift
 from bn_repro.errors import UserError
 from bn_repro.run_folder import records
 
 
 def panels(selected):
-    figure, caption = figures.draw_figure1(selected)
+    figure, caption = figure1.draw_figure1(selected)
     return figure.axes, caption
 
 
@@ -63,7 +64,7 @@ def with_inputs(selected, shift):
     ("shift", "limits"), [(0, (-2, 2)), (9, (-2, 10)), (-4, (-5, 2))]
 )
 def test_inputs_outside_of_the_papers_axis_widen_both_panels(tmp_path, shift, limits):
-    sample_runs.write_figure1(tmp_path, seeds=1, steps=3000)
+    testing.write_figure1(tmp_path, seeds=1, steps=3000)
     selected = arms.figure1(records.find_runs(tmp_path))
     (_, without, with_bn), caption = panels(with_inputs(selected, shift))
     assert without.get_ylim() == with_bn.get_ylim() == limits
@@ -75,7 +76,7 @@ def test_inputs_outside_of_the_papers_axis_widen_both_panels(tmp_path, shift, li
 
 
 def test_a_short_run_gets_axes_that_show_it(tmp_path):
-    sample_runs.write_figure1(tmp_path, seeds=1, steps=1000)
+    testing.write_figure1(tmp_path, seeds=1, steps=1000)
     (accuracy, *_), caption = panels(arms.figure1(records.find_runs(tmp_path)))
     assert accuracy.get_xlim() == (0, 1000)
     assert accuracy.get_ylim() == (0, 1)
@@ -94,7 +95,7 @@ def test_a_missing_arm_or_probe_leaves_its_panel_empty(sample_figure1):
 
 
 def test_labels_of_close_percentiles_stay_apart():
-    heights = figures._label_heights(np.array([0.0, 0.01, 1.5]), (-2, 2))
+    heights = figure1._label_heights(np.array([0.0, 0.01, 1.5]), (-2, 2))
     assert heights[50] - heights[15] > 0.2
     assert heights[85] == 1.5
 
@@ -103,7 +104,7 @@ def test_equal_runs_give_equal_files(tmp_path, sample_figure1):
     drawn = []
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
-        drawn.append(figures.figure1(sample_figure1, tmp_path / name))
+        drawn.append(figure1.figure1(sample_figure1, tmp_path / name))
     assert drawn[0].png.read_bytes() == drawn[1].png.read_bytes()
     assert drawn[0].pdf.read_bytes() == drawn[1].pdf.read_bytes()
     assert drawn[0].png.read_bytes().startswith(b"\x89PNG")
@@ -112,4 +113,4 @@ def test_equal_runs_give_equal_files(tmp_path, sample_figure1):
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path, sample_figure1):
     with pytest.raises(UserError, match="cannot write .*nowhere/figure1.png"):
-        figures.figure1(sample_figure1, tmp_path / "nowhere")
+        figure1.figure1(sample_figure1, tmp_path / "nowhere")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bn_repro.analysis import evaluations, report, sample_runs
+from bn_repro.analysis import figure4, report, testing
 from bn_repro.run_folder import files
 
 
@@ -38,7 +38,7 @@ def folder(tmp_path):
 
 
 def test_our_rows_follow_the_papers_from_few_views_to_many(folder):
-    table = evaluations.figure4_table(evaluations.read(folder))
+    table = figure4.figure4_table(figure4.read(folder))
     paper, ours = table.rows[:7], table.rows[7:]
     assert {row[0] for row in paper} == {"paper"}
     assert paper[-1][1:7] == [
@@ -59,13 +59,13 @@ def test_our_rows_follow_the_papers_from_few_views_to_many(folder):
 
 
 def test_statistics_say_batches_and_variance(folder):
-    table = evaluations.statistics_table(evaluations.read_statistics(folder))
+    table = figure4.statistics_table(figure4.read_statistics(folder))
     assert [row[2:4] for row in table.rows] == [["-", "-"], ["50", "biased"]]
     assert table.rows[0][4] == "10.00 %"
 
 
 def test_both_are_in_the_report(folder):
-    sample_runs.write_figure1(folder, seeds=1, steps=100)
+    testing.write_figure1(folder, seeds=1, steps=100)
     made, _ = report.write_report(folder)
     titles = [table.title for table in made.tables]
     assert "Figure 4: single crop, crops, ensemble" in titles

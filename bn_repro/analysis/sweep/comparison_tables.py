@@ -2,9 +2,10 @@
 
 import numpy as np
 
-from bn_repro.analysis import comparison, tables
-from bn_repro.analysis.comparison import Point, Sweep, SweptArm
+from bn_repro.analysis import tables
 from bn_repro.analysis.convergence import TIE
+from bn_repro.analysis.sweep import comparison
+from bn_repro.analysis.sweep.comparison import Point, Sweep, SweptArm
 from bn_repro.analysis.tables import Table
 
 

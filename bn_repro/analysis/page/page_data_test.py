@@ -3,7 +3,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from bn_repro.analysis import page_data, page_units, sample_runs
+from bn_repro.analysis import testing
+from bn_repro.analysis.page import page_data, page_units
 from bn_repro.errors import UserError
 from bn_repro.run_folder import records
 
@@ -94,9 +95,9 @@ def test_a_sweep_comes_in_its_order_with_its_target(runs):
 
 
 def test_a_run_at_chance_is_told_from_one_that_learned(tmp_path):
-    writer = sample_runs.write_run(tmp_path / "plain", "none", steps=500, done=0)
+    writer = testing.write_run(tmp_path / "plain", "none", steps=500, done=0)
     for step, value in ((0, 0.098), (500, 0.1028)):
-        sample_runs.write_metrics(writer, step, value)
+        testing.write_metrics(writer, step, value)
     shown = page_data.page_data(records.find_runs(tmp_path)).values["runs"][0]
     assert shown["at_chance"]
 
@@ -153,7 +154,7 @@ def test_a_run_without_probes_is_named(runs):
 
 
 def test_what_is_not_finite_is_null_and_documents_keep_their_digits(tmp_path):
-    writer = sample_runs.write_run(tmp_path / "bn", steps=500)
+    writer = testing.write_run(tmp_path / "bn", steps=500)
     row = {"step": 1000, "split": "test", "statistics": "ema"}
     writer.append_metrics(row | {"loss": float("inf"), "accuracy": 0.5})
     run = page_data.page_data(records.find_runs(tmp_path)).values["runs"][0]

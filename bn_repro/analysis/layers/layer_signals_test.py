@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from bn_repro.analysis import layer_signals, sample_runs
+from bn_repro.analysis import testing
+from bn_repro.analysis.layers import layer_signals
 from bn_repro.errors import UserError
 from bn_repro.run_folder import records
 
@@ -11,7 +12,7 @@ OUTPUTS = [[0.8, 0.1, 0.05, 0.05], [0.2, 0.2, 0.2, 0.4]]
 
 def write(path, nonlinearity="sigmoid", steps=(0, 10, 100)):
     """Writes a run of two layers with hand-made histograms and norms; returns it."""
-    sample_runs.write_course(path, [0.1], model__nonlinearity=nonlinearity)
+    testing.write_course(path, [0.1], model__nonlinearity=nonlinearity)
     writer = records.RunWriter(path)
     for i, step in enumerate(steps):
         writer.append_activations(
@@ -82,7 +83,7 @@ def test_gradient_norms_over_training_and_by_layer(tmp_path):
 
 
 def test_a_run_without_activations_is_named(tmp_path):
-    sample_runs.write_course(tmp_path / "bn", [0.1])
+    testing.write_course(tmp_path / "bn", [0.1])
     run = records.read_run(tmp_path / "bn")
     for draw in (layer_signals.draw_histograms, layer_signals.draw_gradient_norms):
         with pytest.raises(UserError, match="run bn recorded no activations"):

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
-from bn_repro.analysis import convergence, figure2, figures, tables
+from bn_repro.analysis import convergence, figure1, figure2, tables
 from bn_repro.run_folder.records import Run
 
 COLORS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#000000", "#56B4E9")
@@ -48,7 +48,7 @@ def probe_axis(axes: Axes, steps: np.ndarray) -> None:
         axes.set_xlabel("training steps")
         plain(axes)
     else:
-        figures.step_axis(axes, int(steps[-1]))
+        figure1.step_axis(axes, int(steps[-1]))
 
 
 def is_logarithmic(steps: np.ndarray) -> bool:

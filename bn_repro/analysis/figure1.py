@@ -9,8 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from bn_repro.analysis import arms, drift
+from bn_repro.analysis import arms
 from bn_repro.analysis.arms import Arm
+from bn_repro.analysis.layers import drift
 from bn_repro.run_folder.files import naming
 from bn_repro.run_folder.records import Run
 

@@ -3,7 +3,8 @@ import math
 import numpy as np
 import pytest
 
-from bn_repro.analysis import comparison, convergence, sample_runs
+from bn_repro.analysis import convergence, testing
+from bn_repro.analysis.sweep import comparison
 from bn_repro.errors import UserError
 from bn_repro.run_folder import records
 
@@ -26,10 +27,10 @@ def test_the_swept_key_is_the_one_with_the_values(sample_sweep):
 
 def test_any_number_can_be_swept_and_other_runs_are_left_out(tmp_path):
     for scale in (0.001, 0.1, 1.0):
-        sample_runs.write_seeds(
+        testing.write_seeds(
             tmp_path / f"{scale}", "before", 0.1, [0.9], model__init_stddev=scale
         )
-    sample_runs.write_seeds(tmp_path, "none", 0.5, [0.9], model__nonlinearity="tanh")
+    testing.write_seeds(tmp_path, "none", 0.5, [0.9], model__nonlinearity="tanh")
     sweep = comparison.find_sweep(records.find_runs(tmp_path))
     assert sweep.key == "model.init_stddev"
     assert [point.value for point in sweep.arms[0].points] == [0.001, 0.1, 1.0]
@@ -38,17 +39,17 @@ def test_any_number_can_be_swept_and_other_runs_are_left_out(tmp_path):
 
 
 def test_two_values_or_several_seeds_are_no_sweep(tmp_path):
-    sample_runs.write_seeds(tmp_path, "none", 0.1, [0.9, 0.9, 0.9])
-    sample_runs.write_seeds(tmp_path, "none", 0.2, [0.9, 0.9, 0.9])
-    sample_runs.write_seeds(tmp_path, "before", 0.3, [0.9])
+    testing.write_seeds(tmp_path, "none", 0.1, [0.9, 0.9, 0.9])
+    testing.write_seeds(tmp_path, "none", 0.2, [0.9, 0.9, 0.9])
+    testing.write_seeds(tmp_path, "before", 0.3, [0.9])
     assert comparison.find_sweep(records.find_runs(tmp_path)) is None
     assert comparison.find_sweep([]) is None
 
 
 def test_arms_that_differ_in_more_are_named_by_it(tmp_path):
     for rate in (0.1, 1.0, 10.0):
-        sample_runs.write_seeds(tmp_path, "before", rate, [0.9])
-        sample_runs.write_seeds(
+        testing.write_seeds(tmp_path, "before", rate, [0.9])
+        testing.write_seeds(
             tmp_path / "tanh", "before", rate, [0.9], model__nonlinearity="tanh"
         )
     sweep = comparison.find_sweep(records.find_runs(tmp_path))
@@ -65,7 +66,7 @@ def test_trainable_means_at_least_ninety_percent_on_every_seed(sample_sweep):
 
 
 def one_point(folder, *args, **overrides):
-    sample_runs.write_seeds(folder, "none", 0.1, *args, **overrides)
+    testing.write_seeds(folder, "none", 0.1, *args, **overrides)
     courses = map(convergence.course, records.find_runs(folder))
     return comparison.Point(0.1, list(courses))
 
@@ -75,7 +76,7 @@ def test_trainable_edges(tmp_path):
     assert one_point(tmp_path / "b", [0.899, 0.95]).trainable() is False
     running = one_point(tmp_path / "c", [0.95, 0.95], "running")
     assert running.trainable() is None and running.final.size == 0
-    sample_runs.write_seeds(tmp_path / "b", "none", 0.1, [0.95], "running")
+    testing.write_seeds(tmp_path / "b", "none", 0.1, [0.95], "running")
     assert one_point(tmp_path / "b", [0.899]).trainable() is False
     half = one_point(tmp_path / "d", [0.95])
     assert comparison.Point(0.1, half.courses + running.courses).trainable() is None
@@ -102,7 +103,7 @@ def test_elsewhere_trainable_means_above_chance_at_the_end(tmp_path):
 def test_best_tuned_has_the_highest_mean_of_whole_points(sample_sweep, tmp_path):
     plain, bn = sample_sweep.arms
     assert (plain.tuned().value, bn.tuned().value) == (1.0, 1.0)
-    sample_runs.write_seeds(
+    testing.write_seeds(
         tmp_path, "before", 10.0, [0.99, 0.99, 0.99], "running", data__limit=1
     )
     few = comparison.Point(10.0, bn.points[3].courses + plain.points[3].courses)
@@ -133,7 +134,7 @@ def test_the_target_is_what_counts_as_trained_or_the_first_arms_best(
         for norm in ("before", "none"):
             final += 0.1 * (norm == "before")
             path = tmp_path / "imagenet"
-            sample_runs.write_seeds(path, norm, rate, [final], data__name="imagenet")
+            testing.write_seeds(path, norm, rate, [final], data__name="imagenet")
     imagenet = comparison.find_sweep(records.find_runs(tmp_path / "imagenet"))
     assert comparison.find_target(imagenet) == pytest.approx(0.4)
 
