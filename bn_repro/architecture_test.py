@@ -11,18 +11,27 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[1]
 
 # A module imports from lower levels, or from modules to its left on its own level. A
-# package counts as one module.
+# package counts as one module, but for those in ROOMS.
 LEVELS = [
-    "errors files recorded records resolve batch_norm metrics cli manifest sum_check",
-    "layers convolutions conv_layers data optim checkpoint parallel",
+    "errors run_folder.files run_folder.recorded run_folder.records resolve batch_norm"
+    " metrics cli run_folder.manifest sum_check",
+    "layers convolutions conv_layers data optim run_folder.checkpoint parallel",
     "models",
-    "train evaluate probe tensorboard feeds experiment loop import_weights",
-    "members predict population ensemble fold export",
+    "train evaluate probe run_folder.tensorboard feeds experiment loop"
+    " inference.import_weights",
+    "inference.members inference.predict inference.population inference.ensemble"
+    " inference.fold inference.export",
     "sweep",
 ]
 ORDER = " ".join(LEVELS).split()
+ROOMS = {"inference", "run_folder"}
 # What analysis may see of the rest.
-FILE_READERS = {"errors", "files", "recorded", "records"}
+FILE_READERS = {
+    "errors",
+    "run_folder.files",
+    "run_folder.recorded",
+    "run_folder.records",
+}
 HEAVY = {"jax", "jaxlib", "flax", "optax", "orbax", "tensorflow", "tensorflow_datasets"}
 
 
@@ -44,9 +53,9 @@ def imports(file):
 
 
 def own_modules(file):
-    """Returns the names below bn_repro that a file imports: {"layers", "data", ...}."""
+    """Returns what a file imports of ours: {"layers", "run_folder.files", ...}."""
     split = [name.split(".") for name in imports(file)]
-    return {parts[1] for parts in split if parts[0] == "bn_repro" and len(parts) > 1}
+    return {level_name(parts[1:]) for parts in split if parts[0] == "bn_repro"} - {""}
 
 
 def packages(file):
@@ -55,8 +64,13 @@ def packages(file):
 
 
 def unit(file):
-    """Returns the module or package directly below bn_repro that a file belongs to."""
-    return file.relative_to(ROOT / "bn_repro").with_suffix("").parts[0]
+    """Returns the name in LEVELS of the module or package that a file belongs to."""
+    return level_name(file.relative_to(ROOT / "bn_repro").with_suffix("").parts)
+
+
+def level_name(parts):
+    """Returns the name in LEVELS of the path below bn_repro with these parts."""
+    return ".".join(parts[: 2 if parts and parts[0] in ROOMS else 1])
 
 
 def name_of(file):
@@ -64,8 +78,8 @@ def name_of(file):
 
 
 def test_every_module_has_a_level():
-    units = {unit(file) for file in sources("bn_repro")} - {"__init__", "analysis"}
-    assert units == set(ORDER)
+    units = {unit(file) for file in sources("bn_repro") if file.stem != "__init__"}
+    assert units - {"analysis"} == set(ORDER)
 
 
 @pytest.mark.parametrize("here", ORDER)
@@ -77,8 +91,9 @@ def test_a_module_imports_from_lower_ones_only(here):
             assert not packages(file) & {"configs", "scripts"}, file
 
 
-def test_the_package_itself_imports_nothing():
-    assert not imports(ROOT / "bn_repro" / "__init__.py")
+@pytest.mark.parametrize("package", ["", *sorted(ROOMS)])
+def test_the_package_itself_and_its_rooms_import_nothing(package):
+    assert not imports(ROOT / "bn_repro" / package / "__init__.py")
 
 
 @pytest.mark.parametrize("file", sources("configs"), ids=name_of)
@@ -95,7 +110,7 @@ def test_analysis_reads_records_and_nothing_else_of_ours(file):
 
 @pytest.mark.parametrize("module", sorted(FILE_READERS))
 def test_records_need_the_standard_library_and_numpy(module):
-    file = ROOT / "bn_repro" / f"{module}.py"
+    file = (ROOT / "bn_repro").joinpath(*module.split(".")).with_suffix(".py")
     assert own_modules(file) <= FILE_READERS
     assert packages(file) <= {"bn_repro", "numpy"}
 
@@ -124,7 +139,8 @@ def trap(tmp_path):
 
 def test_analysis_loads_no_jax(trap):
     files = sources("bn_repro/analysis")
-    modules = [f"bn_repro.analysis.{file.stem}" for file in files]
+    parts = [file.relative_to(ROOT).with_suffix("").parts for file in files]
+    modules = [".".join(names).removesuffix(".__init__") for names in parts]
     assert not imported(f"import {', '.join(modules)}", trap) & HEAVY
 
 

@@ -11,7 +11,7 @@ from ml_collections import config_dict
 
 from bn_repro import data, evaluate, feeds, resolve, train
 from bn_repro.data import mnist
-from bn_repro.data.subset import EvenlySpaced, Mixed
+from bn_repro.data.source_views import EvenlySpaced, Mixed
 from bn_repro.errors import UserError
 from bn_repro.probe import Probe
 

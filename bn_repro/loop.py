@@ -8,17 +8,7 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
-from bn_repro import (
-    checkpoint,
-    experiment,
-    manifest,
-    metrics,
-    parallel,
-    records,
-    sum_check,
-    tensorboard,
-    train,
-)
+from bn_repro import experiment, metrics, parallel, sum_check, train
 from bn_repro.errors import UserError
 from bn_repro.resolve import (
     as_record,
@@ -27,6 +17,7 @@ from bn_repro.resolve import (
     refuse_another_configuration,
     resolve,
 )
+from bn_repro.run_folder import checkpoint, manifest, records, tensorboard
 
 
 @dataclasses.dataclass

@@ -13,8 +13,10 @@ import jax
 import numpy as np
 import pytest
 
-from bn_repro import checkpoint, cli, loop, members, population, records
+from bn_repro import cli, loop
 from bn_repro.errors import UserError
+from bn_repro.inference import members, population
+from bn_repro.run_folder import checkpoint, records
 from configs import common, mnist
 
 SHORT = {

@@ -15,7 +15,7 @@ import optax
 from ml_collections import config_dict
 
 from bn_repro import layers, metrics, models, optim
-from bn_repro.data.subset import evenly_spaced
+from bn_repro.data.source_views import evenly_spaced
 from bn_repro.layers import Mode
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from ml_collections import config_dict
 
-from bn_repro import recorded, records
 from bn_repro.errors import UserError
+from bn_repro.run_folder import recorded, records
 
 STEP_KEYS = (
     "steps",

@@ -8,9 +8,10 @@ import jax
 import numpy as np
 import pytest
 
-from bn_repro import checkpoint, cli, experiment, loop, records
+from bn_repro import cli, experiment, loop
 from bn_repro.data.conftest import make_picture, write_jpeg
 from bn_repro.loop_test import StopAt, assert_same, content
+from bn_repro.run_folder import checkpoint, records
 from configs import tiny_imagenet
 
 SHORT = {

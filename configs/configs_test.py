@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from bn_repro import recorded, resolve
+from bn_repro import resolve
+from bn_repro.run_folder import recorded
 from configs import (
     common,
     imagenet,

@@ -21,8 +21,8 @@ _ONLY = flags.DEFINE_list("only", list(QUICK), "Which, comma-separated.")
 
 
 def main():
-    from bn_repro import manifest
     from bn_repro.errors import UserError
+    from bn_repro.run_folder import manifest
 
     unknown = [name for name in _ONLY.value if name not in BENCHMARKS]
     if unknown:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from bn_repro import cli, records
+from bn_repro import cli
 from bn_repro.loop_test import SHORT
+from bn_repro.run_folder import records
 
 SCRIPTS = cli.ROOT / "scripts"
 CONFIG = "--config=configs/mnist.py:bn"

@@ -43,7 +43,8 @@ _processes = cli.define_processes()
 
 
 def main():
-    from bn_repro import ensemble, parallel
+    from bn_repro import parallel
+    from bn_repro.inference import ensemble
 
     out = _OUT.value or _WORKDIR.value
     if _PROBABILITIES.value:
@@ -71,8 +72,10 @@ def main():
 def _compare(networks, mesh, out: str) -> None:
     from pathlib import Path
 
-    from bn_repro import ensemble, files, parallel, population
-    from bn_repro.analysis import evaluations
+    from bn_repro import parallel
+    from bn_repro.analysis import figure4
+    from bn_repro.inference import ensemble, population
+    from bn_repro.run_folder import files
 
     ensemble.make_folder(out)  # minutes before it is needed
     for member in ensemble.told_apart(networks):
@@ -80,7 +83,7 @@ def _compare(networks, mesh, out: str) -> None:
         if parallel.is_main():
             file = Path(out) / f"statistics_{member.name.replace('/', '_')}.json"
             files.write_json(file, {"member": member.name, "rows": rows})
-            print(evaluations.statistics_table([files.read_json(file)]).markdown())
+            print(figure4.statistics_table([files.read_json(file)]).markdown())
             print(f"written to {file}")
 
 
@@ -94,7 +97,7 @@ def _say(line: str) -> None:
 def _networks():
     from pathlib import Path
 
-    from bn_repro import members
+    from bn_repro.inference import members
     from configs import common
 
     given = {"data.train": _TRAIN.value, "data.val": _VAL.value}

@@ -29,7 +29,8 @@ _VAL = flags.DEFINE_string(
 
 
 def main():
-    from bn_repro import ensemble, export, members, parallel
+    from bn_repro import parallel
+    from bn_repro.inference import ensemble, export, members
     from configs import common
 
     given = {"data.train": _TRAIN.value, "data.val": _VAL.value}

@@ -5,8 +5,9 @@ import sys
 
 import jax
 
-from bn_repro import cli, files, loop
+from bn_repro import cli, loop
 from bn_repro.data.conftest import make_picture, write_jpeg
+from bn_repro.run_folder import files
 from bn_repro.streamed_run_test import short
 
 

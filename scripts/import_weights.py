@@ -27,7 +27,7 @@ _DEVIATION = flags.DEFINE_list(
 
 
 def main():
-    from bn_repro import import_weights  # here, so that --help needs no jax
+    from bn_repro.inference import import_weights  # here, so that --help needs no jax
 
     mean, deviation = (
         numbers("mean", _MEAN.value),

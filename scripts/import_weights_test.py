@@ -6,9 +6,11 @@ import jax
 import numpy as np
 import pytest
 
-from bn_repro import checkpoint, import_weights, models, records
+from bn_repro import models
 from bn_repro.data import augment
+from bn_repro.inference import import_weights
 from bn_repro.layers import Mode
+from bn_repro.run_folder import checkpoint, records
 from configs import imagenet
 
 torch = pytest.importorskip("torch", reason="the extra 'bench' installs PyTorch")

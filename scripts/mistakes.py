@@ -52,9 +52,9 @@ class Pictures(NamedTuple):
 def main():
     from pathlib import Path
 
-    from bn_repro import files
     from bn_repro.analysis import mistakes
     from bn_repro.errors import UserError
+    from bn_repro.run_folder import files
 
     paths = [path for path in _PROBABILITIES.value if path]
     if not paths:
@@ -81,7 +81,7 @@ def _saved(paths: list[str]):
     """Returns what the saved probabilities are of, their mean, labels and mask."""
     import numpy as np
 
-    from bn_repro import ensemble
+    from bn_repro.inference import ensemble
 
     abouts, found = ensemble.read_saved(paths)
     mean = np.mean([one.probabilities for one in found], 0, dtype=np.float64)
@@ -129,12 +129,13 @@ def _open_folder(about: dict, labels) -> Pictures:
     import numpy as np
     from ml_collections import config_dict
 
-    from bn_repro.data import decode, image_folder, subset
+    from bn_repro.data import decode, image_folder, source_views
     from bn_repro.errors import UserError
 
     data = {"train": "", about["split"]: _VAL.value, "classes": about["classes"]}
     source = image_folder.open_source(config_dict.ConfigDict(data), about["split"])
-    places = subset.evenly_spaced(len(source), len(labels))  # as evaluate.py --limit
+    # As evaluate.py --limit chooses them.
+    places = source_views.evenly_spaced(len(source), len(labels))
     saved = about.get("class_names", source.class_names)
     if saved not in (source.class_names, source.wnids) or not (
         len(labels) <= len(source) and np.array_equal(source.labels[places], labels)
@@ -186,8 +187,8 @@ def _remarks(pictures, found, names) -> list[str]:
 
 def _write_sheet(out, pictures: Pictures, found, names, title: str) -> list[str]:
     """Writes the contact sheet, if there is a mistake; returns the pictures' names."""
-    from bn_repro import files
     from bn_repro.analysis import mistakes_report
+    from bn_repro.run_folder import files
 
     called, shown = [], []
     for mistake in found:
@@ -202,8 +203,8 @@ def _write_sheet(out, pictures: Pictures, found, names, title: str) -> list[str]
 
 
 def _write_tables(out, scores, pairs, found, called, names, title: str) -> None:
-    from bn_repro import files
     from bn_repro.analysis import mistakes_report
+    from bn_repro.run_folder import files
 
     tables = [
         mistakes_report.pairs_table(pairs, names),

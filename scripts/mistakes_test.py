@@ -8,8 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
-from bn_repro import checkpoint, cli
+from bn_repro import cli
 from bn_repro.data import mnist
+from bn_repro.run_folder import checkpoint
 
 WNIDS = ["n01440764", "n02012849", "n03804744"]
 PICTURES = 8  # of each class

@@ -3,7 +3,7 @@ import sys
 import time
 from pathlib import Path
 
-from bn_repro.analysis import sample_runs
+from bn_repro.analysis import testing
 
 SCRIPT = Path(__file__).with_name("report.py")
 
@@ -14,7 +14,7 @@ def report(*arguments):
 
 
 def test_prints_the_table_and_where_the_results_are(tmp_path):
-    sample_runs.write_figure1(tmp_path / "runs", seeds=1, steps=1000)
+    testing.write_figure1(tmp_path / "runs", seeds=1, steps=1000)
     done = report("--workdir", tmp_path / "runs", "--out", tmp_path / "out")
     assert (done.returncode, done.stderr) == (0, "")
     assert (
@@ -26,7 +26,7 @@ def test_prints_the_table_and_where_the_results_are(tmp_path):
 
 
 def test_a_target_is_a_run_or_a_fraction(tmp_path):
-    sample_runs.write_course(tmp_path / "bn_x5", [0.01, 0.3])
+    testing.write_course(tmp_path / "bn_x5", [0.01, 0.3])
     for target, text in (("bn_x5", "30.00 %, the best of BN-x5"), ("0.25", "25.00 %")):
         done = report("--workdir", tmp_path, "--target", target)
         assert f"Target: {text}. " in done.stdout

@@ -37,7 +37,8 @@ _COUNT = flags.DEFINE_integer(
 
 
 def main() -> int:
-    from bn_repro import records, sweep
+    from bn_repro import sweep
+    from bn_repro.run_folder import records
 
     flag = flags.FLAGS["config"]
     overrides = dict(config_flags.get_override_values(flag))

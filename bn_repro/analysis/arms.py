@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bn_repro import recorded
-from bn_repro.records import Run
+from bn_repro.run_folder import recorded
+from bn_repro.run_folder.records import Run
 
 
 @dataclasses.dataclass(eq=False)

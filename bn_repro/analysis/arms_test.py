@@ -1,11 +1,11 @@
 import numpy as np
 
-from bn_repro import records
-from bn_repro.analysis import arms, sample_runs
+from bn_repro.analysis import arms, testing
+from bn_repro.run_folder import records
 
 
 def sample(tmp_path, name, norm="before", seed=0, steps=1000, **others):
-    sample_runs.write_run(tmp_path / name, norm, seed, steps, **others)
+    testing.write_run(tmp_path / name, norm, seed, steps, **others)
 
 
 def names(runs):

@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bn_repro import recorded, records
 from bn_repro.errors import UserError
-from bn_repro.records import Run
+from bn_repro.run_folder import recorded, records
+from bn_repro.run_folder.records import Run
 
 TIE = 2.0  # standard errors of a difference
 CHANCE = 3.0  # standard errors from 1 / classes

@@ -3,9 +3,9 @@ import math
 import numpy as np
 import pytest
 
-from bn_repro import records
-from bn_repro.analysis import convergence, sample_runs
+from bn_repro.analysis import convergence, testing
 from bn_repro.errors import UserError
+from bn_repro.run_folder import records
 
 
 def courses(folder):
@@ -19,7 +19,7 @@ def error(p, n=5000):
 
 
 def test_best_and_first_step_at_a_target(tmp_path):
-    sample_runs.write_course(tmp_path / "bn_x5", [0.01, 0.1, 0.3, 0.2])
+    testing.write_course(tmp_path / "bn_x5", [0.01, 0.1, 0.3, 0.2])
     course = courses(tmp_path)["bn_x5"]
     assert (course.best, course.count, course.classes) == (0.3, 5000, 100)
     assert [course.reached(p) for p in (0.1, 0.11, 0.3, 0.31)] == [1, 2, 2, None]
@@ -28,7 +28,7 @@ def test_best_and_first_step_at_a_target(tmp_path):
 
 
 def test_a_run_without_evaluations_reaches_nothing(tmp_path):
-    sample_runs.write_course(tmp_path / "bn_x5", [], "running")
+    testing.write_course(tmp_path / "bn_x5", [], "running")
     course = courses(tmp_path)["bn_x5"]
     assert math.isnan(course.best) and course.reached(0.1) is None
     assert not course.at_chance() and not course.ended
@@ -36,8 +36,8 @@ def test_a_run_without_evaluations_reaches_nothing(tmp_path):
 
 def test_chance_is_within_three_binomial_errors_of_guessing(tmp_path):
     edge = 0.01 + 3 * error(0.01)
-    sample_runs.write_course(tmp_path / "below", [0.01, edge - 1e-9])
-    sample_runs.write_course(tmp_path / "above", [0.01, edge + 1e-6])
+    testing.write_course(tmp_path / "below", [0.01, edge - 1e-9])
+    testing.write_course(tmp_path / "above", [0.01, edge + 1e-6])
     found = courses(tmp_path)
     assert found["below"].at_chance() and not found["above"].at_chance()
 
@@ -52,10 +52,10 @@ def test_under_two_errors_of_the_difference_is_a_tie():
 
 
 def test_the_target_is_inceptions_best_unless_told(tmp_path):
-    sample_runs.write_course(tmp_path / "inception", [0.1, 0.2], model__norm="none")
+    testing.write_course(tmp_path / "inception", [0.1, 0.2], model__norm="none")
     for name, best in (("plain_a", 0.2), ("plain_b", 0.3), ("plain_c", 0.1)):
-        sample_runs.write_course(tmp_path / name, [0.1, best], model__norm="none")
-    sample_runs.write_course(tmp_path / "bn_x5", [0.1, 0.4])
+        testing.write_course(tmp_path / name, [0.1, best], model__norm="none")
+    testing.write_course(tmp_path / "bn_x5", [0.1, 0.4])
     found = list(courses(tmp_path).values())
     assert convergence.find_target(found).text() == "20.00 %, the best of Inception"
     assert convergence.find_target(found, "bn_x5").accuracy == 0.4
@@ -71,8 +71,8 @@ def test_the_target_is_inceptions_best_unless_told(tmp_path):
 
 def test_runs_of_another_scale_are_left_out_and_the_order_is_the_papers(tmp_path):
     for name in ("bn_x30", "another", "bn_baseline", "inception"):
-        sample_runs.write_course(tmp_path / name, [0.1])
-    sample_runs.write_course(tmp_path / "wide", [0.9], model__width=1.0)
+        testing.write_course(tmp_path / name, [0.1])
+    testing.write_course(tmp_path / "wide", [0.9], model__width=1.0)
     found, left_out = convergence.courses(records.find_runs(tmp_path))
     labels = [course.label for course in found]
     assert labels == ["Inception", "BN-Baseline", "BN-x30", "another"]
@@ -93,10 +93,10 @@ def test_runs_of_another_scale_are_left_out_and_the_order_is_the_papers(tmp_path
     ],
 )
 def test_a_claim_of_so_many_times_fewer_steps(tmp_path, accuracies, times, answer):
-    sample_runs.write_course(
+    testing.write_course(
         tmp_path / "inception", [0.01, 0.02, 0.05, 0.1, 0.2], model__norm="none"
     )
-    sample_runs.write_course(tmp_path / "bn_x5", accuracies)
+    testing.write_course(tmp_path / "bn_x5", accuracies)
     found = courses(tmp_path)
     target = convergence.find_target(list(found.values()))
     assert convergence.at_least_times_faster(found["bn_x5"], target, times) == answer

@@ -8,14 +8,14 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bn_repro.analysis import figure3, figures, tables
+from bn_repro.analysis import figure1, figure3, tables
 from bn_repro.analysis.convergence import (
     Course,
     Target,
     of_the_paper,
     standard_error,
 )
-from bn_repro.analysis.figures import Drawing
+from bn_repro.analysis.figure1 import Drawing
 
 # Okabe and Ito's colours and a dash each, for print and colour-blind readers.
 STYLES = {
@@ -46,7 +46,7 @@ def figure2(found: Sequence[Course], target: Target, out: str | os.PathLike) -> 
     """
     figure, caption = draw_figure2(found, target)
     is_papers = of_the_paper(found)
-    return figures.save(
+    return figure1.save(
         figure,
         Path(out) / ("figure2" if is_papers else "convergence"),
         "Figure 2" if is_papers else "Convergence",
@@ -70,7 +70,7 @@ def draw_figure2(found: Sequence[Course], target: Target) -> tuple[Figure, str]:
         _curve(axes, course, color, dash)
         _marker(axes, course, target, color)
     _reference_lines(axes, found, target)
-    figures.step_axis(axes, max(course.run.config["steps"] for course in found))
+    figure1.step_axis(axes, max(course.run.config["steps"] for course in found))
     axes.set_ylim(0, _top(found))
     axes.set_ylabel("fraction of validation pictures correct")
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)

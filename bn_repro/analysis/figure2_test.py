@@ -1,7 +1,7 @@
 import numpy as np
 
-from bn_repro import records
-from bn_repro.analysis import convergence, figure2, sample_runs
+from bn_repro.analysis import convergence, figure2, testing
+from bn_repro.run_folder import records
 
 
 def draw(folder):
@@ -16,10 +16,10 @@ def legend(axes):
 
 
 def test_a_curve_a_network_and_a_diamond_where_it_first_reaches_the_target(tmp_path):
-    sample_runs.write_course(
+    testing.write_course(
         tmp_path / "inception", [0.01, 0.1, 0.2, 0.15], model__norm="none"
     )
-    sample_runs.write_course(tmp_path / "bn_x5", [0.01, 0.3, 0.35, 0.4])
+    testing.write_course(tmp_path / "bn_x5", [0.01, 0.3, 0.35, 0.4])
     axes, caption = draw(tmp_path)
     assert legend(axes) == ["Inception", "BN-x5", "chance", "steps to match Inception"]
     by_label = {line.get_label(): line for line in axes.lines}
@@ -37,11 +37,11 @@ def test_a_curve_a_network_and_a_diamond_where_it_first_reaches_the_target(tmp_p
 
 
 def test_failures_and_unfinished_runs_say_so(tmp_path):
-    sample_runs.write_course(
+    testing.write_course(
         tmp_path / "inception", [0.01, 0.01], "running", model__norm="none"
     )
-    sample_runs.write_course(tmp_path / "inception_x5", [0.01, 0.01], "diverged")
-    sample_runs.write_course(tmp_path / "bn_x5", [], "interrupted")
+    testing.write_course(tmp_path / "inception_x5", [0.01, 0.01], "diverged")
+    testing.write_course(tmp_path / "bn_x5", [], "interrupted")
     axes, caption = draw(tmp_path)
     assert "Inception\n(running, step 250)" in legend(axes)
     assert "Inception-x5\n(diverged at step 257)" in legend(axes)
@@ -52,7 +52,7 @@ def test_failures_and_unfinished_runs_say_so(tmp_path):
 
 
 def test_runs_that_only_just_started_are_drawn(tmp_path):
-    sample_runs.write_course(tmp_path / "bn_x5", [], "running")
+    testing.write_course(tmp_path / "bn_x5", [], "running")
     axes, caption = draw(tmp_path)
     assert axes.get_ylim() == (0, 1)
     assert "on no validation pictures" in caption and "Diamond" not in caption

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bn_repro import recorded
 from bn_repro.analysis import tables
 from bn_repro.analysis.convergence import (
     PAPER,
@@ -15,6 +14,7 @@ from bn_repro.analysis.convergence import (
     standard_error,
 )
 from bn_repro.analysis.tables import Table
+from bn_repro.run_folder import recorded
 
 
 def figure3_table(found: Sequence[Course], target: Target) -> Table:

@@ -1,8 +1,8 @@
 import numpy as np
 
-from bn_repro import records
-from bn_repro.analysis import convergence, figure3_claims, sample_runs
+from bn_repro.analysis import convergence, figure3_claims, testing
 from bn_repro.analysis.figure3_test import PLAIN, RISING, read, write
+from bn_repro.run_folder import records
 
 
 def claims(folder):
@@ -71,14 +71,14 @@ def test_claims_that_our_runs_contradict_tie_or_lack(tmp_path):
     assert shown[SIGMOID] == ["no run bn_x5_sigmoid", "missing"]
     assert shown[CHANCE][1] == "no"
     assert shown[FAILS][0].startswith("trains: 20.00 ± 0.57 %")
-    sample_runs.write_course(tmp_path / "again" / "bn_x5", [0.01, 0.35])
-    sample_runs.write_course(tmp_path / "again" / "bn_x30", [0.01, 0.36])
+    testing.write_course(tmp_path / "again" / "bn_x5", [0.01, 0.35])
+    testing.write_course(tmp_path / "again" / "bn_x30", [0.01, 0.36])
     assert claims(tmp_path / "again")[FURTHER][1] == "not shown at this scale"
 
 
 def test_zeros_are_the_median_over_layers_of_the_last_probe(tmp_path):
-    writer = sample_runs.write_run(tmp_path / "bn", steps=1000)
-    sample_runs.write_course(tmp_path / "bn", [0.1])
+    writer = testing.write_run(tmp_path / "bn", steps=1000)
+    testing.write_course(tmp_path / "bn", [0.1])
     layers = 3
     writer.append_activations(
         2000,
@@ -93,6 +93,6 @@ def test_zeros_are_the_median_over_layers_of_the_last_probe(tmp_path):
     )
     course = convergence.course(records.read_run(tmp_path / "bn"))
     assert figure3_claims.zero_share(course) == 0.25
-    sample_runs.write_course(tmp_path / "bn", [0.1], model__nonlinearity="sigmoid")
+    testing.write_course(tmp_path / "bn", [0.1], model__nonlinearity="sigmoid")
     course = convergence.course(records.read_run(tmp_path / "bn"))
     assert figure3_claims.zero_share(course) is None

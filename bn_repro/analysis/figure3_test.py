@@ -1,7 +1,7 @@
 import math
 
-from bn_repro import records
-from bn_repro.analysis import convergence, figure3, sample_runs
+from bn_repro.analysis import convergence, figure3, testing
+from bn_repro.run_folder import records
 
 
 def read(folder, wanted=None):
@@ -17,7 +17,7 @@ def rows(table):
 def write(folder, **runs):
     """Writes runs by name, each (accuracies, status, overrides)."""
     for name, (accuracies, status, overrides) in runs.items():
-        sample_runs.write_course(folder / name, accuracies, status, **overrides)
+        testing.write_course(folder / name, accuracies, status, **overrides)
 
 
 PLAIN = {"model__norm": "none", "optimizer__learning_rate": 0.0015}

@@ -5,12 +5,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from bn_repro import files, recorded, records
-from bn_repro.analysis import comparison, page, report_parts, tables
-from bn_repro.analysis.figures import Drawing
+from bn_repro.analysis import report_parts, tables
+from bn_repro.analysis.figure1 import Drawing
+from bn_repro.analysis.page import page
+from bn_repro.analysis.sweep import comparison
 from bn_repro.analysis.tables import Table
 from bn_repro.errors import UserError
-from bn_repro.records import Run
+from bn_repro.run_folder import files, recorded, records
+from bn_repro.run_folder.records import Run
 
 TABLES = "tables.md"
 PAGE = "report.html"

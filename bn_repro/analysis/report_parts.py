@@ -8,28 +8,24 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from bn_repro import records
 from bn_repro.analysis import (
     arms,
-    claims,
-    comparison,
-    comparison_figure,
-    comparison_tables,
     convergence,
-    evaluations,
+    figure1,
+    figure1_table,
     figure2,
     figure3,
     figure3_claims,
-    figures,
-    layer_axes,
-    layer_signals,
-    layers_over_time,
+    figure4,
     tables,
     variations,
 )
-from bn_repro.analysis.figures import Drawing
+from bn_repro.analysis.figure1 import Drawing
+from bn_repro.analysis.layers import layer_axes, layer_signals, layers_over_time
+from bn_repro.analysis.sweep import comparison, comparison_figure, comparison_tables
 from bn_repro.analysis.tables import Table
-from bn_repro.records import Run
+from bn_repro.run_folder import records
+from bn_repro.run_folder.records import Run
 
 
 class Part(NamedTuple):
@@ -121,7 +117,7 @@ def compose(workdir: Path, runs: list[Run], out: Path, target: Wanted = None) ->
       UserError: there is no such run, or the number is no fraction.
     """
     drawings, shown, notes, chosen = [], [], [], []
-    parts = (figure1, convergence_figures, sweep, setting_variations, figure4)
+    parts = (figure1_part, convergence_figures, sweep, setting_variations, figure4_part)
     for part in parts:
         made = part(workdir, runs, out, target)
         drawings += made.drawings
@@ -132,17 +128,17 @@ def compose(workdir: Path, runs: list[Run], out: Path, target: Wanted = None) ->
     return Part(drawings, shown, notes, chosen)
 
 
-def figure4(workdir: Path, runs: list[Run], out: Path, wanted: Wanted) -> Part:
+def figure4_part(workdir: Path, runs: list[Run], out: Path, wanted: Wanted) -> Part:
     """Returns the tables of what scripts/evaluate.py left below workdir."""
     del runs, out, wanted
-    evaluated = evaluations.read(workdir)
-    compared = evaluations.read_statistics(workdir)
-    shown = [evaluations.figure4_table(evaluated)] if evaluated else []
-    shown += [evaluations.statistics_table(compared)] if compared else []
+    evaluated = figure4.read(workdir)
+    compared = figure4.read_statistics(workdir)
+    shown = [figure4.figure4_table(evaluated)] if evaluated else []
+    shown += [figure4.statistics_table(compared)] if compared else []
     return Part([], shown, [], [])
 
 
-def figure1(workdir: Path, runs: list[Run], out: Path, wanted: Wanted) -> Part:
+def figure1_part(workdir: Path, runs: list[Run], out: Path, wanted: Wanted) -> Part:
     """Returns Fig. 1 and its table."""
     mnist = [run for run in runs if run.config.get("experiment") == "mnist"]
     selected = arms.figure1(mnist)
@@ -153,16 +149,17 @@ def figure1(workdir: Path, runs: list[Run], out: Path, wanted: Wanted) -> Part:
         run for arm in shown for run in arm.runs if run.status["status"] != "finished"
     ]
     notes = [
-        f"Missing: no run {claims.ARMS[key]}; train it with python scripts/train.py "
-        f"--config configs/mnist.py:{key} --workdir {workdir}/{key}_seed0"
+        f"Missing: no run {figure1_table.ARMS[key]}; train it with "
+        f"python scripts/train.py --config configs/mnist.py:{key} "
+        f"--workdir {workdir}/{key}_seed0"
         for key in ("plain", "bn")
         if getattr(selected, key) is None
     ]
     notes += _listed("Not finished", open_ones, tables.status_text)
     notes += _listed("Not in Figure 1, of other settings", selected.left_out)
-    drawing = figures.figure1(selected, out)
+    drawing = figure1.figure1(selected, out)
     first = [arm.runs[0] for arm in shown]
-    return Part([drawing], [claims.figure1_table(selected)], notes, first)
+    return Part([drawing], [figure1_table.figure1_table(selected)], notes, first)
 
 
 def convergence_figures(
@@ -214,7 +211,7 @@ def setting_variations(
         target = convergence.find_target(found, wanted).accuracy
     figure, caption = variations.draw_variations(settings)
     alt = "Held-out accuracy against training steps, a panel a setting"
-    drawing = figures.save(figure, out / "variations", "Variations", caption, alt)
+    drawing = figure1.save(figure, out / "variations", "Variations", caption, alt)
     shown = [variations.variations_table(settings, target)]
     return Part([drawing], shown, [], variations.deepest(settings))
 
@@ -229,7 +226,7 @@ def layer_figures(runs: Sequence[Run], out: Path) -> list[Drawing]:
             continue
         figure, caption = kind.draw(probed[: kind.most])
         stem = out / kind.stem
-        drawings.append(figures.save(figure, stem, kind.title, caption, kind.alt))
+        drawings.append(figure1.save(figure, stem, kind.title, caption, kind.alt))
     return drawings
 
 

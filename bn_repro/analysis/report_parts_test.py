@@ -2,15 +2,11 @@ import importlib
 
 import pytest
 
-from bn_repro import records
-from bn_repro.analysis import (
-    comparison,
-    layers_over_time,
-    report_parts,
-    sample_runs,
-    variations,
-)
-from bn_repro.analysis.layers_over_time_test import deep_run
+from bn_repro.analysis import report_parts, testing, variations
+from bn_repro.analysis.layers import layers_over_time
+from bn_repro.analysis.layers.layers_over_time_test import deep_run
+from bn_repro.analysis.sweep import comparison
+from bn_repro.run_folder import records
 
 
 def compose(folder, out):
@@ -26,14 +22,14 @@ def test_inception_gets_its_layers_too(tmp_path):
     out.mkdir()
     deep_run(tmp_path / "runs", "bn_x5")
     deep_run(tmp_path / "runs", "inception", model__norm="none")
-    sample_runs.write_course(tmp_path / "runs" / "bn_x30", [0.1], "running")
+    testing.write_course(tmp_path / "runs" / "bn_x30", [0.1], "running")
     part = compose(tmp_path / "runs", out)
     assert stems(part) == ["figure2", "layers", "drift", "histograms", "gradients"]
     assert [run.name for run in part.side_by_side] == ["inception", "bn_x5", "bn_x30"]
 
 
 def test_runs_without_the_paper_s_names_get_no_claims(tmp_path):
-    sample_runs.write_course(tmp_path / "mine", [0.1])
+    testing.write_course(tmp_path / "mine", [0.1])
     part = compose(tmp_path, tmp_path)
     assert [table.title for table in part.tables] == [
         "Steps to the target and best accuracy"
@@ -43,8 +39,8 @@ def test_runs_without_the_paper_s_names_get_no_claims(tmp_path):
 
 def test_a_sweep_compares_the_layers_of_the_best_of_each_arm(tmp_path):
     for rate, final in ((0.1, 0.5), (1.0, 0.9), (10.0, 0.7)):
-        sample_runs.write_seeds(tmp_path, "before", rate, [final])
-        sample_runs.write_seeds(tmp_path, "none", rate, [1 - final])
+        testing.write_seeds(tmp_path, "before", rate, [final])
+        testing.write_seeds(tmp_path, "none", rate, [1 - final])
     part = compose(tmp_path, tmp_path)
     assert stems(part) == ["sweep"]  # no probes
     rates = [run.config["optimizer"]["learning_rate"] for run in part.side_by_side]
@@ -57,7 +53,7 @@ def test_settings_get_their_figure_and_table(tmp_path):
             path = tmp_path / f"{nonlinearity}_{norm}"
             values = {"model__nonlinearity": nonlinearity, "model__norm": norm}
             values |= {"data__name": "mnist", "model__name": "mlp"}
-            sample_runs.write_course(path, [0.1, 0.9], split="test", **values)
+            testing.write_course(path, [0.1, 0.9], split="test", **values)
     part = compose(tmp_path, tmp_path)
     assert stems(part) == ["variations"]
     assert part.tables[0].columns[4] == "Steps to 90 %"
@@ -107,8 +103,8 @@ def test_other_configs_are_no_sweeps_and_the_variations_are_settings(tmp_path):
 
 
 def test_the_ablation_is_measured_against_all_changes(tmp_path):
-    sample_runs.write_course(tmp_path / "bn_x5_lrn", [0.1, 0.3])
-    sample_runs.write_course(tmp_path / "bn_x5", [0.1, 0.4])
+    testing.write_course(tmp_path / "bn_x5_lrn", [0.1, 0.3])
+    testing.write_course(tmp_path / "bn_x5", [0.1, 0.4])
     part = compose(tmp_path, tmp_path)
     (table,) = part.tables
     assert "the best of BN-x5" in table.note

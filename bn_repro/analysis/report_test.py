@@ -3,9 +3,9 @@ import sys
 
 import pytest
 
-from bn_repro import records
-from bn_repro.analysis import report, sample_runs
+from bn_repro.analysis import report, testing
 from bn_repro.errors import UserError
+from bn_repro.run_folder import records
 
 
 def write(folder):
@@ -33,7 +33,7 @@ def test_a_report_has_the_figure_the_tables_and_the_page(tmp_path, sample_folder
 
 
 def test_equal_runs_give_equal_reports(tmp_path):
-    sample_runs.write_figure1(tmp_path / "runs", seeds=1, steps=500)
+    testing.write_figure1(tmp_path / "runs", seeds=1, steps=500)
     _, first = report.write_report(tmp_path / "runs", tmp_path / "1")
     _, second = report.write_report(tmp_path / "runs", tmp_path / "2")
     for one, other in zip(first, second, strict=True):
@@ -41,10 +41,10 @@ def test_equal_runs_give_equal_reports(tmp_path):
 
 
 def test_what_is_missing_unfinished_or_unreadable_is_told(tmp_path):
-    sample_runs.write_run(tmp_path / "bn_seed0", steps=1000, status="running", done=500)
-    sample_runs.write_run(tmp_path / "bn_long_seed0", steps=2000, done=0)
-    sample_runs.write_run(tmp_path / "bn_seed1", seed=1, steps=1000)
-    sample_runs.write_run(tmp_path / "broken", steps=500)
+    testing.write_run(tmp_path / "bn_seed0", steps=1000, status="running", done=500)
+    testing.write_run(tmp_path / "bn_long_seed0", steps=2000, done=0)
+    testing.write_run(tmp_path / "bn_seed1", seed=1, steps=1000)
+    testing.write_run(tmp_path / "broken", steps=500)
     (tmp_path / "broken" / records.STATUS).write_text("{")
     made, names = write(tmp_path)
     assert "figure1.png" in names
@@ -59,14 +59,14 @@ def test_what_is_missing_unfinished_or_unreadable_is_told(tmp_path):
 
 
 def test_a_run_that_diverged_at_once_still_gets_a_report(tmp_path):
-    sample_runs.write_run(tmp_path / "plain", "none", 0, 500, "diverged", 0)
-    sample_runs.write_run(tmp_path / "bn", "before", 0, 500)
+    testing.write_run(tmp_path / "plain", "none", 0, 500, "diverged", 0)
+    testing.write_run(tmp_path / "bn", "before", 0, 500)
     made, _ = write(tmp_path)
     assert made.notes == ["Not finished: plain (diverged at step 1)"]
 
 
 def test_a_run_that_has_only_just_started_gets_a_report(tmp_path):
-    config = sample_runs.config("before", 0, 1000)
+    config = testing.config("before", 0, 1000)
     records.RunWriter(tmp_path / "bn").write_config(config)
     made, _ = write(tmp_path)
     assert "bn (unknown at step 0 of 1,000)" in made.notes[1]
@@ -74,9 +74,9 @@ def test_a_run_that_has_only_just_started_gets_a_report(tmp_path):
 
 def test_imagenet_gets_figure_2_and_the_table_of_figure_3(tmp_path):
     plain = {"model__norm": "none"}
-    sample_runs.write_course(tmp_path / "inception", [0.01, 0.2], **plain)
-    sample_runs.write_course(tmp_path / "bn_x5", [0.01, 0.3], "running")
-    sample_runs.write_course(tmp_path / "wide", [0.01], model__width=1.0)
+    testing.write_course(tmp_path / "inception", [0.01, 0.2], **plain)
+    testing.write_course(tmp_path / "bn_x5", [0.01, 0.3], "running")
+    testing.write_course(tmp_path / "wide", [0.01], model__width=1.0)
     made, names = write(tmp_path)
     assert {"figure2.png", "figure2.pdf", "tables.md", "report.html"} == names
     assert [table.title for table in made.tables[:3]] == [
@@ -93,7 +93,7 @@ def test_imagenet_gets_figure_2_and_the_table_of_figure_3(tmp_path):
 
 def test_a_sweep_gets_its_figure_and_tables_in_the_order_of_its_values(tmp_path):
     for rate in (10.0, 0.1, 1.0):
-        sample_runs.write_course(
+        testing.write_course(
             tmp_path / f"bn_lr{rate:g}", [0.01, 0.2], optimizer__learning_rate=rate
         )
     made, names = write(tmp_path)
@@ -108,7 +108,7 @@ def test_a_sweep_gets_its_figure_and_tables_in_the_order_of_its_values(tmp_path)
 
 def test_the_target_can_be_told(tmp_path):
     for name, best in (("inception", 0.2), ("bn_x5", 0.3)):
-        sample_runs.write_course(tmp_path / name, [0.01, best])
+        testing.write_course(tmp_path / name, [0.01, best])
     for target, text in (("bn_x5", "30.00 %, the best of BN-x5"), (0.25, "25.00 %")):
         made, paths = report.write_report(tmp_path, target=target)
         assert made.tables[0].note.startswith(f"Target: {text}")
@@ -118,14 +118,14 @@ def test_the_target_can_be_told(tmp_path):
 
 
 def test_other_experiments_get_tables_without_a_figure(tmp_path):
-    sample_runs.write_run(tmp_path / "bn_x5", steps=500, experiment="another")
+    testing.write_run(tmp_path / "bn_x5", steps=500, experiment="another")
     made, names = write(tmp_path)
     assert names == {"tables.md", "report.html"}
     assert made.tables[0].title == "Results"
 
 
 def test_one_run_folder_will_do(tmp_path):
-    sample_runs.write_run(tmp_path / "bn_seed0", steps=500)
+    testing.write_run(tmp_path / "bn_seed0", steps=500)
     made, _ = write(tmp_path / "bn_seed0")
     assert [run.name for run in made.runs] == ["bn_seed0"]
 

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from bn_repro import recorded
-from bn_repro.analysis import arms, drift
+from bn_repro.analysis import arms
 from bn_repro.analysis.arms import Arm
-from bn_repro.records import Run
+from bn_repro.analysis.layers import drift
+from bn_repro.run_folder import recorded
+from bn_repro.run_folder.records import Run
 
 FROM_STEPS = (0, 5_000)  # drift is reported from both on
 MOST_LAYERS = 16  # with a row each in the table of drift

@@ -1,8 +1,9 @@
 import numpy as np
 
-from bn_repro import records
-from bn_repro.analysis import drift, sample_runs, tables
+from bn_repro.analysis import tables, testing
+from bn_repro.analysis.layers import drift
 from bn_repro.analysis.tables import Table
+from bn_repro.run_folder import records
 
 
 def test_markdown_and_html_escape_what_would_break_them():
@@ -17,9 +18,9 @@ def test_markdown_and_html_escape_what_would_break_them():
 
 
 def test_results_have_a_row_an_arm_and_a_column_a_varying_key(tmp_path):
-    sample_runs.write_figure1(tmp_path, seeds=2, steps=1000)
+    testing.write_figure1(tmp_path, seeds=2, steps=1000)
     rate = {"optimizer": {"learning_rate": 30.0, "momentum": 0.0}}
-    sample_runs.write_run(
+    testing.write_run(
         tmp_path / "plain_fast_seed0", "none", 0, 1000, "diverged", 500, **rate
     )
     table = tables.results_table(records.find_runs(tmp_path))
@@ -73,11 +74,11 @@ def test_drift_has_a_row_a_layer_and_arm(tmp_path):
 
 
 def test_a_start_that_no_run_lasts_to_has_no_column(tmp_path):
-    sample_runs.write_run(tmp_path / "bn", steps=5000)  # one probe from 5,000 on
+    testing.write_run(tmp_path / "bn", steps=5000)  # one probe from 5,000 on
     table = tables.drift_table(records.find_runs(tmp_path))
     starts = ["Location drift from step 0", "Scale drift from step 0"]
     assert table.columns == ["Layer", "Runs", *starts]
-    sample_runs.write_run(tmp_path / "plain", "none", steps=7000)
+    testing.write_run(tmp_path / "plain", "none", steps=7000)
     table = tables.drift_table(records.find_runs(tmp_path))
     assert len(table.columns) == 6
     shown = [row[3] for row in table.rows if row[1] == "bn"]
@@ -85,7 +86,7 @@ def test_a_start_that_no_run_lasts_to_has_no_column(tmp_path):
 
 
 def test_a_deep_network_has_one_row_of_drift(tmp_path, monkeypatch):
-    sample_runs.write_run(tmp_path / "bn", steps=2000)
+    testing.write_run(tmp_path / "bn", steps=2000)
     (run,) = records.find_runs(tmp_path)
     monkeypatch.setattr(tables, "MOST_LAYERS", 2)
     table = tables.drift_table([run])
@@ -113,7 +114,7 @@ def test_the_seed_is_no_varying_key():
 
 
 def test_status_in_words(tmp_path):
-    sample_runs.write_run(tmp_path, steps=1000, done=500)
+    testing.write_run(tmp_path, steps=1000, done=500)
     run = records.read_run(tmp_path)
 
     def words(status, **fields):

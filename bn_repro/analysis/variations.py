@@ -12,21 +12,15 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bn_repro import recorded
-from bn_repro.analysis import (
-    arms,
-    comparison,
-    comparison_tables,
-    convergence,
-    figures,
-    layer_signals,
-    tables,
-)
+from bn_repro.analysis import arms, convergence, figure1, tables
 from bn_repro.analysis.arms import Arm
-from bn_repro.analysis.comparison import NORM_NAMES, Point
 from bn_repro.analysis.convergence import TIE
+from bn_repro.analysis.layers import layer_signals
+from bn_repro.analysis.sweep import comparison, comparison_tables
+from bn_repro.analysis.sweep.comparison import NORM_NAMES, Point
 from bn_repro.analysis.tables import Table
-from bn_repro.records import Run
+from bn_repro.run_folder import recorded
+from bn_repro.run_folder.records import Run
 
 LEAST_SETTINGS = 2
 STYLES = {
@@ -134,7 +128,7 @@ def draw_variations(settings: Sequence[Setting]) -> tuple[Figure, str]:
             _curve(axes, arm, norm)
         axes.set_title(setting.label, loc="left", fontsize=11)
         axes.set_yscale("log", nonpositive="clip")
-        figures.step_axis(axes, max(arm.steps for arm in setting.arms.values()))
+        figure1.step_axis(axes, max(arm.steps for arm in setting.arms.values()))
     for axes in panels[len(settings) :]:
         axes.set_axis_off()
     for axes in panels[::columns]:

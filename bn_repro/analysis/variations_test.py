@@ -3,8 +3,8 @@ import math
 import numpy as np
 import pytest
 
-from bn_repro import records
-from bn_repro.analysis import sample_runs, variations
+from bn_repro.analysis import testing, variations
+from bn_repro.run_folder import records
 
 
 def write(folder, name, norm, finals, layers=3, ratios=(0.5,), **overrides):
@@ -14,7 +14,7 @@ def write(folder, name, norm, finals, layers=3, ratios=(0.5,), **overrides):
     values |= {"model__hidden": [100] * layers, "model__norm": norm, **overrides}
     for seed, final in enumerate(finals):
         path = folder / f"{name}_{norm}_seed{seed}"
-        sample_runs.write_course(
+        testing.write_course(
             path, [0.1, final], seed=seed, split="test", steps=250, **values
         )
         writer = records.RunWriter(path)

@@ -12,8 +12,8 @@ from collections.abc import Callable
 import numpy as np
 
 from bn_repro.data import decode
-from bn_repro.data.handover import Filled, Kept
 from bn_repro.data.order import Order
+from bn_repro.data.shared_memory import Filled, Kept
 from bn_repro.errors import UserError
 
 MOST = 64  # pictures in a piece: bounds the memory of a worker at any batch size

@@ -19,7 +19,7 @@ import numpy as np
 from absl import flags, logging
 
 from bn_repro.data import crops as view_crops
-from bn_repro.data import decode, handover, pieces
+from bn_repro.data import decode, pieces, shared_memory
 from bn_repro.data.order import Order
 from bn_repro.errors import UserError
 
@@ -150,7 +150,7 @@ class Batches:
       pictures: number of places in batches so far, since this iterator was made.
     """
 
-    def __init__(self, dataset, kept: handover.Kept, max_bad_fraction: float):
+    def __init__(self, dataset, kept: shared_memory.Kept, max_bad_fraction: float):
         """Opens the stream; `kept` is closed with it."""
         self.bad: dict[str, int] = {}
         self.pictures = 0
@@ -189,7 +189,7 @@ class Batches:
             )
 
 
-def _close(iterators: list, kept: handover.Kept) -> None:
+def _close(iterators: list, kept: shared_memory.Kept) -> None:
     """Closes the iterator and forgets it: grain's cannot be collected at exit."""
     iterators.pop().close()
     kept.close()
@@ -219,7 +219,7 @@ def _batches(cut: pieces.Pieces, steps: range, work, data) -> Batches:
         dataset = grain.experimental.ThreadPrefetchIterDataset(
             dataset, prefetch_buffer_size=2
         )
-    kept = handover.Kept()
+    kept = shared_memory.Kept()
     join = functools.partial(pieces.joined, kept)
     dataset = dataset.batch(cut.per_batch, batch_fn=join)
     return Batches(dataset, kept, data.max_bad_fraction)
@@ -227,7 +227,7 @@ def _batches(cut: pieces.Pieces, steps: range, work, data) -> Batches:
 
 def _allocate(data) -> Callable:
     """Returns where the images of a piece go, see `pieces.TrainingPieces.allocate`."""
-    return handover.Blocks().fill if data.workers else pieces.fresh
+    return shared_memory.Blocks().fill if data.workers else pieces.fresh
 
 
 def _start_worker(index: int, count: int) -> None:

@@ -6,8 +6,9 @@ number of jobs and the progress; it returns how each member that it started ende
 
 from collections.abc import Callable
 
-from bn_repro import records, resolve
+from bn_repro import resolve
 from bn_repro.errors import UserError
+from bn_repro.run_folder import records
 from bn_repro.sweep import workers
 from bn_repro.sweep.plan import Member
 from bn_repro.sweep.progress import Progress
@@ -36,12 +37,12 @@ def _train_here(member: Member) -> str:
 
 def vmap(groups: Groups, jobs: int, progress: Progress) -> dict[str, str]:
     """Runs the members of a group together in one program, group after group."""
-    from bn_repro.sweep import together
+    from bn_repro.sweep import vmapped
 
     del jobs
     outcomes = {}
     for group in groups:
-        outcomes |= together.train(group, progress)
+        outcomes |= vmapped.train(group, progress)
         if "interrupted" in outcomes.values():
             break
     return outcomes

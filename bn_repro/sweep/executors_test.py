@@ -3,9 +3,10 @@
 import jax
 import pytest
 
-from bn_repro import experiment, loop, records, sweep
+from bn_repro import experiment, loop, sweep
 from bn_repro.errors import UserError
 from bn_repro.loop_test import SHORT, assert_same, content, short
+from bn_repro.run_folder import records
 from bn_repro.sweep import workers
 from bn_repro.sweep.progress import LOG
 

@@ -5,8 +5,9 @@ import json
 from pathlib import Path
 from typing import NamedTuple
 
-from bn_repro import cli, records
+from bn_repro import cli
 from bn_repro.errors import UserError
+from bn_repro.run_folder import records
 
 
 class Member(NamedTuple):

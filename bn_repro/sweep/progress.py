@@ -4,7 +4,7 @@ import datetime
 import time
 from pathlib import Path
 
-from bn_repro import records
+from bn_repro.run_folder import records
 from bn_repro.sweep.plan import Member
 
 LOG = "log.txt"  # what a member prints, in its run folder

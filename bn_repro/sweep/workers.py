@@ -17,8 +17,8 @@ from collections.abc import Iterator
 from multiprocessing.connection import wait
 from typing import NamedTuple
 
-from bn_repro import records
 from bn_repro.errors import UserError
+from bn_repro.run_folder import records
 from bn_repro.sweep.plan import Member
 from bn_repro.sweep.progress import LOG, Progress
 

@@ -12,8 +12,9 @@ import jax
 import psutil
 import pytest
 
-from bn_repro import cli, loop, records, sweep
+from bn_repro import cli, loop, sweep
 from bn_repro.loop_test import SHORT, assert_same, content
+from bn_repro.run_folder import records
 from bn_repro.sweep import progress, workers
 from bn_repro.sweep.progress import LOG
 

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 
 from benchmarks.timing import Row, alternate
 from bn_repro import train
-from bn_repro.manifest import available_cores
 from bn_repro.resolve import resolve
+from bn_repro.run_folder.manifest import available_cores
 from configs import imagenet
 
 BATCH, SIZE, ROUNDS = 8, 224, 9

@@ -9,8 +9,8 @@ from benchmarks.timing import Row, alternate
 from bn_repro import experiment, metrics, parallel, train
 from bn_repro.data import mnist as data
 from bn_repro.data.order import Order
-from bn_repro.manifest import available_cores
 from bn_repro.resolve import resolve
+from bn_repro.run_folder.manifest import available_cores
 from configs import mnist
 
 STEPS = 500

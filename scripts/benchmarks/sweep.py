@@ -7,7 +7,7 @@ import time
 
 from benchmarks.timing import Row
 from bn_repro.cli import ROOT
-from bn_repro.manifest import available_cores
+from bn_repro.run_folder.manifest import available_cores
 
 MEMBERS = [f"{arm}_seed{seed}" for seed in range(4) for arm in ("plain", "bn")]
 STEPS = 20_000

@@ -11,7 +11,8 @@ import jax
 import numpy as np
 
 from benchmarks.timing import Row, alternate
-from bn_repro import members, models, parallel, predict
+from bn_repro import models, parallel
+from bn_repro.inference import members, predict
 from bn_repro.resolve import resolve
 from configs import tiny_imagenet
 

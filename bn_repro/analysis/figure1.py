@@ -1,0 +1,252 @@
+"""Figures drawn from run folders: Fig. 1 in the paper's layout."""
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
+
+from bn_repro.analysis import arms
+from bn_repro.analysis.arms import Arm
+from bn_repro.analysis.layers import drift
+from bn_repro.run_folder.files import naming
+from bn_repro.run_folder.records import Run
+
+# Okabe and Ito's colours, told apart by colour-blind readers, and a dash for print.
+STYLES = {
+    "bn": {"color": "#0072B2", "linestyle": "-", "label": "With BN"},
+    "plain": {"color": "#D55E00", "linestyle": (0, (4, 1.5)), "label": "Without BN"},
+}
+PERCENTILES = (15, 50, 85)
+PAPER_ACCURACY = (0.7, 1.0)  # the y axis of Fig. 1a
+PAPER_INPUTS = (-2.0, 2.0)  # the y axes of Fig. 1b and 1c
+
+
+class Drawing(NamedTuple):
+    """A figure's files, its name and the caption that belongs under it.
+
+    Attributes:
+      png: file.
+      pdf: file.
+      title: such as "Figure 1".
+      caption: what it shows, in sentences.
+      alt: what it shows, for those who cannot see it.
+    """
+
+    png: Path
+    pdf: Path
+    title: str
+    caption: str
+    alt: str
+
+
+class Typical(NamedTuple):
+    """The typical unit of the last hidden layer of one run."""
+
+    run: Run
+    layer: str
+    unit: int
+    steps: np.ndarray  # [T]
+    percentiles: np.ndarray  # [3, T]: 15th, 50th, 85th of the unit's input
+
+
+def figure1(
+    selected: arms.Figure1, out: str | os.PathLike, statistics: str = "ema"
+) -> Drawing:
+    """Draws Fig. 1 (a, b, c) as figure1.png and figure1.pdf in the folder `out`.
+
+    Args:
+      selected: the arms; one of them, or their activations, may be missing.
+      out: an existing folder.
+      statistics: which statistics normalise in (a): "ema" or "batch".
+    """
+    figure, caption = draw_figure1(selected, statistics)
+    return save(
+        figure,
+        Path(out) / "figure1",
+        "Figure 1",
+        caption,
+        "Test accuracy against training steps with and without BN, and percentiles of "
+        "the inputs to one sigmoid",
+    )
+
+
+def draw_figure1(selected: arms.Figure1, statistics: str = "ema") -> tuple[Figure, str]:
+    """Returns Fig. 1 and its caption.
+
+    The axes are the paper's; where our curves leave them they grow and the caption says
+    so.
+    """
+    figure = Figure(figsize=(11, 3.5), dpi=150, layout="constrained")
+    accuracy, without, with_bn = figure.subplots(1, 3, width_ratios=(1.15, 1, 1))
+    notes = _accuracy_panel(accuracy, selected, statistics)
+    plain, bn = _typical(selected.plain), _typical(selected.bn)
+    limits = _input_limits([unit for unit in (plain, bn) if unit])
+    _input_panel(without, plain, "(b) Without BN", "plain", limits)
+    _input_panel(with_bn, bn, "(c) With BN", "bn", limits)
+    for axes in (accuracy, without, with_bn):
+        step_axis(axes, max(arm.steps for arm in selected[:2] if arm))
+    notes += _input_notes(plain, bn, limits)
+    return figure, " ".join(notes)
+
+
+def _accuracy_panel(axes: Axes, selected: arms.Figure1, statistics: str) -> list[str]:
+    best = []
+    for key, arm in (("bn", selected.bn), ("plain", selected.plain)):
+        curve = arms.curve(arm, "test", statistics, "accuracy") if arm else None
+        if curve is None:
+            continue
+        axes.plot(curve.steps, curve.mean, linewidth=1.6, **STYLES[key])
+        color = STYLES[key]["color"]
+        axes.fill_between(
+            curve.steps, curve.low, curve.high, color=color, alpha=0.25, lw=0
+        )
+        best.append(np.fmax.reduce(curve.mean))
+    low = PAPER_ACCURACY[0] if best and min(best) > PAPER_ACCURACY[0] else 0.0
+    axes.set_ylim(low, PAPER_ACCURACY[1])
+    axes.set_title("(a) Test accuracy", loc="left", fontsize=11)
+    axes.set_ylabel("fraction of test images correct")
+    if best:
+        axes.legend(loc="lower right", frameon=False)
+    return _accuracy_notes(selected, statistics, low)
+
+
+def _accuracy_notes(selected: arms.Figure1, statistics: str, low: float) -> list[str]:
+    names = {"ema": "moving averages", "batch": "mini-batch statistics"}
+    shown = [(key, getattr(selected, key)) for key in ("bn", "plain")]
+    seeds = ", ".join(f"{key} {arm.seed_text()}" for key, arm in shown if arm)
+    several = any(len(arm.runs) > 1 for _, arm in shown if arm)
+    band = "Mean over seeds, band from lowest to highest" if several else "One seed"
+    notes = [f"(a) {band} (seeds {seeds}); BN evaluated with {names[statistics]}."]
+    if low != PAPER_ACCURACY[0]:
+        notes.append("The paper's accuracy axis starts at 0.7, this one at 0.")
+    return notes
+
+
+def _typical(arm: Arm | None) -> Typical | None:
+    """Returns the last layer's typical unit in the arm's first run with two probes."""
+    for run in arm.runs if arm else ():
+        if run.activations and len(run.activations["steps"]) > 1:
+            layer = run.activations["layers"][-1]
+            unit = drift.typical_unit(run.activations, layer)
+            rows = [drift.percentile(run.activations, layer, p) for p in PERCENTILES]
+            steps = run.activations["steps"]
+            return Typical(run, layer, unit, steps, np.stack(rows)[:, :, unit])
+    return None
+
+
+def _input_limits(units: list[Typical]) -> tuple[float, float]:
+    """Returns the paper's axis, widened to whole numbers where a curve leaves it."""
+    values = np.concatenate([unit.percentiles.ravel() for unit in units] or [[0.0]])
+    values = values[np.isfinite(values)]
+    low = np.floor(values.min(initial=PAPER_INPUTS[0]))
+    high = np.ceil(values.max(initial=PAPER_INPUTS[1]))
+    return min(low, PAPER_INPUTS[0]), max(high, PAPER_INPUTS[1])
+
+
+def _input_panel(
+    axes: Axes,
+    unit: Typical | None,
+    title: str,
+    key: str,
+    limits: tuple[float, float],
+) -> None:
+    axes.set_title(title, loc="left", fontsize=11)
+    axes.set_ylim(*limits)
+    if unit is None:
+        axes.text(0.5, 0.5, "no probes", ha="center", transform=axes.transAxes)
+        return
+    color = STYLES[key]["color"]
+    axes.fill_between(
+        unit.steps,
+        unit.percentiles[0],
+        unit.percentiles[2],
+        color=color,
+        alpha=0.12,
+        lw=0,
+    )
+    for row, percent in zip(unit.percentiles, PERCENTILES, strict=True):
+        axes.plot(unit.steps, row, color=color, linewidth=1.8 if percent == 50 else 1.1)
+    for percent, height in _label_heights(unit.percentiles[:, -1], limits).items():
+        axes.annotate(
+            f"{percent}th",
+            (unit.steps[-1], height),
+            xytext=(3, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=9,
+            annotation_clip=False,
+        )
+    axes.set_ylabel(f"input to the {_nonlinearity(unit.run)}")
+
+
+def _label_heights(last: np.ndarray, limits: tuple[float, float]) -> dict[int, float]:
+    """Returns percentile -> height of its label, apart enough to be read."""
+    low, middle, high = last
+    apart = 0.055 * (limits[1] - limits[0])
+    heights = min(low, middle - apart), middle, max(high, middle + apart)
+    return dict(zip(PERCENTILES, heights, strict=True))
+
+
+def _input_notes(
+    plain: Typical | None, bn: Typical | None, limits: tuple[float, float]
+) -> list[str]:
+    shown = [
+        f"{name}: unit {unit.unit} of {unit.layer}, {unit.run.name}"
+        for name, unit in (("b", plain), ("c", bn))
+        if unit
+    ]
+    if not shown:
+        return []
+    notes = [
+        "(b, c) 15th, 50th and 85th percentiles of the input to the typical unit of "
+        "the last hidden layer, the one with the layer's median location drift "
+        f"({'; '.join(shown)}); BN normalises by mini-batch."
+    ]
+    if limits != PAPER_INPUTS:
+        notes.append(
+            f"The paper's axis is -2 to 2; both panels here share {limits[0]:g} to "
+            f"{limits[1]:g}."
+        )
+    return notes
+
+
+def step_axis(axes: Axes, steps: int) -> None:
+    """Labels the axis of training steps, in thousands, from 0 to `steps`."""
+    axes.set_xlim(0, steps)
+    axes.set_xlabel("training steps")
+    axes.xaxis.set_major_formatter(
+        FuncFormatter(lambda x, _: f"{x / 1000:g}K" if x else "0")
+    )
+    axes.grid(alpha=0.25, linewidth=0.6)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _nonlinearity(run: Run) -> str:
+    name = run.config["model"].get("nonlinearity", "sigmoid")
+    return {"relu": "ReLU"}.get(name, name)
+
+
+def save(figure: Figure, stem: Path, title: str, caption: str, alt: str) -> Drawing:
+    """Writes PNG and PDF without dates, so that equal runs give equal files.
+
+    Args:
+      figure: to be written.
+      stem: the files' path without the ending; its folder exists.
+      title: such as "Figure 1".
+      caption: what it shows.
+      alt: what it shows, for those who cannot see it.
+
+    Raises:
+      UserError: a file cannot be written.
+    """
+    png, pdf = stem.with_suffix(".png"), stem.with_suffix(".pdf")
+    with naming(png, "write"):
+        figure.savefig(png)
+    figure.set_layout_engine("none")  # it is laid out: not once more for the PDF
+    with naming(pdf, "write"):
+        figure.savefig(pdf, metadata={"CreationDate": None})
+    return Drawing(png, pdf, title, caption, alt)

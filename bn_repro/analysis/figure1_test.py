@@ -1,0 +1,116 @@
+import numpy as np
+import pytest
+
+from bn_repro.analysis import arms, figure1, testing
+from bn_repro.analysis.layers import drift
+from bn_repro.errors import UserError
+from bn_repro.run_folder import records
+
+
+def panels(selected):
+    figure, caption = figure1.draw_figure1(selected)
+    return figure.axes, caption
+
+
+def texts(axes):
+    return [text.get_text() for text in axes.texts]
+
+
+def test_the_layout_is_the_papers(sample_figure1):
+    (accuracy, without, with_bn), caption = panels(sample_figure1)
+    assert accuracy.get_ylim() == (0.7, 1.0)
+    for axes in (accuracy, without, with_bn):
+        assert axes.get_xlim() == (0, 50_000)
+        ticks = [axes.xaxis.get_major_formatter()(x, 0) for x in (0, 10_000, 50_000)]
+        assert ticks == ["0", "10K", "50K"]
+        assert axes.get_xlabel() == "training steps"
+    legend = [text.get_text() for text in accuracy.get_legend().get_texts()]
+    assert legend == ["With BN", "Without BN"]
+    assert without.get_title("left") == "(b) Without BN"
+    assert with_bn.get_title("left") == "(c) With BN"
+    assert texts(without) == texts(with_bn) == ["15th", "50th", "85th"]
+    assert "seeds bn 0, 1, plain 0, 1" in caption
+
+
+def test_the_curves_are_the_mean_test_accuracies(sample_figure1):
+    (accuracy, *_), _ = panels(sample_figure1)
+    shown = sample_figure1.bn, sample_figure1.plain
+    for line, arm in zip(accuracy.lines, shown, strict=True):
+        values = [run.series("test", "ema", "accuracy")[1] for run in arm.runs]
+        np.testing.assert_allclose(line.get_ydata(), np.mean(values, axis=0))
+
+
+def test_the_bands_are_the_typical_unit_of_the_last_hidden_layer(sample_figure1):
+    (_, without, _), caption = panels(sample_figure1)
+    run = sample_figure1.plain.runs[0]
+    unit = drift.typical_unit(run.activations, "hidden_3")
+    drawn = np.stack([line.get_ydata() for line in without.lines], axis=1)
+    np.testing.assert_array_equal(drawn, run.activations["hidden_3"][:, :, unit])
+    assert f"b: unit {unit} of hidden_3, plain_seed0" in caption
+
+
+def with_inputs(selected, shift):
+    """Returns the selection with every input of the plain network moved by shift."""
+    run = selected.plain.runs[0]
+    moved = {
+        name: values + shift if name in run.activations["layers"] else values
+        for name, values in run.activations.items()
+    }
+    shifted = records.Run(**{**vars(run), "activations": moved})
+    return selected._replace(plain=arms.Arm("plain", [shifted]))
+
+
+@pytest.mark.parametrize(
+    ("shift", "limits"), [(0, (-2, 2)), (9, (-2, 10)), (-4, (-5, 2))]
+)
+def test_inputs_outside_of_the_papers_axis_widen_both_panels(tmp_path, shift, limits):
+    testing.write_figure1(tmp_path, seeds=1, steps=3000)
+    selected = arms.figure1(records.find_runs(tmp_path))
+    (_, without, with_bn), caption = panels(with_inputs(selected, shift))
+    assert without.get_ylim() == with_bn.get_ylim() == limits
+    for line in without.lines:
+        assert (
+            limits[0] <= line.get_ydata().min() <= line.get_ydata().max() <= limits[1]
+        )
+    assert ("The paper's axis is -2 to 2" in caption) == (shift != 0)
+
+
+def test_a_short_run_gets_axes_that_show_it(tmp_path):
+    testing.write_figure1(tmp_path, seeds=1, steps=1000)
+    (accuracy, *_), caption = panels(arms.figure1(records.find_runs(tmp_path)))
+    assert accuracy.get_xlim() == (0, 1000)
+    assert accuracy.get_ylim() == (0, 1)
+    assert "this one at 0" in caption
+
+
+def test_a_missing_arm_or_probe_leaves_its_panel_empty(sample_figure1):
+    (accuracy, without, _), _ = panels(sample_figure1._replace(plain=None))
+    assert len(accuracy.lines) == 1
+    assert texts(without) == ["no probes"]
+    unprobed = records.Run(**{**vars(sample_figure1.bn.runs[0]), "activations": None})
+    both = arms.Figure1(None, arms.Arm("bn", [unprobed]), [])
+    (_, _, with_bn), caption = panels(both)
+    assert texts(with_bn) == ["no probes"]
+    assert "(b, c)" not in caption
+
+
+def test_labels_of_close_percentiles_stay_apart():
+    heights = figure1._label_heights(np.array([0.0, 0.01, 1.5]), (-2, 2))
+    assert heights[50] - heights[15] > 0.2
+    assert heights[85] == 1.5
+
+
+def test_equal_runs_give_equal_files(tmp_path, sample_figure1):
+    drawn = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        drawn.append(figure1.figure1(sample_figure1, tmp_path / name))
+    assert drawn[0].png.read_bytes() == drawn[1].png.read_bytes()
+    assert drawn[0].pdf.read_bytes() == drawn[1].pdf.read_bytes()
+    assert drawn[0].png.read_bytes().startswith(b"\x89PNG")
+    assert drawn[0].pdf.read_bytes().startswith(b"%PDF")
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path, sample_figure1):
+    with pytest.raises(UserError, match="cannot write .*nowhere/figure1.png"):
+        figure1.figure1(sample_figure1, tmp_path / "nowhere")

@@ -1,0 +1,111 @@
+"""Fig. 4 and the statistics of BN as tables, from what scripts/evaluate.py wrote."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from bn_repro.analysis.tables import Table
+from bn_repro.run_folder import files
+
+# Rows of Fig. 4: model, resolution, crops, models, top-1 and top-5 error.
+PAPER = (
+    ("GoogLeNet ensemble", "224", "144", "7", "-", "6.67 %"),
+    ("Deep Image low-res", "256", "-", "1", "-", "7.96 %"),
+    ("Deep Image high-res", "512", "-", "1", "24.88 %", "7.42 %"),
+    ("Deep Image ensemble", "variable", "-", "-", "-", "5.98 %"),
+    ("BN-Inception single crop", "224", "1", "1", "25.2 %", "7.82 %"),
+    ("BN-Inception multicrop", "224", "144", "1", "21.99 %", "5.82 %"),
+    ("BN-Inception ensemble", "224", "144", "6", "20.1 %", "4.9 %"),
+)
+KINDS = {
+    "batch": "training mode: the mini-batch's own",
+    "ema": "moving averages",
+    "population": "Algorithm 2",
+}
+
+
+def read(folder: str | os.PathLike) -> list[dict]:
+    """Returns the evaluation_*.json below a folder, those of fewer views first."""
+    rows = []
+    for file in sorted(Path(folder).rglob("evaluation_*.json")):
+        below = file.parent.relative_to(folder).as_posix()
+        rows.append({"folder": "" if below == "." else below} | files.read_json(file))
+    return sorted(rows, key=lambda row: (len(row["members"]), row["crops"]))
+
+
+def read_statistics(folder: str | os.PathLike) -> list[dict]:
+    """Returns the statistics_*.json below a folder."""
+    return [files.read_json(f) for f in sorted(Path(folder).rglob("statistics_*.json"))]
+
+
+def figure4_table(results: Sequence[dict]) -> Table:
+    """Returns the paper's Fig. 4 with our evaluations below it."""
+    rows = [["paper", *line, "50,000"] for line in PAPER]
+    rows += [_our_row(result) for result in results]
+    columns = ["", "Model", "Resolution", "Crops", "Models"]
+    columns += ["Top-1 error", "Top-5 error", "Pictures"]
+    return Table(
+        "Figure 4: single crop, crops, ensemble", columns, rows, _note(results)
+    )
+
+
+def statistics_table(results: Sequence[dict]) -> Table:
+    """Returns accuracy by what BN normalises with, one row a network and kind.
+
+    Args:
+      results: what scripts/evaluate.py --compare_statistics wrote.
+    """
+    rows = []
+    for result in results:
+        for row in result["rows"]:
+            population = row["statistics"] == "population"
+            rows.append(
+                [
+                    result["member"],
+                    KINDS[row["statistics"]],
+                    str(row["batches"]) if population else "-",
+                    "-" if row["statistics"] == "batch" else _variance(row["biased"]),
+                    f"{100 * row['accuracy']:.2f} %",
+                    f"{row['loss']:.4f}",
+                    f"{row['count']:,}",
+                ]
+            )
+    columns = ["Network", "Statistics", "Batches N", "Variance", "Accuracy", "Loss"]
+    return Table(
+        "Statistics of the inference network",
+        [*columns, "Pictures"],
+        rows,
+        "Algorithm 2 averages mu and m / (m - 1) s2 (unbiased), or s2 (biased), over N "
+        "training mini-batches with frozen parameters.",
+    )
+
+
+def _variance(biased: bool) -> str:
+    return "biased" if biased else "unbiased"
+
+
+def _our_row(result: dict) -> list[str]:
+    members = result["members"]
+    name = members[0] if len(members) == 1 else f"ensemble of {len(members)}"
+    kind = result["statistics"]
+    batches = result.get("population_batches")
+    kind = f"{KINDS.get(kind, kind)}, N = {batches}" if batches else KINDS[kind]
+    return [
+        "ours",
+        f"{result['folder'] + ': ' if result['folder'] else ''}{name} ({kind})",
+        str(result.get("image_size", "-")),
+        str(result["crops"]),
+        str(len(members)),
+        f"{100 * result['top1_error']:.2f} %",
+        f"{100 * result['top5_error']:.2f} %",
+        f"{result['count']:,}",
+    ]
+
+
+def _note(results: Sequence[dict]) -> str:
+    classes = sorted({result["classes"] for result in results if "classes" in result})
+    ours = f" Ours: {', '.join(map(str, classes))} classes." if classes else ""
+    return (
+        "The paper's top-5 error of the ensemble is 4.82 % on the test server, over "
+        "100,000 pictures. GoogLeNet and Deep Image are as the paper cites them." + ours
+    )

@@ -1,0 +1,72 @@
+"""What scripts/evaluate.py wrote becomes Fig. 4 beside the paper's rows."""
+
+import pytest
+
+from bn_repro.analysis import figure4, report, testing
+from bn_repro.run_folder import files
+
+
+def result(members, crops, **fields):
+    return {
+        "members": members,
+        "crops": crops,
+        "statistics": "ema",
+        "split": "val",
+        "image_size": 64,
+        "classes": 100,
+        "count": 5_000,
+        "top1_error": 0.9012,
+        "top5_error": 0.75,
+    } | fields
+
+
+@pytest.fixture
+def folder(tmp_path):
+    six = [f"member_{i}" for i in range(6)]
+    below = tmp_path / "bn_x30"
+    below.mkdir()
+    files.write_json(tmp_path / "evaluation_b.json", result(six, 144))
+    found = result(["bn_x30"], 1, statistics="population", population_batches=200)
+    files.write_json(below / "evaluation_a.json", found)
+    rows = [
+        {"statistics": "batch", "batches": 0, "biased": False},
+        {"statistics": "population", "batches": 50, "biased": True},
+    ]
+    rows = [row | {"accuracy": 0.1, "loss": 4.0, "count": 5_000} for row in rows]
+    files.write_json(tmp_path / "statistics_x.json", {"member": "x", "rows": rows})
+    return tmp_path
+
+
+def test_our_rows_follow_the_papers_from_few_views_to_many(folder):
+    table = figure4.figure4_table(figure4.read(folder))
+    paper, ours = table.rows[:7], table.rows[7:]
+    assert {row[0] for row in paper} == {"paper"}
+    assert paper[-1][1:7] == [
+        "BN-Inception ensemble",
+        "224",
+        "144",
+        "6",
+        "20.1 %",
+        "4.9 %",
+    ]
+    assert ours == [
+        ["ours", "bn_x30: bn_x30 (Algorithm 2, N = 200)"]
+        + ["64", "1", "1", "90.12 %", "75.00 %", "5,000"],
+        ["ours", "ensemble of 6 (moving averages)"]
+        + ["64", "144", "6", "90.12 %", "75.00 %", "5,000"],
+    ]
+    assert "100 classes" in table.note
+
+
+def test_statistics_say_batches_and_variance(folder):
+    table = figure4.statistics_table(figure4.read_statistics(folder))
+    assert [row[2:4] for row in table.rows] == [["-", "-"], ["50", "biased"]]
+    assert table.rows[0][4] == "10.00 %"
+
+
+def test_both_are_in_the_report(folder):
+    testing.write_figure1(folder, seeds=1, steps=100)
+    made, _ = report.write_report(folder)
+    titles = [table.title for table in made.tables]
+    assert "Figure 4: single crop, crops, ensemble" in titles
+    assert "Statistics of the inference network" in titles

@@ -1,0 +1,1 @@
+"""What the layers of a network show: drift, signals, and how both go over time."""

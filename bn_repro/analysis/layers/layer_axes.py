@@ -1,0 +1,76 @@
+"""What figures of layers share: which runs and layers, their names, styles and axes."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from bn_repro.analysis import convergence, figure1, figure2, tables
+from bn_repro.run_folder.records import Run
+
+COLORS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#000000", "#56B4E9")
+MOST_NAMES = 16  # layers whose names an axis can hold
+
+
+def probed(runs: Sequence[Run]) -> list[Run]:
+    """Returns the runs with at least two probes: something can be seen to move."""
+    return [r for r in runs if r.activations and len(r.activations["steps"]) > 1]
+
+
+def all_layers(runs: Sequence[Run]) -> list[str]:
+    """Returns the layers of all runs, those of the deepest run first."""
+    by_depth = sorted(runs, key=lambda run: -len(tables.layers_of(run)))
+    return list(
+        dict.fromkeys(name for run in by_depth for name in tables.layers_of(run))
+    )
+
+
+def style(run: Run, place: int) -> tuple[str, object]:
+    """Returns a run's colour and dash: those of Fig. 2, or else by its place."""
+    key = run.name.rsplit("/", 1)[-1]
+    return figure2.STYLES.get(key) or (COLORS[place % len(COLORS)], "-")
+
+
+def title(run: Run) -> str:
+    """Returns the paper's name of a run, or else its own and where BN stands."""
+    key = run.name.rsplit("/", 1)[-1]
+    if key in convergence.PAPER:
+        return convergence.PAPER[key].name
+    norms = {"none": "without BN", "before": "with BN", "after": "BN after"}
+    return f"{run.name}, {norms[run.config['model']['norm']]}"
+
+
+def probe_axis(axes: Axes, steps: np.ndarray) -> None:
+    """Labels an axis of training steps, logarithmic where the probes are."""
+    if is_logarithmic(steps):
+        axes.set_xscale("symlog", linthresh=1)
+        axes.set_xlim(0, steps[-1])
+        axes.set_xlabel("training steps")
+        plain(axes)
+    else:
+        figure1.step_axis(axes, int(steps[-1]))
+
+
+def is_logarithmic(steps: np.ndarray) -> bool:
+    """Returns whether the probes crowd at the beginning of the training."""
+    return bool(np.median(steps) < 0.25 * steps[-1])
+
+
+def layer_ticks(axis, layers: Sequence[str]) -> None:
+    """Labels layers, of many only the first of each module ("3a/1x1": "3a")."""
+    rotation = 90 if axis.axis_name == "x" and len(layers) > 4 else 0
+    if len(layers) <= MOST_NAMES:
+        axis.set_ticks(range(len(layers)), layers, rotation=rotation, fontsize=8)
+        return
+    modules = [name.split("/")[0] for name in layers]
+    firsts: list[int] = []
+    for i, name in enumerate(modules):
+        if name not in modules[:i] and (not firsts or i - firsts[-1] >= 3):
+            firsts.append(i)
+    axis.set_ticks(firsts, [modules[i] for i in firsts], rotation=rotation, fontsize=8)
+
+
+def plain(axes: Axes) -> None:
+    """Draws a light grid and no frame above and on the right."""
+    axes.grid(alpha=0.25, linewidth=0.6)
+    axes.spines[["top", "right"]].set_visible(False)

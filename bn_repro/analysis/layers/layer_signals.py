@@ -1,0 +1,208 @@
+"""What passes through the layers: histograms of activations, norms of gradients.
+
+Saturated nonlinearities and vanishing gradients are what BN is said to prevent (Sec. 1
+and 3.3); both were recorded at every probe of a run.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from bn_repro.analysis import tables
+from bn_repro.analysis.layers import layer_axes
+from bn_repro.errors import UserError
+from bn_repro.run_folder.records import Run
+
+MOST_LAYERS = 6  # with histograms, evenly spaced
+COLORS = "viridis_r"
+
+
+def draw_histograms(
+    runs: Sequence[Run],
+    steps: Sequence[int] | None = None,
+    layers: Sequence[str] | None = None,
+) -> tuple[Figure, str]:
+    """Returns histograms of the inputs and outputs of nonlinearities, and a caption.
+
+    Args:
+      runs: two columns each: input, output.
+      steps: the nearest probes are drawn; default the first, one in between, the last.
+      layers: the rows; default at most MOST_LAYERS, evenly spaced.
+
+    Raises:
+      UserError: a run recorded no activations, or lacks a layer.
+    """
+    layers = layers or spaced(layer_axes.all_layers(_recorded(runs)), MOST_LAYERS)
+    size = (5.2 * len(runs) + 0.4, 1.5 * len(layers) + 0.9)
+    figure = Figure(figsize=size, dpi=150, layout="constrained")
+    parts = figure.subfigures(1, len(runs), squeeze=False)[0]
+    grids = [part.subplots(len(layers), 2, squeeze=False) for part in parts]
+    for part, grid, run in zip(parts, grids, runs, strict=True):
+        part.suptitle(layer_axes.title(run), x=0.02, ha="left", fontsize=10)
+        for row, layer in zip(grid, layers, strict=True):
+            _histograms(row, run, layer, nearest(run.activations["steps"], steps))
+        for axes, name in zip(grid[-1], ("input", "output"), strict=True):
+            axes.set_xlabel(f"{name} of the {_nonlinearity(run)}")
+    _share_ranges(np.array(grids))
+    caption = (
+        "Histograms of what goes into and comes out of the nonlinearities of a layer, "
+        "over the probe set and all units, at the steps given; beside them the share "
+        "of saturated values, whose slope is below "
+        f"{runs[0].config.get('probe', {}).get('saturated_slope', 0.05):g} of the "
+        "largest (for ReLU: zero outputs). BN normalises by mini-batch. Each histogram "
+        "is scaled to its own peak (ReLU's zeros are cut off); the outermost bins also "
+        "hold what lies beyond."
+    )
+    return figure, caption
+
+
+def draw_gradient_norms(runs: Sequence[Run]) -> tuple[Figure, str]:
+    """Returns the norms of the weights' gradients by layer over training.
+
+    A panel a run, and one that compares the layers of all runs at the first and last
+    probe.
+
+    Raises:
+      UserError: a run has no activations recorded.
+    """
+    _recorded(runs)
+    size = (3.1 * (len(runs) + 1) + 1.2, 3.6)
+    figure = Figure(figsize=size, dpi=150, layout="constrained")
+    figure.get_layout_engine().set(wspace=0.06)
+    *panels, last = figure.subplots(1, len(runs) + 1, sharey=True)
+    for axes, run in zip(panels, runs, strict=True):
+        _norms_over_time(axes, run)
+        axes.set_title(layer_axes.title(run), loc="left", fontsize=10)
+    panels[0].set_ylabel("norm of the gradient")
+    _norms_by_layer(last, runs)
+    shown = last.get_legend_handles_labels()
+    place = "outside lower right"
+    figure.legend(*shown, loc=place, ncols=len(runs), fontsize=8, frameon=False)
+    caption = (
+        "Norm of the gradient of each layer's weights over the probe set, BN by "
+        "mini-batch. Left: over training, first layer dark, last layer light. Right: "
+        "against the layer, from input to output, at the first probe (dotted) and the "
+        "last (solid). Falling to the left: gradients vanish on the way back. Norms of "
+        "zero are left out."
+    )
+    return figure, caption
+
+
+def spaced(layers: Sequence[str], most: int) -> list[str]:
+    """Returns at most so many layers, evenly spaced, with the first and the last."""
+    if len(layers) <= most:
+        return list(layers)
+    places = np.linspace(0, len(layers) - 1, most).round().astype(int)
+    return [layers[i] for i in places]
+
+
+def nearest(recorded: np.ndarray, steps: Sequence[int] | None) -> list[int]:
+    """Returns the indices of the probes nearest to steps, each once.
+
+    Default: the first probe, the one in the middle of the list, and the last.
+    """
+    if steps is None:
+        return sorted({0, (len(recorded) - 1) // 2, len(recorded) - 1})
+    return sorted({int(np.abs(recorded - step).argmin()) for step in steps})
+
+
+def gradient_ratio(activations: dict) -> np.ndarray:
+    """Returns the gradient norm of the first layer over that of the last: [T].
+
+    Below 1 the gradient shrinks on its way back; NaN where the last layer's is zero.
+    """
+    norms = activations["gradient_norm"].astype(np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = norms[:, 0] / norms[:, -1]
+    return np.where(np.isfinite(ratio), ratio, np.nan)
+
+
+def _histograms(row: Sequence[Axes], run: Run, layer: str, probes: list[int]) -> None:
+    activations = run.activations
+    place = activations["layers"].index(layer)
+    shades = colormaps[COLORS](np.linspace(0.15, 1.0, len(probes)))
+    for axes, side in zip(row, ("input", "output"), strict=True):
+        for probe, color in zip(probes, shades, strict=True):
+            low, high = activations[f"{side}_range"][probe, place]
+            shares = activations[f"{side}_histogram"][probe, place]
+            edges = np.linspace(low, high, len(shares) + 1)
+            peak = _peak(shares, edges, side, run)
+            label = f"{activations['steps'][probe]:,}"
+            axes.stairs(shares / peak, edges, color=color, linewidth=1.3, label=label)
+        axes.set_yticks([])
+        axes.spines[["top", "right", "left"]].set_visible(False)
+        axes.set_ylim(0, 1.05)
+    row[0].set_ylabel(layer, fontsize=8)
+    texts = [f"{100 * activations['saturated'][p, place]:.0f} %" for p in probes]
+    steps = [f"{activations['steps'][p]:,}" for p in probes]
+    row[1].legend(
+        [f"step {step}: {text}" for step, text in zip(steps, texts, strict=True)],
+        title="saturated",
+        title_fontsize=7,
+        fontsize=7,
+        loc="center left",
+        bbox_to_anchor=(1.0, 0.5),
+        frameon=False,
+    )
+
+
+def _peak(shares: np.ndarray, edges: np.ndarray, side: str, run: Run) -> float:
+    """Returns the largest share; of ReLU's outputs, the largest but for the zeros."""
+    if side == "output" and _nonlinearity(run) == "ReLU":
+        shares = shares[edges[:-1] > 0]
+    return float(shares.max(initial=0.0)) or 1.0
+
+
+def _share_ranges(grids: np.ndarray) -> None:
+    """Gives the panels of a layer one range over all runs: axes [runs, rows, 2]."""
+    for panels in grids.transpose(1, 2, 0).reshape(-1, len(grids)):
+        limits = np.array([axes.get_xlim() for axes in panels])
+        for axes in panels:
+            axes.set_xlim(limits[:, 0].min(), limits[:, 1].max())
+
+
+def _norms_over_time(axes: Axes, run: Run) -> None:
+    steps, norms = run.activations["steps"], _positive(run)
+    shades = colormaps["viridis"](np.linspace(0, 0.9, norms.shape[1]))
+    for place, color in enumerate(shades):
+        axes.plot(steps, norms[:, place], color=color, linewidth=1.1)
+    axes.set_yscale("log")
+    layer_axes.probe_axis(axes, steps)
+
+
+def _norms_by_layer(axes: Axes, runs: Sequence[Run]) -> None:
+    layers = layer_axes.all_layers(runs)
+    for i, run in enumerate(runs):
+        places = [layers.index(name) for name in tables.layers_of(run)]
+        norms, (color, _) = _positive(run), layer_axes.style(run, i)
+        label = layer_axes.title(run)
+        axes.plot(places, norms[0], ":", color=color, linewidth=1.2)
+        axes.plot(places, norms[-1], "-", color=color, label=label, linewidth=1.4)
+    axes.set_yscale("log")
+    layer_axes.layer_ticks(axes.xaxis, layers)
+    axes.set_title("By layer", loc="left", fontsize=10)
+    axes.grid(alpha=0.25, linewidth=0.6)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _positive(run: Run) -> np.ndarray:
+    norms = run.activations["gradient_norm"].astype(np.float64)  # [T, L]
+    return np.where(norms > 0, norms, np.nan)
+
+
+def _recorded(runs: Sequence[Run]) -> Sequence[Run]:
+    for run in runs:
+        if not run.activations or not len(run.activations["steps"]):
+            raise UserError(
+                f"run {run.name} recorded no activations; record them with probe.every "
+                "or probe.log_spaced"
+            )
+    return runs
+
+
+def _nonlinearity(run: Run) -> str:
+    name = run.config["model"].get("nonlinearity", "sigmoid")
+    return {"relu": "ReLU"}.get(name, name)

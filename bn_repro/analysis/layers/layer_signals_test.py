@@ -1,0 +1,95 @@
+import numpy as np
+import pytest
+
+from bn_repro.analysis import testing
+from bn_repro.analysis.layers import layer_signals
+from bn_repro.errors import UserError
+from bn_repro.run_folder import records
+
+INPUTS = [[0.1, 0.4, 0.4, 0.1], [0.0, 1.0, 0.0, 0.0]]
+OUTPUTS = [[0.8, 0.1, 0.05, 0.05], [0.2, 0.2, 0.2, 0.4]]
+
+
+def write(path, nonlinearity="sigmoid", steps=(0, 10, 100)):
+    """Writes a run of two layers with hand-made histograms and norms; returns it."""
+    testing.write_course(path, [0.1], model__nonlinearity=nonlinearity)
+    writer = records.RunWriter(path)
+    for i, step in enumerate(steps):
+        writer.append_activations(
+            step,
+            {"first": np.zeros((3, 1)), "last": np.zeros((3, 1))},
+            percentiles=(15, 50, 85),
+            gradient_norm=[0.5 * i, 4.0],
+            saturated=[0.25 + i / 100, 0.75],
+            input_histogram=INPUTS,
+            output_histogram=OUTPUTS,
+            input_range=[[-2, 2], [-(1 + i), 1 + i]],
+            output_range=[[0, 1], [0, 1]],
+        )
+    return records.read_run(path)
+
+
+def legend(axes):
+    return [text.get_text() for text in axes.get_legend().get_texts()]
+
+
+def panels(figure):
+    return [axes for part in figure.subfigs for axes in part.axes]
+
+
+def test_histograms_of_input_and_output_with_the_saturated_share(tmp_path):
+    figure, caption = layer_signals.draw_histograms([write(tmp_path / "bn")])
+    first_in, first_out, last_in, _ = panels(figure)
+    assert first_in.get_ylabel() == "first"
+    assert legend(first_out) == ["step 0: 25 %", "step 10: 26 %", "step 100: 27 %"]
+    values, edges, _ = first_in.patches[0].get_data()
+    np.testing.assert_allclose(values, np.array(INPUTS[0]) / 0.4, rtol=1e-3)
+    np.testing.assert_allclose(edges, [-2, -1, 0, 1, 2])
+    _, edges, _ = last_in.patches[2].get_data()
+    np.testing.assert_allclose(edges, [-3, -1.5, 0, 1.5, 3])
+    values, *_ = first_out.patches[0].get_data()
+    np.testing.assert_allclose(values, np.array(OUTPUTS[0]) / 0.8, rtol=1e-3)
+    assert "slope is below 0.05" in caption
+
+
+def test_zeros_of_relu_do_not_flatten_the_rest(tmp_path):
+    figure, _ = layer_signals.draw_histograms([write(tmp_path / "bn", "relu")])
+    values, *_ = panels(figure)[1].patches[0].get_data()
+    np.testing.assert_allclose(values[1:], np.array(OUTPUTS[0][1:]) / 0.1, rtol=1e-3)
+
+
+def test_runs_share_a_layers_range_and_steps_are_the_nearest(tmp_path):
+    runs = [write(tmp_path / "a"), write(tmp_path / "b", steps=(0, 10, 100, 1000))]
+    figure, _ = layer_signals.draw_histograms(runs, steps=[12, 900], layers=["last"])
+    a, a_out, b, b_out = panels(figure)
+    assert a.get_xlim() == b.get_xlim()
+    assert legend(a_out) == ["step 10: 75 %", "step 100: 75 %"]
+    assert legend(b_out) == ["step 10: 75 %", "step 1,000: 75 %"]
+
+
+def test_gradient_norms_over_training_and_by_layer(tmp_path):
+    run = write(tmp_path / "bn")
+    figure, caption = layer_signals.draw_gradient_norms([run])
+    over_time, by_layer = figure.axes
+    np.testing.assert_allclose(over_time.lines[0].get_ydata(), [np.nan, 0.5, 1.0])
+    np.testing.assert_allclose(over_time.lines[1].get_ydata(), [4, 4, 4])
+    assert over_time.get_yscale() == "log" and over_time.get_xscale() == "symlog"
+    np.testing.assert_allclose(by_layer.lines[0].get_ydata(), [np.nan, 4])
+    np.testing.assert_allclose(by_layer.lines[1].get_ydata(), [1, 4])
+    np.testing.assert_allclose(
+        layer_signals.gradient_ratio(run.activations), [0, 1 / 8, 1 / 4]
+    )
+    assert "vanish" in caption
+
+
+def test_a_run_without_activations_is_named(tmp_path):
+    testing.write_course(tmp_path / "bn", [0.1])
+    run = records.read_run(tmp_path / "bn")
+    for draw in (layer_signals.draw_histograms, layer_signals.draw_gradient_norms):
+        with pytest.raises(UserError, match="run bn recorded no activations"):
+            draw([run])
+
+
+def test_spaced_layers_keep_both_ends():
+    assert layer_signals.spaced(list("abc"), 6) == ["a", "b", "c"]
+    assert layer_signals.spaced(list("abcdefghi"), 3) == ["a", "e", "i"]

@@ -1,0 +1,91 @@
+"""The interactive page: one HTML file with its data, its script and Plotly inside.
+
+It needs no network and no server: data and Plotly's script are compressed in it, and
+its content security policy forbids the browser to fetch anything.
+"""
+
+import base64
+import gzip
+import html
+import json
+import string
+from collections.abc import Sequence
+from importlib import resources
+
+from plotly.offline import get_plotlyjs, get_plotlyjs_version
+
+from bn_repro.analysis.figure1 import Drawing
+from bn_repro.analysis.page import page_data
+from bn_repro.analysis.tables import Table
+from bn_repro.run_folder.records import Run
+
+ASSETS = resources.files("bn_repro.analysis.page") / "assets"
+# One after the other in one scope: each uses what stands before it.
+SCRIPTS = (
+    "core.js",
+    "overview.js",
+    "curves.js",
+    "sweep.js",
+    "activations.js",
+    "layers.js",
+    "configuration.js",
+    "start.js",
+)
+
+
+def render(
+    title: str,
+    notes: Sequence[str],
+    drawings: Sequence[Drawing],
+    shown_tables: Sequence[Table],
+    runs: Sequence[Run],
+    viewer_runs: Sequence[str] = (),
+    target: str | float | None = None,
+) -> str:
+    """Returns the page; equal runs give equal pages.
+
+    Args:
+      title: what the runs are about.
+      notes: what is missing or left out, a sentence each.
+      drawings: figures, shown with their captions.
+      shown_tables: in the order shown.
+      runs: at least one.
+      viewer_runs: of which runs single units are kept; see `page_units.select`.
+      target: that the page begins with, as in `convergence.find_target`.
+
+    Raises:
+      UserError: `viewer_runs` or `target` names a run that is not there.
+    """
+    data = page_data.page_data(runs, viewer_runs, target)
+    values = json.dumps(data.values, allow_nan=False, separators=(",", ":"))
+    return string.Template(_asset("page.html")).substitute(
+        title=html.escape(title),
+        style=_asset("page.css"),
+        notes="".join(f"<li>{html.escape(note)}</li>\n" for note in notes),
+        figures="\n".join(map(_figure, drawings)),
+        tables="\n".join(table.html() for table in shown_tables),
+        plotly_version=get_plotlyjs_version(),
+        values=_packed(values.encode()),
+        units=_packed(data.units.tobytes()),
+        plotly=_packed(get_plotlyjs().encode()),
+        script="\n".join(map(_asset, SCRIPTS)),
+    )
+
+
+def _asset(name: str) -> str:
+    return (ASSETS / name).read_text(encoding="utf-8")
+
+
+def _packed(content: bytes) -> str:
+    return base64.b64encode(gzip.compress(content, mtime=0)).decode()
+
+
+def _figure(drawing: Drawing) -> str:
+    image = base64.b64encode(drawing.png.read_bytes()).decode()
+    title, caption, alt = map(
+        html.escape, (drawing.title, drawing.caption, drawing.alt)
+    )
+    return (
+        f'<figure>\n<img alt="{alt}" src="data:image/png;base64,{image}">\n'
+        f"<figcaption><strong>{title}.</strong> {caption}</figcaption>\n</figure>"
+    )

@@ -1,0 +1,164 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from bn_repro.analysis import testing
+from bn_repro.analysis.page import page_data, page_units
+from bn_repro.errors import UserError
+from bn_repro.run_folder import records
+
+
+@pytest.fixture(scope="module")
+def runs(sample_folder):
+    return records.find_runs(sample_folder)
+
+
+def named(data, name):
+    return next(run for run in data.values["runs"] if run["name"] == name)
+
+
+def with_seeds(runs, count):
+    """Returns `count` runs: those given, again and again, with seeds of their own."""
+    copies = []
+    for seed in range(count):
+        run = runs[seed % len(runs)]
+        config = {**run.config, "seed": seed}
+        name = f"{run.name.split('_')[0]}_seed{seed}"
+        copies.append(dataclasses.replace(run, name=name, config=config))
+    return copies
+
+
+def test_a_run_has_its_overview_and_curves(runs):
+    shown = named(page_data.page_data(runs), "bn_seed1")
+    run = next(run for run in runs if run.name == "bn_seed1")
+    steps, accuracy = run.series("test", "ema", "accuracy")
+    assert (shown["variant"], shown["seed"], shown["rate"]) == ("bn", 1, 0.01)
+    assert (shown["status"], shown["steps"]) == ("finished", 50_000)
+    assert shown["seconds"] == 50.0
+    assert shown["held_out"] == "test ema"
+    assert shown["best"] == pytest.approx(accuracy.max(), rel=1e-4)
+    assert shown["final"] == pytest.approx(accuracy[-1], rel=1e-4)
+    assert not shown["at_chance"]
+    curve = shown["curves"]["test ema"]
+    assert curve["steps"] == steps.tolist()
+    np.testing.assert_allclose(curve["accuracy"], accuracy, rtol=1e-4)
+    loss = run.series("train", "batch", "loss")[1]
+    np.testing.assert_allclose(shown["curves"]["train batch"]["loss"], loss, rtol=1e-4)
+
+
+def test_drift_of_every_layer_is_that_of_its_units(runs):
+    shown = named(page_data.page_data(runs), "plain_seed0")["layers"]
+    probes = runs[[run.name for run in runs].index("plain_seed0")].activations
+    for start in (0, 5_000):
+        late = probes["steps"] >= start
+        for index, layer in enumerate(shown["names"]):
+            low, median, high = probes[layer][late].transpose(1, 0, 2).astype(float)
+            location = np.ptp(median, axis=0) / (high - low).mean(axis=0)
+            scale = np.log((high - low).max(axis=0) / (high - low).min(axis=0))
+            for measure, values in (("location", location), ("scale", scale)):
+                quartiles = np.array(shown["drift"][str(start)][measure])[:, index]
+                middle = np.sort(values)[[9, 4, 14]]  # of 20 units
+                np.testing.assert_allclose(quartiles, middle, rtol=1e-4)
+
+
+def test_what_differs_what_is_drawn_first_and_the_target(runs):
+    values = page_data.page_data(runs).values
+    assert values["keys"] == ["model.norm"]
+    names = [values["runs"][index]["name"] for index in values["chosen"]]
+    assert sorted(names) == ["bn_seed0", "plain_seed0"]
+    best = {
+        name: named(page_data.page_data(runs), name)["best"]
+        for name in ("plain_seed0", "plain_seed1")
+    }
+    name = max(best, key=best.get)
+    assert values["target"] == {"run": name, "accuracy": best[name]}
+    assert values["sweep_key"] is None
+
+
+def test_a_sweep_comes_in_its_order_with_its_target(runs):
+    rates = (10.0, 0.03, 0.1)
+    swept = [
+        dataclasses.replace(
+            run,
+            name=f"{run.name.split('_')[0]}_lr{rate:g}_seed{run.config['seed']}",
+            config={**run.config, "optimizer": {"learning_rate": rate}},
+        )
+        for rate in rates
+        for run in runs
+    ]
+    values = page_data.page_data(swept).values
+    assert [run["rate"] for run in values["runs"]] == 2 * [0.03, 0.03, 0.1, 0.1, 10, 10]
+    assert values["sweep_key"] == "optimizer.learning_rate"
+    assert values["target"] == {"run": None, "accuracy": 0.9}
+    assert len(values["chosen"]) == 6
+
+
+def test_a_run_at_chance_is_told_from_one_that_learned(tmp_path):
+    writer = testing.write_run(tmp_path / "plain", "none", steps=500, done=0)
+    for step, value in ((0, 0.098), (500, 0.1028)):
+        testing.write_metrics(writer, step, value)
+    shown = page_data.page_data(records.find_runs(tmp_path)).values["runs"][0]
+    assert shown["at_chance"]
+
+
+def test_units_lie_where_the_viewer_says(runs):
+    data = page_data.page_data(runs)
+    assert data.units.dtype == np.dtype("<f4")
+    for entry in data.values["viewer"]["runs"]:
+        run = next(run for run in runs if run.name == entry["run"])
+        for layer in entry["layers"]:
+            expected = run.activations[layer["name"]]
+            found = data.units[layer["offset"] :][: expected.size]
+            np.testing.assert_array_equal(found.reshape(expected.shape), expected)
+            assert layer["units"] == list(range(20))
+
+
+def test_too_many_units_are_thinned_evenly_around_the_typical(runs, monkeypatch):
+    monkeypatch.setattr(page_units, "VIEWER_VALUES", 4 * 51 * 3 * 3 * 5)
+    data = page_data.page_data(runs)
+    assert data.values["viewer"]["limit"] == 5
+    assert data.units.size == 4 * 51 * 3 * 3 * 5
+    for entry in data.values["viewer"]["runs"]:
+        run = next(run for run in runs if run.name == entry["run"])
+        for layer in entry["layers"]:
+            assert layer["typical"] in layer["units"]
+            assert np.diff(layer["units"]).min() > 0
+            kept = run.activations[layer["name"]][:, :, layer["units"]]
+            found = data.units[layer["offset"] :][: kept.size]
+            np.testing.assert_array_equal(found.reshape(kept.shape), kept)
+
+
+def test_the_viewer_shows_sixteen_runs_unless_told(runs):
+    many = with_seeds(runs, 40)
+    viewer = page_data.page_data(many).values["viewer"]
+    shown = [entry["run"] for entry in viewer["runs"]]
+    assert len(shown) == 16 and len(viewer["left_out"]) == 24
+    assert {name.split("_")[0] for name in shown[:2]} == {"bn", "plain"}
+
+    def shown_for(*viewer_runs):
+        return [run.name for run in page_units.select(many, viewer_runs)]
+
+    assert shown_for("3") == shown[:3]
+    assert shown_for("0") == []
+    assert shown_for(many[7].name, many[2].name) == [many[7].name, many[2].name]
+    with pytest.raises(UserError, match="viewer_runs: there is no run bn_seed99; give"):
+        shown_for(many[0].name, "bn_seed99")
+
+
+def test_a_run_without_probes_is_named(runs):
+    bare = dataclasses.replace(runs[0], name="bare_seed9", activations=None)
+    data = page_data.page_data([*runs, bare])
+    assert data.values["viewer"]["unprobed"] == ["bare_seed9"]
+    assert named(data, "bare_seed9")["layers"] is None
+
+
+def test_what_is_not_finite_is_null_and_documents_keep_their_digits(tmp_path):
+    writer = testing.write_run(tmp_path / "bn", steps=500)
+    row = {"step": 1000, "split": "test", "statistics": "ema"}
+    writer.append_metrics(row | {"loss": float("inf"), "accuracy": 0.5})
+    run = page_data.page_data(records.find_runs(tmp_path)).values["runs"][0]
+    assert run["curves"]["test ema"]["loss"][-1] is None
+    assert run["manifest"]["images_per_second"] == 123_456.7
+    # One probe: nothing can be said to have moved.
+    assert run["layers"]["drift"]["0"]["location"][0] == [None, None, None]

@@ -1,0 +1,262 @@
+"""What a sweep of one key shows: which values train, how fast, and how far.
+
+The swept key is found from the configurations: a number that takes at least three
+values while everything else but the seed is the same. What differs besides, such as
+`model.norm`, makes the arms.
+"""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from bn_repro.analysis import convergence, tables
+from bn_repro.analysis.convergence import Course
+from bn_repro.errors import UserError
+from bn_repro.run_folder import recorded
+from bn_repro.run_folder.records import Run
+
+LEAST_VALUES = 3
+TRAINABLE = {"mnist": 0.9}  # final accuracy on every seed, by data.name
+KEY_NAMES = {
+    "optimizer.learning_rate": "learning rate",
+    "model.init_stddev": "standard deviation of the initial weights",
+    "model.init_scale": "factor on the initial weights",
+}
+NORM_NAMES = {
+    "none": "Without BN",
+    "before": "With BN",
+    "after": "BN after the nonlinearity",
+}
+
+
+@dataclasses.dataclass(eq=False)
+class Point:
+    """The runs of one arm at one value of the swept key, which differ in the seed.
+
+    Attributes:
+      value: of the swept key.
+      courses: at least one.
+    """
+
+    value: float
+    courses: list[Course]
+
+    @property
+    def finished(self) -> list[Course]:
+        """The courses of the runs that did all their steps and were evaluated."""
+        return [
+            c
+            for c in self.courses
+            if c.run.status["status"] == "finished" and c.accuracy.size
+        ]
+
+    @property
+    def diverged(self) -> list[Course]:
+        """The courses that ended in numbers that are not finite."""
+        return [course for course in self.courses if course.diverged]
+
+    @property
+    def unfinished(self) -> list[Course]:
+        """The courses of the runs that have more to do."""
+        return [course for course in self.courses if not course.ended]
+
+    @property
+    def final(self) -> np.ndarray:
+        """The last accuracy of each finished run, [n]."""
+        return np.array([course.accuracy[-1] for course in self.finished])
+
+    @property
+    def best(self) -> np.ndarray:
+        """The best accuracy of each finished run, [n]."""
+        return np.array([course.best for course in self.finished])
+
+    def steps_to(self, accuracy: float) -> np.ndarray:
+        """Returns each finished run's steps to an accuracy [n], inf if not reached."""
+        reached = [course.reached(accuracy) for course in self.finished]
+        return np.array(
+            [
+                np.inf if index is None else float(course.steps[index])
+                for course, index in zip(self.finished, reached, strict=True)
+            ]
+        )
+
+    def is_chance(self, accuracies: np.ndarray) -> bool:
+        """Returns whether the mean of some of the runs' accuracies is chance."""
+        one = self.courses[0]
+        return bool(accuracies.size) and convergence.is_chance(
+            accuracies.mean(), one.classes, one.count
+        )
+
+    def trainable(self) -> bool | None:
+        """Returns whether every seed trains; None if that is not known yet.
+
+        On MNIST: a final accuracy of at least 0.9; elsewhere: not diverged and above
+        chance at the end.
+        """
+        one = self.courses[0]
+        threshold = TRAINABLE.get(one.run.config["data"]["name"])
+        good = [
+            final >= threshold
+            if threshold
+            else not convergence.is_chance(final, one.classes, one.count)
+            for final in self.final
+        ]
+        if self.diverged or not all(good):
+            return False
+        return None if self.unfinished or not good else True
+
+
+class SweptArm(NamedTuple):
+    """Runs that differ in the swept key and the seed only.
+
+    Attributes:
+      label: what distinguishes the arm, such as "With BN".
+      config: of one of its runs.
+      points: in the order of the values.
+    """
+
+    label: str
+    config: dict
+    points: list[Point]
+
+    def tuned(self) -> Point | None:
+        """Returns the point of the highest mean final accuracy over finished seeds.
+
+        A point with a diverged or an unfinished seed is not taken. None if no other is.
+        """
+        whole = [p for p in self.points if len(p.finished) == len(p.courses)]
+        return max(whole, key=lambda p: p.final.mean(), default=None)
+
+
+class Sweep(NamedTuple):
+    """A sweep of one key.
+
+    Attributes:
+      key: dotted key of the configuration.
+      arms: without BN first.
+      left_out: runs that belong to no arm.
+    """
+
+    key: str
+    arms: list[SweptArm]
+    left_out: list[Run]
+
+    @property
+    def name(self) -> str:
+        """The swept key in words."""
+        return KEY_NAMES.get(self.key, self.key)
+
+    def runs(self) -> list[Run]:
+        """Returns all runs by arm, then by value; those left out come last."""
+        points = [point for arm in self.arms for point in arm.points]
+        return [c.run for p in points for c in p.courses] + self.left_out
+
+
+def find_sweep(runs: Sequence[Run]) -> Sweep | None:
+    """Returns the sweep of the key with the most values; None if there is none."""
+    found = [(key, _groups(runs, key)) for key in _number_keys(runs)]
+    found = [(key, groups) for key, groups in found if _most_values(groups)]
+    if not found:
+        return None
+    key, groups = max(found, key=lambda item: _most_values(item[1]))
+    kept = [group for group in groups if len(group) > 1]
+    shown = {id(run) for group in kept for runs_ in group.values() for run in runs_}
+    labels = _labels([_first(group).config for group in kept], key)
+    swept = [
+        SweptArm(label, _first(group).config, _points(group))
+        for label, group in zip(labels, kept, strict=True)
+    ]
+    swept.sort(key=lambda arm: arm.config["model"]["norm"] != "none")
+    return Sweep(key, swept, [run for run in runs if id(run) not in shown])
+
+
+def find_target(sweep: Sweep, wanted: str | float | None = None) -> float:
+    """Returns the accuracy to which steps are counted.
+
+    Args:
+      sweep: the sweep.
+      wanted: a fraction, or a run whose best it is, or None: what counts as trained (on
+        MNIST), elsewhere the final accuracy of the first arm at its best value; NaN if
+        that is not known yet.
+
+    Raises:
+      UserError: there is no such run, or the number is no fraction.
+    """
+    found = [c for arm in sweep.arms for point in arm.points for c in point.courses]
+    if wanted is not None:
+        return convergence.find_target(found, wanted).accuracy
+    name = found[0].run.config["data"]["name"]
+    if name in TRAINABLE:
+        return TRAINABLE[name]
+    tuned = sweep.arms[0].tuned()
+    return float(tuned.final.mean()) if tuned else np.nan
+
+
+def difference(one: Point, other: Point) -> tuple[float, float]:
+    """Returns the difference of the mean final accuracies and its standard error.
+
+    An arm's error is the larger of the binomial one and that of the mean over seeds.
+
+    Raises:
+      UserError: a point without a finished run.
+    """
+    errors = [_error(point) for point in (one, other)]
+    return float(one.final.mean() - other.final.mean()), float(np.hypot(*errors))
+
+
+def _error(point: Point) -> float:
+    final = point.final
+    if not final.size:
+        raise UserError(f"no run of value {point.value:g} has finished")
+    binomial = convergence.standard_error(final.mean(), point.courses[0].count)
+    spread = final.std(ddof=1) / np.sqrt(final.size) if final.size > 1 else 0.0
+    return max(binomial, spread)
+
+
+def _number_keys(runs: Sequence[Run]) -> list[str]:
+    return [
+        key
+        for key in tables.varying_keys(run.config for run in runs)
+        if all(_is_number(recorded.stated(run.config).get(key)) for run in runs)
+    ]
+
+
+def _is_number(value) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _groups(runs: Sequence[Run], key: str) -> list[dict[float, list[Run]]]:
+    """Returns for each setting of all other keys: value of the key -> runs."""
+    groups: dict[str, dict[float, list[Run]]] = {}
+    for run in runs:
+        flat = recorded.stated(run.config)
+        value = flat.pop(key)
+        rest = {k: v for k, v in sorted(flat.items()) if k != "seed"}
+        groups.setdefault(json.dumps(rest), {}).setdefault(value, []).append(run)
+    return list(groups.values())
+
+
+def _most_values(groups: list[dict[float, list[Run]]]) -> int:
+    """Returns the number of values of the largest group, 0 if no sweep."""
+    most = max(map(len, groups))
+    return most if most >= LEAST_VALUES else 0
+
+
+def _first(group: dict[float, list[Run]]) -> Run:
+    return next(iter(group.values()))[0]
+
+
+def _points(group: dict[float, list[Run]]) -> list[Point]:
+    return [Point(v, list(map(convergence.course, group[v]))) for v in sorted(group)]
+
+
+def _labels(configs: list[dict], swept_key: str) -> list[str]:
+    """Returns what distinguishes the arms: "With BN", or else key=value."""
+    keys = [key for key in tables.varying_keys(configs) if key != swept_key]
+    flats = [recorded.stated(config) for config in configs]
+    if set(keys) <= {"model.norm"}:
+        return [NORM_NAMES[flat["model.norm"]] for flat in flats]
+    return [", ".join(f"{key}={flat.get(key)}" for key in keys) for flat in flats]

@@ -1,0 +1,57 @@
+import numpy as np
+
+from bn_repro.analysis import testing
+from bn_repro.analysis.sweep import comparison, comparison_figure
+from bn_repro.run_folder import records
+
+
+def marks(axes, marker):
+    """Returns the x of all marks of a kind that are no part of a curve."""
+    lines = [line for line in axes.lines if line.get_marker() == marker]
+    edge = [line for line in lines if line.get_linestyle() == "None"]
+    return [x for line in edge for x in line.get_xdata()]
+
+
+def test_means_and_ranges_against_the_value(sample_sweep):
+    figure, caption = comparison_figure.draw_sweep(sample_sweep, 0.9)
+    final, best, steps = figure.axes
+    assert final.get_xscale() == "log" and steps.get_yscale() == "log"
+    plain, bn = (container.lines[0] for container in final.containers)
+    np.testing.assert_array_equal(plain.get_xdata(), [0.01, 0.1, 1.0])
+    np.testing.assert_allclose(plain.get_ydata(), [0.505, 0.925, 0.935])
+    np.testing.assert_allclose(bn.get_ydata(), [0.905, 0.935, 0.965, 0.955])
+    bars = final.containers[1].lines[2][0].get_segments()
+    np.testing.assert_allclose([bar[:, 1] for bar in bars][0], [0.90, 0.91])
+    best_plain = best.containers[0].lines[0].get_ydata()
+    np.testing.assert_allclose(best_plain, [0.515, 0.935, 0.945])
+    assert steps.get_title("left") == "(c) Steps to 90 %"
+    np.testing.assert_allclose(steps.containers[0].lines[0].get_ydata(), [500, 500])
+    assert "Mean over up to 2 seeds" in caption and "Unfinished" not in caption
+
+
+def test_diverged_chance_and_not_reached_are_marked(sample_sweep, tmp_path):
+    figure, _ = comparison_figure.draw_sweep(sample_sweep, 0.9)
+    final, best, steps = figure.axes
+    assert marks(final, "x") == marks(best, "x") == [10.0]
+    assert marks(steps, "^") == [0.01, 10.0]
+    for rate, value in ((0.1, 0.5), (0.2, 0.1), (0.3, 0.5)):
+        testing.write_seeds(tmp_path / "chance", "none", rate, [value])
+    testing.write_seeds(tmp_path / "chance", "none", 0.4, [0.5], "running")
+    chance = comparison.find_sweep(records.find_runs(tmp_path / "chance"))
+    figure, caption = comparison_figure.draw_sweep(chance, 0.9)
+    final, *_ = figure.axes
+    assert marks(final, "s") == [0.2]
+    assert final.get_xscale() == "linear"  # a narrow range
+    assert "Unfinished runs, left out: 1." in caption
+    assert "One seed; the binomial standard error is at most 0.71 points" in caption
+
+
+def test_a_sweep_without_a_finished_run_is_drawn(tmp_path):
+    for rate in (0.1, 1.0, 10.0):
+        testing.write_seeds(
+            tmp_path, "before", rate, [0.5], "running", data__name="imagenet"
+        )
+    found = comparison.find_sweep(records.find_runs(tmp_path))
+    target = comparison.find_target(found)
+    drawn = comparison_figure.sweep_figure(found, target, tmp_path)
+    assert np.isnan(target) and drawn.png.stat().st_size > 0

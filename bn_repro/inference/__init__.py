@@ -1,0 +1,1 @@
+"""Trained networks at work: read back, evaluated, folded and exported."""

@@ -1,0 +1,327 @@
+"""The evaluations of Sec. 4.2.3, Fig. 4: members x views, recorded and resumable."""
+
+import contextlib
+import hashlib
+import json
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+
+from bn_repro import parallel
+from bn_repro.errors import UserError
+from bn_repro.inference import members, population, predict
+from bn_repro.inference.members import Member
+from bn_repro.run_folder import checkpoint, files
+
+STATISTICS = ("ema", "population")
+ABOUT = "about"  # in saved probabilities: what they are of, JSON
+PARTS = "evaluation_parts"  # folder of what an evaluation under way has done
+
+
+def evaluate(
+    networks: list[Member],
+    mesh,
+    out,
+    crops: int = 1,
+    statistics: str = "ema",
+    split_name: str = "",
+    batch_size: int = 0,
+    limit: int = 0,
+    save_probabilities: bool = False,
+    say=print,
+) -> dict:
+    """Evaluates an ensemble, or one network, and writes the result to a folder.
+
+    Args:
+      networks: the members; a single network is an ensemble of one.
+      mesh: the devices.
+      out: folder for the result; what an interrupted evaluation did is kept there too.
+      crops: views of each picture, 1, 10 or 144.
+      statistics: "ema" (moving averages) or "population" (Algorithm 2).
+      split_name: see `predict.open_split`.
+      batch_size: forward passes a call; 0: the configuration's `eval.batch_size`.
+      limit: only so many pictures; 0: as in the members' configurations.
+      save_probabilities: also write each member's mean class probabilities.
+      say: prints a line.
+
+    Returns:
+      What was written to evaluation_*.json: members, crops, statistics, split, count,
+      top1_error, top5_error, loss, seconds of the predictions in all starts, and more.
+
+    Raises:
+      UserError: an unknown statistics or split, members of different classes, one that
+        is named twice or whose outputs are not finite, data that are missing, or a
+        folder that cannot be written; names the member, or the folder.
+    """
+    _check(statistics)
+    if parallel.is_main():
+        make_folder(out)
+    networks = told_apart(networks)
+    splits = _open_splits(networks, crops, split_name, limit)
+    _announce(splits, say)
+    found, abouts, parts = [], [], []
+    for member, split in zip(networks, splits, strict=True):
+        variables = variables_of(member, statistics, mesh, say)
+        used = member._replace(variables=variables)
+        parts.append(Path(out) / PARTS / f"{_key(used, split, statistics)}.npz")
+        size = batch_size or member.config.eval.batch_size
+        done, seconds = predict.predict(
+            member, variables, split, mesh, size, parts[-1], _timer(member, say)
+        )
+        _refuse_not_finite(member, done)
+        found.append(done)
+        abouts.append(_about(member, split, statistics) | {"seconds": seconds})
+        if save_probabilities:
+            _save_probabilities(out, done, abouts[-1], say)
+    row = _row(abouts, found)
+    if parallel.is_main():
+        write(row, out)
+        _remove(parts)
+    return row
+
+
+def _save_probabilities(out, found: predict.Predictions, about: dict, say) -> None:
+    if not parallel.is_main():
+        return
+    name = _name(*(about[key] for key in ("member", "split", "statistics", "crops")))
+    file = Path(out) / f"probabilities_{name}.npz"
+    arrays = found._asdict() | {ABOUT: np.array(json.dumps(about))}
+    checkpoint.write(file, arrays)
+    say(f"wrote {file}")
+
+
+def _refuse_not_finite(member: Member, found: predict.Predictions) -> None:
+    if bad := int((~np.isfinite(found.probabilities)).any(1).sum()):
+        raise UserError(
+            f"{member.path}: the probabilities of {bad:,} of {len(found.labels):,} "
+            f"pictures are not finite, so there is nothing to average: if the run "
+            f"diverged, leave it out"
+        )
+
+
+def told_apart(networks: list[Member]) -> list[Member]:
+    """Returns the members, named by as much of their paths as makes names differ.
+
+    Raises:
+      UserError: two of them are one folder.
+    """
+    paths = [member.path.resolve().parts for member in networks]
+    for path, member in zip(paths, networks, strict=True):
+        if paths.count(path) > 1:
+            raise UserError(f"{member.path} is named twice; name each member once")
+    depth = 1
+    while len({path[-depth:] for path in paths}) < len(paths):
+        depth += 1
+    if depth == 1:
+        return networks
+    names = ["/".join(path[-depth:]) for path in paths]
+    return [m._replace(name=name) for m, name in zip(networks, names, strict=True)]
+
+
+def variables_of(member: Member, statistics: str, mesh, say=print) -> dict:
+    """Returns a member's variables with the moving averages or Algorithm 2's."""
+    _check(statistics)
+    if statistics == "ema":
+        return member.variables
+    return population.variables_of(member, mesh, say)
+
+
+def _check(statistics: str) -> None:
+    if statistics not in STATISTICS:
+        raise UserError(
+            f"statistics is {statistics!r}; use one of {', '.join(STATISTICS)}"
+        )
+
+
+def combine(paths, out) -> dict:
+    """Returns the result of an ensemble from its members' saved probabilities.
+
+    Args:
+      paths: probabilities_*.npz of each member, of the same split.
+      out: folder for the result.
+
+    Returns:
+      As `evaluate`; seconds is NaN, null in the file, if a member's were not saved, as
+      in files from before they were recorded.
+
+    Raises:
+      UserError: a file is missing, damaged, of other pictures, views or statistics;
+        names it.
+    """
+    abouts, found = read_saved(paths)
+    row = _row(abouts, found)
+    write(row, out)
+    return row
+
+
+def read_saved(paths) -> tuple[list[dict], list[predict.Predictions]]:
+    """Returns what saved probabilities are of, and the predictions.
+
+    Raises:
+      UserError: a file is missing, damaged, of other pictures, views or statistics than
+        the first, or of the same network as another; names it.
+    """
+    found, abouts, paths_by_network = [], [], {}
+    for path in paths:
+        arrays = checkpoint.read(path)
+        if {*predict.Predictions._fields, ABOUT} != arrays.keys():
+            raise UserError(f"{path} does not hold saved probabilities")
+        abouts.append(json.loads(str(arrays.pop(ABOUT))))
+        for key in ("split", "crops", "statistics"):
+            if abouts[-1][key] != abouts[0][key]:
+                raise UserError(
+                    f"{path} is of {key} {abouts[-1][key]}, but {paths[0]} of "
+                    f"{abouts[0][key]}"
+                )
+        found.append(predict.Predictions(**arrays))
+        if not predict.comparable(found[0], found[-1]):
+            raise UserError(f"{path} is of other pictures or classes than {paths[0]}")
+        network = abouts[-1].get("weights") or Path(path).resolve()
+        if network in paths_by_network:
+            raise UserError(
+                f"{path} and {paths_by_network[network]} are of one network, "
+                f"{abouts[-1]['member']}, which would count twice; name it once"
+            )
+        paths_by_network[network] = path
+    return abouts, found
+
+
+def make_folder(out) -> Path:
+    """Returns a folder for results, made if it is not there; before the long work.
+
+    Raises:
+      UserError: it cannot be written.
+    """
+    out = Path(out)
+    with files.naming(out, "write"):
+        out.mkdir(parents=True, exist_ok=True)
+        if not os.access(out, os.W_OK | os.X_OK):
+            raise PermissionError("no permission; name another folder with --out")
+    return out
+
+
+def write(row: dict, out) -> Path:
+    """Writes a result as evaluation_*.json into a folder and returns the file.
+
+    It takes the place of an earlier result of the same members, of no others'.
+    """
+    name = f"evaluation_{row['split']}_{row['statistics']}_{row['crops']}crops"
+    number = len(row["members"])
+    stem = f"{name}_{number}member{'s' if number > 1 else ''}"
+    out = make_folder(out)
+    file, others = out / f"{stem}.json", 1
+    while files.read_json(file, missing=row).get("members") != row["members"]:
+        others += 1
+        file = out / f"{stem}_{others}.json"
+    files.write_json(file, row)
+    return file
+
+
+def _open_splits(networks, crops: int, name: str, limit: int) -> list[predict.Split]:
+    splits = []
+    for member in networks:
+        try:
+            splits.append(predict.open_split(member.config, crops, name, limit))
+        except UserError as error:
+            raise UserError(f"{member.path}: {error}") from error
+        if splits[-1].class_names != splits[0].class_names:
+            raise UserError(
+                f"{member.path} has other classes than {networks[0].path}; members of "
+                f"an ensemble share them"
+            )
+    return splits
+
+
+def _announce(splits, say) -> None:
+    first = splits[0]
+    passes = sum(split.count * split.crops for split in splits)
+    say(
+        f"{first.count:,} pictures of {first.name} x {first.crops} views x "
+        f"{len(splits)} members = {passes:,} forward passes"
+    )
+
+
+def _timer(member: Member, say, every: float = 10.0):
+    """Returns what reports progress: an estimate at once, then now and then."""
+    last = [-np.inf]
+
+    def report(progress: predict.Progress) -> None:
+        estimate = progress.seconds_left
+        if np.isfinite(estimate) and time.monotonic() - last[0] > every:
+            last[0] = time.monotonic()
+            done = f"{progress.done:,} of {progress.of:,} pictures"
+            say(f"{member.name}: {done}, {estimate:,.0f} s left")
+
+    return report
+
+
+def _about(member: Member, split, statistics: str) -> dict:
+    """Returns what a member's probabilities are of, as `_row` takes it."""
+    about = {
+        "member": member.name,
+        "steps": member.step,
+        "crops": split.crops,
+        "statistics": statistics,
+        "split": split.name,
+        "image_size": member.config.data.image_size,
+        "classes": member.config.data.classes,
+        "class_names": split.class_names,
+        "weights": members.fingerprint(member),
+    }
+    if statistics == "population":
+        about["population_batches"] = member.config.eval.population_batches
+    return about
+
+
+def _row(abouts: list[dict], found: list[predict.Predictions]) -> dict:
+    """Returns a result; its seconds are NaN if those of any member are not known."""
+    # What is each member's own, and names too long for a record.
+    own = ("member", "steps", "seconds", "weights", "class_names")
+    shared = {k: v for k, v in abouts[0].items() if k not in own}
+    row = {
+        "members": [about["member"] for about in abouts],
+        "steps": [about["steps"] for about in abouts],
+    }
+    row |= shared | _errors(found)
+    seconds = [about.get("seconds", np.nan) for about in abouts]
+    return row | {"seconds": float(np.round(np.sum(seconds), 1))}
+
+
+def _errors(found) -> dict:
+    scored = predict.score(found)
+    return {
+        "count": scored["count"],
+        "undecodable": len(found[0].labels) - scored["count"],  # by any member
+        "top1_error": 1 - scored["accuracy"],
+        "top5_error": 1 - scored["top5"],
+        "loss": scored["loss"],
+    }
+
+
+def _name(member: str, split: str, statistics: str, crops: int) -> str:
+    return f"{member.replace('/', '_')}_{split}_{statistics}_{crops}"
+
+
+def _key(member: Member, split, statistics: str) -> str:
+    """Returns a name for exactly this evaluation.
+
+    Args:
+      member: with the variables that are evaluated, population statistics included:
+        those may be estimated again, on other devices or other training pictures.
+      split: the pictures.
+      statistics: "ema" or "population".
+    """
+    data = member.config.data
+    path = data.train if split.name == "train" else data.val
+    what = (members.fingerprint(member), split.count, path, data.eval_resize)
+    digest = hashlib.sha256(repr(what).encode()).hexdigest()[:16]
+    return f"{_name(member.name, split.name, statistics, split.crops)}_{digest}"
+
+
+def _remove(parts: list[Path]) -> None:
+    for file in parts:
+        file.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # not empty: another evaluation is under way
+        parts[0].parent.rmdir()

@@ -1,0 +1,178 @@
+"""The inference network as files that are used without this package."""
+
+import time
+from pathlib import Path
+
+import jax
+import jax.export  # not an attribute of jax before it is imported
+import jax.numpy as jnp
+import numpy as np
+
+from bn_repro import experiment, models
+from bn_repro.data import augment
+from bn_repro.errors import UserError
+from bn_repro.inference import fold, predict
+from bn_repro.inference.members import Member
+from bn_repro.layers import Mode
+from bn_repro.run_folder import files, manifest
+
+NETWORK = "network.bin"
+DESCRIPTION = "network.json"
+PLATFORMS = ("cpu", "cuda", "tpu")
+KNOWN = (*PLATFORMS, "rocm")
+
+
+def classifier(config, module, variables):
+    """Returns the function of the exported network: uint8 images -> probabilities.
+
+    Args:
+      config: the resolved configuration.
+      module: the network.
+      variables: of the network; they become constants of the program.
+
+    Returns:
+      uint8 [b, H, W, 3] (MNIST: [b, 28, 28] of 0 and 1) -> float32 [b, classes].
+    """
+    inputs = experiment.inputs_of(config)
+
+    def probabilities(images):
+        logits, _ = module.apply(variables, inputs(images, None), Mode(True))
+        return jax.nn.softmax(logits.astype(jnp.float32), -1)
+
+    return probabilities
+
+
+def write(member: Member, variables, out, platforms=PLATFORMS) -> dict:
+    """Writes the folded network and its description into a folder.
+
+    Args:
+      member: the trained network.
+      variables: params and the statistics to fold.
+      out: the folder.
+      platforms: to export for.
+
+    Returns:
+      The description: labels, preprocessing constants, versions.
+
+    Raises:
+      UserError: an unknown platform, the folder cannot be written, or the run did not
+        record its classes' names and the data that have them are missing.
+    """
+    if not platforms or set(platforms) - set(KNOWN):
+        raise UserError(f"platforms are {list(platforms)}; use some of {list(KNOWN)}")
+    module, params = fold.inference_network(member.config, variables)
+    function = jax.jit(classifier(member.config, module, {"params": params}))
+    shape = image_shape(member.config)
+    (batch,) = jax.export.symbolic_shape("b")
+    images = jax.ShapeDtypeStruct((batch, *shape), jnp.uint8)
+    exported = jax.export.export(function, platforms=platforms)(images)
+    out = Path(out)
+    with files.naming(out, "write"):
+        out.mkdir(parents=True, exist_ok=True)
+    files.write_atomically(out / NETWORK, bytes(exported.serialize()))
+    described = describe(member, platforms)
+    files.write_json(out / DESCRIPTION, described)
+    return described
+
+
+def describe(member: Member, platforms) -> dict:
+    """Returns what a user of the exported network has to know."""
+    data = member.config.data
+    labels = list(member.class_names) or predict.open_split(member.config).class_names
+    described = {
+        "run": member.name,
+        "steps": member.step,
+        "input": ["b", *image_shape(member.config)],
+        "dtype": "uint8",
+        "labels": labels,
+        "platforms": list(platforms),
+        "versions": manifest.versions(),
+    }
+    if data.name == "mnist":
+        return described | {"binary": f"1 where a pixel of 0..255 > {data.threshold}"}
+    return described | {
+        "resize_shorter_side": data.eval_resize,
+        "centre_crop": data.image_size,
+        "channels": "RGB, 0..255",
+        "scaled_inside_by": {
+            "mean": list(augment.MEAN),
+            "standard_deviation": list(augment.STANDARD_DEVIATION),
+        },
+    }
+
+
+def image_shape(config) -> tuple[int, ...]:
+    """Returns the shape of one image of a configuration's data set."""
+    size = config.data.image_size
+    return (size, size) if config.data.name == "mnist" else (size, size, 3)
+
+
+def compare(member: Member, variables, batch_size: int = 32, rounds: int = 9) -> dict:
+    """Returns cost before and after folding, measured on this machine.
+
+    Args:
+      member: the trained network.
+      variables: params and the statistics to fold.
+      batch_size: images a call.
+      rounds: alternated calls of both; seconds are medians.
+
+    Returns:
+      {"before": ..., "after": ...}, each {parameters, flops, bytes, seconds}, and
+      "logits_differ_by", the largest difference over the largest logit.
+
+    Raises:
+      UserError: the logits are not finite.
+    """
+    module, params = fold.inference_network(member.config, variables)
+    images = _noise(member.config, batch_size)
+    networks = {
+        "before": (models.build(member.config), variables),
+        "after": (module, {"params": params}),
+    }
+    compiled = {
+        name: _compile(member.config, *network, images)
+        for name, network in networks.items()
+    }
+    seconds = {name: [] for name in compiled}
+    for _ in range(rounds + 1):
+        for name, (run, arguments) in compiled.items():
+            start = time.perf_counter()
+            jax.block_until_ready(run(*arguments))
+            seconds[name].append(time.perf_counter() - start)
+    before, after = (run(*arguments) for run, arguments in compiled.values())
+    largest = float(jnp.abs(before).max())
+    if not np.isfinite(largest):
+        raise UserError(
+            f"{member.path}: its logits are not finite, so there is nothing to export; "
+            f"the run may have diverged"
+        )
+    return {
+        name: _cost(run, arguments) | {"seconds": float(np.median(seconds[name][1:]))}
+        for name, (run, arguments) in compiled.items()
+    } | {"logits_differ_by": float(jnp.abs(before - after).max()) / largest}
+
+
+def _compile(config, module, variables, images):
+    inputs = experiment.inputs_of(config)
+
+    def logits(variables, images):
+        return module.apply(variables, inputs(images, None), Mode(True))[0]
+
+    arguments = jax.device_put((variables, images))
+    return jax.jit(logits).lower(*arguments).compile(), arguments
+
+
+def _cost(run, arguments) -> dict:
+    cost = run.cost_analysis()
+    leaves = jax.tree.leaves(arguments[0]["params"])
+    return {
+        "parameters": sum(leaf.size for leaf in leaves),
+        "flops": cost["flops"],
+        "bytes": cost["bytes accessed"],
+    }
+
+
+def _noise(config, batch_size: int):
+    random = np.random.default_rng(0)
+    most = 2 if config.data.name == "mnist" else 256
+    return random.integers(0, most, (batch_size, *image_shape(config)), np.uint8)

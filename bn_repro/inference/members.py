@@ -1,0 +1,113 @@
+"""Trained networks read back from their run folders."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from ml_collections import config_dict
+
+from bn_repro import models
+from bn_repro.errors import UserError
+from bn_repro.resolve import resolve
+from bn_repro.run_folder import checkpoint, recorded, records
+
+
+class Member(NamedTuple):
+    """One trained network.
+
+    Attributes:
+      name: of its run folder.
+      path: the run folder.
+      config: its resolved configuration.
+      variables: params, and batch_stats and ema_count where it has them.
+      step: steps that it was trained for.
+      class_names: in the order of the labels; empty where the run did not record them.
+    """
+
+    name: str
+    path: Path
+    config: config_dict.ConfigDict
+    variables: dict
+    step: int
+    class_names: tuple[str, ...] = ()
+
+
+def load(workdir, defaults, overrides: dict | None = None) -> Member:
+    """Returns the network that a run folder holds.
+
+    One of model.dtype "float64" switches JAX to 64 bits, as training it does.
+
+    Args:
+      workdir: the run folder; its weights.npz is read, or else its newest checkpoint.
+      defaults: ConfigDict with every key: a run may be older than some of them.
+      overrides: dotted key -> value, such as where the pictures lie on this machine.
+
+    Raises:
+      UserError: it is no run folder, holds no network, or one that is damaged, of
+        another architecture or not finite; names the folder.
+    """
+    run = records.read_run(workdir)
+    config = config_of(run.config, defaults, overrides or {})
+    try:
+        step, arrays = _arrays(run)
+        template = models.shapes(config)
+        variables = checkpoint.restore(template, arrays)
+        _refuse_others(arrays, template)
+        _refuse_not_finite(arrays)
+    except UserError as error:
+        raise UserError(f"{workdir}: {error}") from error
+    if config.model.dtype == "float64":
+        jax.config.update("jax_enable_x64", True)
+    names = tuple(run.class_names)
+    return Member(run.name, Path(workdir), config, variables, step, names)
+
+
+def config_of(there: dict, defaults, overrides: dict):
+    """Returns the resolved configuration of config.json, with overrides."""
+    config = config_dict.ConfigDict(defaults.to_dict())
+    flat = recorded.flatten({k: v for k, v in there.items() if k != "stated"})
+    known = set(recorded.flatten(config.to_dict()))
+    config.update_from_flattened_dict({k: v for k, v in flat.items() if k in known})
+    config.update_from_flattened_dict(overrides)
+    return resolve(config)[0]
+
+
+def _arrays(run) -> tuple[int, dict]:
+    """Returns (steps done, arrays by name) of a run's weights or checkpoint."""
+    file = run.path / checkpoint.WEIGHTS
+    if file.is_file():
+        return run.status["step"], checkpoint.read(file)
+    found = checkpoint.latest(run.path)
+    if found is None:
+        raise UserError(
+            f"there is neither {checkpoint.WEIGHTS} nor a checkpoint; train it first"
+        )
+    step, saved = found
+    prefixes = ("state/params/", "state/batch_stats/", "state/ema_count/")
+    return step, {
+        name.removeprefix("state/"): array
+        for name, array in saved.items()
+        if name.startswith(prefixes)
+    }
+
+
+def _refuse_others(arrays, template) -> None:
+    names = {name for name, _ in checkpoint.named_leaves(template)}
+    if others := sorted(arrays.keys() - names):
+        raise UserError(
+            f"the checkpoint holds {others[0]}, which the network lacks: it is of "
+            f"another network"
+        )
+
+
+def _refuse_not_finite(arrays) -> None:
+    for name, array in arrays.items():
+        if not np.all(np.isfinite(array)):
+            raise UserError(f"{name} is not finite; evaluate an earlier checkpoint")
+
+
+def fingerprint(member: Member) -> str:
+    """Returns a digest of a member's weights and statistics."""
+    leaves = checkpoint.named_leaves(jax.device_get(member.variables))
+    return checkpoint.digest({name: np.asarray(leaf) for name, leaf in leaves})

@@ -1,0 +1,94 @@
+"""A network that cannot be used is refused in one line that names its folder."""
+
+import shutil
+
+import jax
+import numpy as np
+import pytest
+
+from bn_repro import loop
+from bn_repro.errors import UserError
+from bn_repro.inference import members
+from bn_repro.loop_test import short
+from bn_repro.run_folder import checkpoint, files, records
+from configs import common
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("trained") / "bn_7"
+    loop.run(short(**{"steps": 5}), workdir, jax.devices()[:1])
+    return workdir
+
+
+@pytest.fixture
+def workdir(trained, tmp_path):
+    return shutil.copytree(trained, tmp_path / "bn_7")
+
+
+def refused(workdir, message):
+    with pytest.raises(UserError, match=message) as caught:
+        members.load(workdir, common.get_config())
+    assert "bn_7" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_variables_are_those_of_the_last_step(workdir):
+    member = members.load(workdir, common.get_config(), {"data.limit": 50})
+    step, arrays = checkpoint.latest(workdir)
+    assert (member.name, member.step) == ("bn_7", step)
+    assert member.config.data.limit == 50
+    assert member.config.model.hidden == (20, 15)
+    for name, leaf in checkpoint.named_leaves(member.variables):
+        np.testing.assert_array_equal(leaf, arrays[f"state/{name}"], err_msg=name)
+
+
+def test_a_run_from_before_a_key_has_its_default(workdir):
+    config = files.read_json(workdir / records.CONFIG)
+    del config["model"]["padding"], config["eval"]
+    files.write_json(workdir / records.CONFIG, config)
+    member = members.load(workdir, common.get_config())
+    assert member.config.model.padding == "same"
+    assert member.config.eval.batch_size == 1_000
+
+
+def test_no_network(workdir):
+    (workdir / checkpoint.WEIGHTS).unlink()
+    shutil.rmtree(workdir / "checkpoints")
+    refused(workdir, "neither weights.npz nor a checkpoint; train it first")
+
+
+def test_half_written(workdir):
+    weights = workdir / checkpoint.WEIGHTS
+    weights.write_bytes(weights.read_bytes()[:2_000])
+    refused(workdir, "is damaged")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("hidden", [20, 16], r"hidden_2/bn/mean is float32\[15\] .* but float32\[16\]"),
+        ("hidden", [20, 15, 15], "lacks batch_stats/hidden_3"),
+        ("hidden", [15], r"hidden_1/bn/mean is float32\[20\] in the checkpoint"),
+        ("norm", "none", "lacks params/hidden_1/bias: it is of another network"),
+    ],
+)
+def test_another_architecture(workdir, key, value, message):
+    config = files.read_json(workdir / records.CONFIG)
+    config["model"][key] = value
+    files.write_json(workdir / records.CONFIG, config)
+    refused(workdir, message)
+
+
+def test_arrays_of_another_network_are_not_passed_over(workdir):
+    arrays = checkpoint.read(workdir / checkpoint.WEIGHTS)
+    tree = {**arrays, "params/hidden_9/kernel": np.zeros(3)}
+    checkpoint.write(workdir / checkpoint.WEIGHTS, tree)
+    refused(workdir, "holds params/hidden_9/kernel, which the network lacks")
+
+
+def test_not_finite(workdir):
+    arrays = checkpoint.read(workdir / checkpoint.WEIGHTS)
+    arrays["batch_stats/hidden_1/bn/var"][3] = np.inf
+    checkpoint.write(workdir / checkpoint.WEIGHTS, arrays)
+    refused(workdir, "batch_stats/hidden_1/bn/var is not finite")

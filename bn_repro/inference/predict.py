@@ -1,0 +1,296 @@
+"""Class probabilities of trained networks, averaged over the views of each picture.
+
+One path for all of it: members x views, of which 1 x 1 is the plain case (Sec. 4.2.3).
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.experimental import multihost_utils
+
+from bn_repro import data, experiment, metrics, models, parallel
+from bn_repro.data import crops as views
+from bn_repro.errors import UserError
+from bn_repro.inference.members import Member
+from bn_repro.layers import Mode
+from bn_repro.parallel import REPLICATED, SHARDED
+from bn_repro.run_folder import checkpoint, files
+
+SAVE_EVERY = 30.0  # seconds between saves of an evaluation under way
+SECONDS = "seconds"  # in what is saved: spent so far
+
+
+class Split(NamedTuple):
+    """The pictures of a split, in the source's order.
+
+    Attributes:
+      name: "val", "test" or "train".
+      count: number of pictures.
+      class_names: in the order of labels.
+      crops: views of each picture.
+      host_views: how many of them the host makes; the device mirrors the others.
+      batches: (first picture, pictures a batch) -> iterator of this process's {"image":
+        uint8 [b, host_views, ...], "label", "mask", "index": [b]}.
+      inputs: uint8 images -> the network's input, see `train.Recipe`.
+    """
+
+    name: str
+    count: int
+    class_names: list[str]
+    crops: int
+    host_views: int
+    batches: Callable[[int, int], Iterator[dict]]
+    inputs: Callable
+
+
+def open_split(config, crops: int = 1, name: str = "", limit: int = 0) -> Split:
+    """Returns the pictures that a resolved configuration evaluates on.
+
+    Args:
+      config: the resolved configuration; uses `data`.
+      crops: 1, 10 or 144 views of each picture; MNIST has 1.
+      name: "val" for ImageNet, "test" for MNIST, "train" for either; "": not "train".
+      limit: only so many pictures of this split; 0: as `data.limit` says.
+
+    Raises:
+      UserError: no such split or number of crops, a bad limit, or data are missing.
+    """
+    data.select(config.data)
+    config = experiment.limited(config, limit)
+    split = {"mnist": _open_mnist, "imagenet": _open_imagenet}[config.data.name](
+        config, crops, name
+    )
+    if config.data.classes != len(split.class_names):
+        raise UserError(
+            f"the network has {config.data.classes} classes, but the data have "
+            f"{len(split.class_names)}"
+        )
+    return split
+
+
+def _open_mnist(config, crops: int, name: str) -> Split:
+    from bn_repro.data import mnist
+
+    name = _known(name, ("test", "train"))
+    if crops != 1:
+        raise UserError(f"crops is {crops}; MNIST is evaluated with 1 view of a digit")
+    splits = mnist.load(config.data)
+    images, labels = getattr(splits, name)
+    if config.data.limit:
+        images, labels = images[: config.data.limit], labels[: config.data.limit]
+
+    def batches(first: int, size: int):
+        for start in range(first, len(labels), size):
+            index = np.arange(start, start + size)
+            mask = index < len(labels)
+            safe = np.where(mask, index, 0)
+            batch = {"image": images[safe, None], "label": labels[safe]}
+            mine = np.array_split(np.arange(size), jax.process_count())
+            mine = mine[jax.process_index()]
+            batch |= {"mask": mask, "index": np.where(mask, index, -1)}
+            yield {name: value[mine] for name, value in batch.items()}
+
+    inputs = experiment.binary_inputs(config)
+    return Split(name, len(labels), splits.class_names, 1, 1, batches, inputs)
+
+
+def _open_imagenet(config, crops: int, name: str) -> Split:
+    from bn_repro.data import image_folder, stream
+
+    name = _known(name, ("val", "train"))
+    if name == "val" and not image_folder.is_there(config.data, "train"):
+        config.data.train = ""  # elsewhere; its classes were compared in training
+    source = experiment.open_source(config, name)
+    processes = (jax.process_index(), jax.process_count())
+
+    def batches(first: int, size: int):
+        return stream.view_batches(config, source, crops, size, first, *processes)
+
+    inputs = experiment.image_inputs(config)
+    names, on_host = source.class_names, views.on_host(crops)
+    return Split(name, len(source), names, crops, on_host, batches, inputs)
+
+
+def _known(name: str, known: tuple[str, ...]) -> str:
+    if name and name not in known:
+        raise UserError(f"there is no split {name!r}; use one of {', '.join(known)}")
+    return name or known[0]
+
+
+def view_probabilities(variables, images, *, model, inputs, crops: int):
+    """Returns the class probabilities of pictures, averaged over views, [b, classes].
+
+    Args:
+      variables: of the network.
+      images: uint8 [b, host_views, H, W(, 3)].
+      model: the network.
+      inputs: see `Split`.
+      crops: number of views; those that the host left out mirror the others.
+    """
+    if crops > 1:
+        images = views.with_mirrored(images, crops)
+    flat = images.reshape(-1, *images.shape[2:])  # [b views, H, W, 3]
+    logits, _ = model.apply(variables, inputs(flat, None), Mode(True))
+    probabilities = jax.nn.softmax(logits, -1)
+    return probabilities.reshape(*images.shape[:2], -1).mean(1)
+
+
+class Predictions(NamedTuple):
+    """What one network says about the first pictures of a split.
+
+    Attributes:
+      probabilities: float32 [n, classes].
+      labels: int32 [n].
+      mask: bool [n], False where the picture could not be decoded.
+    """
+
+    probabilities: np.ndarray
+    labels: np.ndarray
+    mask: np.ndarray
+
+
+class Progress(NamedTuple):
+    """How far the evaluation of a member is."""
+
+    done: int
+    of: int
+    seconds_left: float
+
+
+def predict(
+    member: Member,
+    variables,
+    split: Split,
+    mesh,
+    batch_size: int,
+    partial_file: Path,
+    report: Callable[[Progress], None] = lambda progress: None,
+    step: Callable | None = None,
+) -> tuple[Predictions, float]:
+    """Returns predictions for every picture of a split, each once, and their seconds.
+
+    What is done is saved in partial_file now and then and at the end; a later call goes
+    on from there. The seconds are those of all calls, but for what was not saved.
+
+    Args:
+      member: the trained network.
+      variables: its params and statistics.
+      split: the pictures.
+      mesh: the devices.
+      batch_size: forward passes a call, about; a call takes whole pictures, as many on
+        each device.
+      partial_file: of exactly this evaluation.
+      report: called after every batch.
+      step: of `compile_step`, for several calls; by default made here.
+    """
+    pictures = max(1, batch_size // split.crops // mesh.size) * mesh.size
+    step = step or compile_step(member, split, mesh)
+    variables = parallel.replicate(variables, mesh)
+    done_before, seconds = _resume(partial_file, member.config.data.classes)
+    found, first, start = [done_before], len(done_before.labels), None
+    began, saved = time.monotonic() - seconds, time.monotonic()
+    waiting = None
+    for batch in split.batches(first, pictures):
+        image = parallel.shard(batch.pop("image"), mesh)
+        ahead = step(variables, image), batch
+        if waiting:  # the host makes the next batch while the devices work on this
+            found.append(_gathered(*waiting))
+            done = sum(len(part.labels) for part in found)
+            report(_progress(done, split.count, start))
+            start = start or (time.monotonic(), done)
+        if time.monotonic() - saved > SAVE_EVERY:
+            found = [_save(partial_file, found, time.monotonic() - began)]
+            saved = time.monotonic()
+        waiting = ahead
+    if waiting:
+        found.append(_gathered(*waiting))
+    seconds = time.monotonic() - began
+    return _save(partial_file, found, seconds), seconds
+
+
+def compile_step(member: Member, split: Split, mesh):
+    """Returns the compiled `view_probabilities`: (variables, sharded images)."""
+    step = partial(
+        view_probabilities,
+        model=models.build(member.config, parallel.AXIS),
+        inputs=split.inputs,
+        crops=split.crops,
+    )
+    return jax.jit(parallel.spmd(step, mesh, (REPLICATED, SHARDED), SHARDED))
+
+
+def _gathered(probabilities, batch) -> Predictions:
+    """Returns a batch's predictions of all processes, in the split's order."""
+    parts = (batch["index"], batch["label"], batch["mask"])
+    if jax.process_count() > 1:
+        probabilities = multihost_utils.process_allgather(probabilities, tiled=True)
+        parts = multihost_utils.process_allgather(parts, tiled=True)
+    index, labels, mask = map(np.asarray, parts)
+    order = np.argsort(index, kind="stable")
+    order = order[index[order] >= 0]  # not the padding
+    whole = np.asarray(jax.device_get(probabilities), np.float32)
+    return Predictions(whole[order], labels[order].astype(np.int32), mask[order])
+
+
+def _progress(done: int, count: int, start) -> Progress:
+    if start is None:  # the first batch also compiled
+        return Progress(done, count, float("nan"))
+    began, before = start
+    a_picture = (time.monotonic() - began) / max(done - before, 1)
+    return Progress(done, count, a_picture * (count - done))
+
+
+def _resume(file: Path, classes: int) -> tuple[Predictions, float]:
+    """Returns the predictions that were saved, none if there is no file; seconds."""
+    nothing = np.zeros((0, classes), np.float32)
+    if not file.is_file():
+        return Predictions(nothing, np.zeros(0, np.int32), np.zeros(0, bool)), 0.0
+    try:
+        arrays = checkpoint.read(file)
+    except checkpoint.DamagedError as error:
+        raise UserError(f"{error}; remove it to evaluate from the start") from error
+    seconds = float(arrays.pop(SECONDS, 0.0))
+    return Predictions(**arrays), seconds
+
+
+def _save(file: Path, found: list[Predictions], seconds: float) -> Predictions:
+    whole = Predictions(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
+    if parallel.is_main():
+        with files.naming(file.parent, "write"):
+            file.parent.mkdir(parents=True, exist_ok=True)
+        content = whole._asdict() | {SECONDS: np.array(seconds)}
+        checkpoint.write(file, content, np.savez)
+    return whole
+
+
+def comparable(one: Predictions, other: Predictions) -> bool:
+    """Returns whether predictions are of the same pictures and classes."""
+    same_classes = one.probabilities.shape == other.probabilities.shape
+    return same_classes and np.array_equal(one.labels, other.labels)
+
+
+def score(members: list[Predictions]) -> dict:
+    """Returns loss, accuracy, top5 and count of an ensemble (Sec. 4.2.3).
+
+    Its prediction is the arithmetic mean of the members' class probabilities. Pictures
+    that could not be decoded do not count.
+
+    Raises:
+      UserError: the members' predictions are not of the same pictures.
+    """
+    first = members[0]
+    for other in members[1:]:
+        if not comparable(first, other):
+            raise UserError("the predictions to average are of different pictures")
+    mean = np.mean([m.probabilities for m in members], 0, dtype=np.float64)
+    mask = np.logical_and.reduce([m.mask for m in members])
+    sums = metrics.sums(jnp.asarray(mean, jnp.float32), first.labels, mask)
+    own = mean[np.arange(len(mean)), first.labels][mask]
+    sums["loss"] = -np.log(np.maximum(own, np.finfo(np.float32).tiny)).sum()
+    return metrics.divide(sums)

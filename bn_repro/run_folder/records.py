@@ -1,0 +1,379 @@
+"""The run folder: what a run leaves on disk, and the one way to write and read it.
+
+    config.json        the resolved configuration; "stated": what resolve() translated
+    classes.json       {"names": those of the classes, in the order of the labels}
+    manifest.json      command, revision, versions, devices, times
+    status.json        {"status": one of STATUSES, "step": n, ...}
+    metrics.jsonl      one object a line: step, split, statistics, loss, accuracy, ...
+    activations.npz    percentiles of each nonlinearity's input over the run, and more
+    hits.npz           which examples the last evaluations got right
+    checkpoints/       belongs to bn_repro.run_folder.checkpoint, as does
+    weights.npz        the network as the run left it
+
+Whatever moment a run is killed at, every file is the old or the new one as a whole, but
+for the last line of metrics.jsonl, which readers skip and `RunWriter.cut` removes.
+JSON has no NaN or infinity: they are written as null.
+"""
+
+import dataclasses
+import io
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from bn_repro.errors import UserError
+from bn_repro.run_folder import files
+
+CONFIG = "config.json"
+CLASSES = "classes.json"
+MANIFEST = "manifest.json"
+STATUS = "status.json"
+METRICS = "metrics.jsonl"
+ACTIVATIONS = "activations.npz"
+HITS = "hits.npz"
+
+HITS_KEPT = 5  # of the last evaluations
+STATUSES = ("running", "finished", "diverged", "interrupted", "failed")
+ENDED = ("finished", "diverged")  # there is nothing more to run
+
+# Per probe and layer, beside the percentiles: name in activations.npz -> dtype. Norms
+# and ranges may lie outside of float16.
+PROBE_FIELDS = {
+    "gradient_norm": np.float32,  # [T, L]
+    "saturated": np.float16,  # [T, L] shares
+    "input_histogram": np.float16,  # [T, L, bins] shares that sum to 1
+    "output_histogram": np.float16,  # [T, L, bins]
+    "input_range": np.float32,  # [T, L, 2] ends of the equal bins
+    "output_range": np.float32,  # [T, L, 2]
+}
+_CONSTANT_FIELDS = ("layers", "percentiles")  # the same at every probe
+
+
+class RunWriter:
+    """Writes the files of one run; continues those that are already there.
+
+    Every method raises UserError, naming the file, when the disk refuses it; what was
+    written before stays whole.
+    """
+
+    def __init__(self, workdir: str | os.PathLike):
+        """Creates the folder `workdir`; raises UserError if it cannot be written."""
+        self.path = Path(workdir)
+        with files.naming(self.path, "write"):
+            self.path.mkdir(parents=True, exist_ok=True)
+            if not os.access(self.path, os.W_OK | os.X_OK):
+                raise PermissionError("no permission")
+        self.manifest: dict = files.read_json(self.path / MANIFEST, missing={})
+        self._activations = _load_activations(self.path / ACTIVATIONS) or {}
+        self._hits = _load_npz(self.path / HITS, ["steps"]) or {}
+
+    def write_config(self, config: Mapping) -> None:
+        """Writes the resolved configuration, nested dicts of plain values."""
+        files.write_json(self.path / CONFIG, config)
+
+    def write_class_names(self, names: Sequence[str]) -> None:
+        """Writes the names of the classes, in the order of the labels."""
+        files.write_json(self.path / CLASSES, {"names": list(names)})
+
+    def write_manifest(self, manifest: Mapping) -> None:
+        """Writes the manifest, in place of the one that was there."""
+        self.manifest = dict(manifest)
+        files.write_json(self.path / MANIFEST, self.manifest)
+
+    def update_manifest(self, **fields) -> None:
+        """Sets some fields of the manifest and keeps the others."""
+        self.write_manifest({**self.manifest, **fields})
+
+    def write_status(self, status: str, step: int, **fields) -> None:
+        """Writes how the run stands: one of STATUSES, the steps done, more fields."""
+        if status not in STATUSES:
+            raise ValueError(f"status {status!r} is none of {', '.join(STATUSES)}")
+        files.write_json(self.path / STATUS, {"status": status, "step": step, **fields})
+
+    def append_metrics(self, row: Mapping) -> None:
+        """Appends one line to metrics.jsonl; it is in the file when this returns."""
+        line = json.dumps(files.plain(row), allow_nan=False).encode() + b"\n"
+        path = self.path / METRICS
+        with files.naming(path, "write"), open(path, "ab", buffering=0) as file:
+            end = file.seek(0, os.SEEK_END)
+            try:
+                while line:
+                    line = line[file.write(line) :]
+            except OSError:
+                file.truncate(end)  # no torn line for the next append to run on from
+                raise
+
+    def sync(self) -> None:
+        """Forces metrics.jsonl to the disk: a checkpoint must not outlive its lines."""
+        path = self.path / METRICS
+        if path.exists():
+            with files.naming(path, "write"), open(path, "ab") as file:
+                os.fsync(file.fileno())
+
+    def append_activations(
+        self,
+        step: int,
+        layer_arrays: Mapping[str, np.ndarray],
+        *,
+        percentiles: Sequence[float],
+        gradient_norm: np.ndarray,
+        saturated: np.ndarray,
+        input_histogram: np.ndarray,
+        output_histogram: np.ndarray,
+        input_range: np.ndarray,
+        output_range: np.ndarray,
+    ) -> None:
+        """Adds one probe and writes activations.npz anew.
+
+        Args:
+          step: steps done when the probe was taken.
+          layer_arrays: in network order, layer -> [P, units] percentiles over examples
+            (and locations) of the input to the layer's nonlinearity.
+          percentiles: [P] in 0..100, the same at every probe.
+          gradient_norm: [L] norms of the gradients of the layers' weights.
+          saturated: [L] shares of the outputs whose slope is nearly zero.
+          input_histogram: [L, bins] shares of the nonlinearities' inputs.
+          output_histogram: [L, bins] shares of their outputs.
+          input_range: [L, 2] ends of the bins.
+          output_range: [L, 2] ends of the bins.
+        """
+        added = {"steps": np.asarray(step, np.int64)}
+        added |= {name: _float16(values) for name, values in layer_arrays.items()}
+        given = {
+            "gradient_norm": gradient_norm,
+            "saturated": saturated,
+            "input_histogram": input_histogram,
+            "output_histogram": output_histogram,
+            "input_range": input_range,
+            "output_range": output_range,
+        }
+        added |= {name: np.asarray(given[name], t) for name, t in PROBE_FIELDS.items()}
+        if not self._activations:
+            self._activations = {name: value[None][:0] for name, value in added.items()}
+        grown = {
+            name: np.concatenate([self._activations[name], value[None]])
+            for name, value in added.items()
+        }
+        grown["layers"] = np.asarray(list(layer_arrays))
+        grown["percentiles"] = np.asarray(percentiles, np.float64)
+        self._replace_activations(grown)
+
+    def append_hits(self, step: int, hits: Mapping[str, np.ndarray]) -> None:
+        """Adds an evaluation's outcomes and forgets all but the last HITS_KEPT.
+
+        Args:
+          step: steps done.
+          hits: "split/statistics" -> whether each example is a top-1 hit, bool [N].
+        """
+        added = {"steps": np.asarray(step, np.int64)} | hits
+        kept = self._hits or {
+            name: np.asarray(x)[None][:0] for name, x in added.items()
+        }
+        self._replace_hits(
+            {
+                name: np.concatenate([kept[name], np.asarray(x)[None]])[-HITS_KEPT:]
+                for name, x in added.items()
+            }
+        )
+
+    def cut(self, step: int) -> None:
+        """Forgets what was recorded after `step`, and a torn last line; -1: everything.
+
+        To be called on a resume from the checkpoint of `step`, before anything is
+        appended, so that the files have neither a gap nor a duplicate.
+        """
+        path = self.path / METRICS
+        rows = [row for row in _read_metrics(path) if row["step"] <= step]
+        if path.exists():
+            # Floats survive: Python writes the shortest text that reads back the same.
+            files.write_atomically(
+                path, b"".join(json.dumps(r).encode() + b"\n" for r in rows)
+            )
+        if self._hits:
+            kept = self._hits["steps"] <= step
+            self._replace_hits({name: x[kept] for name, x in self._hits.items()})
+        if self._activations:
+            kept = self._activations["steps"] <= step
+            self._replace_activations(
+                {
+                    name: value if name in _CONSTANT_FIELDS else value[kept]
+                    for name, value in self._activations.items()
+                }
+            )
+
+    def _replace_activations(self, arrays: dict[str, np.ndarray]) -> None:
+        _write_npz(self.path / ACTIVATIONS, arrays)
+        self._activations = arrays
+
+    def _replace_hits(self, arrays: dict[str, np.ndarray]) -> None:
+        _write_npz(self.path / HITS, arrays)
+        self._hits = arrays
+
+
+@dataclasses.dataclass(eq=False)
+class Run:
+    """What a run folder holds.
+
+    Attributes:
+      name: the folder's name; below a searched folder, its path from there.
+      path: the folder.
+      config: resolved configuration, nested dicts.
+      class_names: in the order of the labels; empty if the run is from before.
+      manifest: empty if not written yet.
+      status: {"status": ..., "step": n, ...}; "unknown" at step 0 if not written yet.
+      metrics: the lines of metrics.jsonl; what was not finite is None.
+      hits: "split/statistics" -> which examples the last evaluations got right, bool
+        [T, N], and "steps" [T]; empty if the run is from before.
+      activations: arrays by name, floats as float32, "layers" as a list of str (see
+        `RunWriter.append_activations` and PROBE_FIELDS); None if there are none.
+    """
+
+    name: str
+    path: Path
+    config: dict
+    class_names: list[str]
+    manifest: dict
+    status: dict
+    metrics: list[dict]
+    hits: dict[str, np.ndarray]
+    activations: dict | None
+
+    def series(
+        self, split: str, statistics: str, field: str
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Returns one curve: steps int64 [T], values float64 [T], NaN for null.
+
+        Both are empty if nothing was recorded under these names.
+        """
+        rows = [
+            (row["step"], np.nan if row[field] is None else row[field])
+            for row in self.metrics
+            if row.get("split") == split
+            and row.get("statistics") == statistics
+            and field in row
+        ]
+        steps, values = zip(*rows, strict=True) if rows else ((), ())
+        return np.asarray(steps, np.int64), np.asarray(values, np.float64)
+
+
+def read_run(path: str | os.PathLike, name: str | None = None) -> Run:
+    """Returns the run in the folder `path`.
+
+    A run that is still going, or was killed, may lack every file but config.json.
+
+    Raises:
+      UserError: `path` is no run folder (the message lists the runs below it), or one
+        of its files cannot be read (the message names it).
+    """
+    path = Path(path)
+    if not (path / CONFIG).is_file():
+        raise UserError(_not_a_run(path))
+    return Run(
+        name=name or path.resolve().name,
+        path=path,
+        config=files.read_json(path / CONFIG),
+        class_names=files.read_json(path / CLASSES, missing={}).get("names", []),
+        manifest=files.read_json(path / MANIFEST, missing={}),
+        status=files.read_json(path / STATUS, missing={"status": "unknown", "step": 0}),
+        metrics=_read_metrics(path / METRICS),
+        hits=_load_npz(path / HITS, ["steps"]) or {},
+        activations=_as_read(_load_activations(path / ACTIVATIONS)),
+    )
+
+
+def status_of(path: str | os.PathLike) -> str:
+    """Returns the status of the run in a folder, "waiting" if there is none."""
+    if not (Path(path) / CONFIG).is_file():
+        return "waiting"
+    return read_run(path).status["status"]
+
+
+def find_run_folders(path: str | os.PathLike) -> dict[str, Path]:
+    """Returns the run folders at or below `path`: name -> folder, seed 2 before 10."""
+    root = Path(path)
+    found = {}
+    for folder, children, names in os.walk(root):
+        if CONFIG in names:
+            children.clear()  # a run's folder holds its checkpoints, not other runs
+            below = Path(folder).relative_to(root).as_posix()
+            found[root.resolve().name if below == "." else below] = Path(folder)
+    return dict(sorted(found.items(), key=lambda item: _natural(item[0])))
+
+
+def find_runs(path: str | os.PathLike) -> list[Run]:
+    """Returns all runs at or below `path`; raises UserError as `read_run` does."""
+    return [read_run(folder, name) for name, folder in find_run_folders(path).items()]
+
+
+def _natural(name: str) -> list:
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
+
+
+def _not_a_run(path: Path) -> str:
+    if not path.is_dir():
+        return f"{path} is not a run: there is no such folder"
+    below = list(find_run_folders(path))
+    shown = ", ".join(below[:8]) + (f" and {len(below) - 8} more" if below[8:] else "")
+    runs = f"runs below it: {shown}" if below else "and no run lies below it"
+    return f"{path} is not a run: it has no {CONFIG}; {runs}"
+
+
+def _float16(values: np.ndarray) -> np.ndarray:
+    largest = np.finfo(np.float16).max
+    return np.clip(np.asarray(values), -largest, largest).astype(np.float16)
+
+
+def _read_metrics(path: Path) -> list[dict]:
+    """Returns the lines of metrics.jsonl but for a torn last one; [] if missing."""
+    if not path.exists():
+        return []
+    with files.naming(path, "read"):
+        *lines, torn = path.read_bytes().split(b"\n")
+    rows = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            rows.append(json.loads(line))
+            rows[-1]["step"]
+        except (ValueError, TypeError, KeyError) as error:
+            message = f"{path} is corrupt: line {number} is no record of a step"
+            raise UserError(message) from error
+    return rows
+
+
+def _write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    files.write_atomically(path, buffer.getvalue())
+
+
+def _load_activations(path: Path) -> dict[str, np.ndarray] | None:
+    return _load_npz(path, ("steps", *_CONSTANT_FIELDS, *PROBE_FIELDS))
+
+
+def _load_npz(path: Path, expected: Sequence[str]) -> dict[str, np.ndarray] | None:
+    """Returns the arrays of a file, which has those expected; None if it is missing."""
+    if not path.exists():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = dict(archive)
+        expected = {*expected, *map(str, arrays.get("layers", ()))}
+        if lacking := sorted(expected - arrays.keys()):
+            raise ValueError(f"it lacks {', '.join(lacking)}")
+    except Exception as error:  # zipfile has no common error for what bit flips do
+        raise UserError(f"{path} is corrupt: {error}") from error
+    return arrays
+
+
+def _as_read(arrays: dict[str, np.ndarray] | None) -> dict | None:
+    if arrays is None:
+        return None
+    wide = {
+        name: value.astype(np.float32) if value.dtype == np.float16 else value
+        for name, value in arrays.items()
+    }
+    return wide | {"layers": [str(name) for name in arrays["layers"]]}

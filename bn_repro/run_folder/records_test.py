@@ -1,0 +1,258 @@
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from bn_repro.errors import UserError
+from bn_repro.run_folder import recorded, records
+
+LAYERS = {"hidden_1": 4, "3a/double_3x3_b": 2}
+PERCENTILES = (15.0, 50.0, 85.0)
+
+
+def probe(step):
+    """Returns the arguments of append_activations, different at every step."""
+    rng = np.random.default_rng(step)
+    return {
+        "layer_arrays": {n: rng.normal(size=(3, u)) for n, u in LAYERS.items()},
+        "percentiles": PERCENTILES,
+        "gradient_norm": rng.normal(size=2) * 1e-9,
+        "saturated": rng.random(2),
+        "input_histogram": rng.random((2, 8)),
+        "output_histogram": rng.random((2, 8)),
+        "input_range": rng.normal(size=(2, 2)) * 1e6,
+        "output_range": rng.normal(size=(2, 2)),
+    }
+
+
+def row(step, split="test", statistics="ema", **fields):
+    return {"step": step, "split": split, "statistics": statistics, **fields}
+
+
+def write_all(workdir, steps):
+    writer = records.RunWriter(workdir)
+    writer.write_config({"seed": 0})
+    append_all(writer, steps)
+    return writer
+
+
+def append_all(writer, steps):
+    for step in steps:
+        writer.append_metrics(row(step, split="train", statistics="batch", loss=1 / 3))
+        writer.append_metrics(row(step, accuracy=step / 7))
+        writer.append_activations(step, **probe(step))
+    writer.write_status("running", steps[-1])
+
+
+def contents(workdir):
+    return {path.name: path.read_bytes() for path in sorted(workdir.iterdir())}
+
+
+def test_what_is_written_is_read_back(tmp_path):
+    writer = write_all(tmp_path / "run", [0, 10, 20])
+    writer.write_manifest({"command": "train", "sessions": 1})
+    writer.update_manifest(sessions=2)
+    writer.write_status("diverged", 20, first_bad_step=17)
+    run = records.read_run(tmp_path / "run")
+
+    assert (run.name, run.config) == ("run", {"seed": 0})
+    assert run.manifest == {"command": "train", "sessions": 2}
+    assert run.status == {"status": "diverged", "step": 20, "first_bad_step": 17}
+    steps, values = run.series("test", "ema", "accuracy")
+    np.testing.assert_array_equal(steps, [0, 10, 20])
+    np.testing.assert_array_equal(values, np.array([0, 10, 20]) / 7)
+    assert run.series("test", "population", "accuracy")[0].size == 0
+
+    activations = run.activations
+    np.testing.assert_array_equal(activations["steps"], [0, 10, 20])
+    assert activations["layers"] == list(LAYERS)
+    assert tuple(activations["percentiles"]) == PERCENTILES
+    assert activations["3a/double_3x3_b"].shape == (3, 3, 2)
+    for t, step in enumerate([0, 10, 20]):
+        expected = probe(step)
+        for layer in LAYERS:
+            stored = expected["layer_arrays"][layer].astype(np.float16)
+            np.testing.assert_array_equal(activations[layer][t], stored)
+        for field, dtype in records.PROBE_FIELDS.items():
+            stored = expected[field].astype(dtype)
+            np.testing.assert_array_equal(activations[field][t], stored)
+        # Small norms and wide ranges need more than float16.
+        for field in ("gradient_norm", "input_range"):
+            np.testing.assert_allclose(activations[field][t], expected[field], 1e-6)
+
+
+def test_activations_are_float16_on_disk_and_wide_enough_to_compute_with(tmp_path):
+    write_all(tmp_path, [0])
+    with np.load(tmp_path / records.ACTIVATIONS) as arrays:
+        assert arrays["hidden_1"].dtype == np.float16
+    assert records.read_run(tmp_path).activations["hidden_1"].dtype == np.float32
+
+
+def test_large_inputs_stay_finite_and_nan_stays_nan(tmp_path):
+    writer = records.RunWriter(tmp_path)
+    writer.write_config({})
+    arguments = probe(0)
+    arguments["layer_arrays"]["hidden_1"][0, :3] = [1e9, -np.inf, np.nan]
+    writer.append_activations(0, **arguments)
+    stored = records.read_run(tmp_path).activations["hidden_1"][0, 0, :3]
+    np.testing.assert_array_equal(stored, [65504, -65504, np.nan])
+
+
+def test_metrics_that_are_not_finite_become_null_and_read_as_nan(tmp_path):
+    writer = records.RunWriter(tmp_path)
+    writer.write_config({})
+    writer.append_metrics(row(1, loss=np.float32("nan"), accuracy=0.1))
+    writer.append_metrics(row(2, loss=2.5, accuracy=0.1))
+    assert "NaN" not in (tmp_path / records.METRICS).read_text()
+    _, losses = records.read_run(tmp_path).series("test", "ema", "loss")
+    np.testing.assert_array_equal(losses, [np.nan, 2.5])
+
+
+@pytest.mark.parametrize("torn", [b"", b'{"step": 3, "los', b"\x00\x00"])
+def test_a_cut_and_continued_run_equals_an_uninterrupted_one(tmp_path, torn):
+    write_all(tmp_path / "whole", [0, 1, 2, 3])
+    write_all(tmp_path / "killed", [0, 1, 2])
+    with open(tmp_path / "killed" / records.METRICS, "ab") as file:
+        file.write(torn)
+
+    resumed = records.RunWriter(tmp_path / "killed")
+    resumed.cut(1)
+    append_all(resumed, [2, 3])
+    assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
+
+
+def test_cut_to_minus_one_starts_over(tmp_path):
+    write_all(tmp_path / "once", [0, 1])
+    writer = write_all(tmp_path / "twice", [0, 1, 2])
+    writer.cut(-1)
+    append_all(writer, [0, 1])
+    assert contents(tmp_path / "once") == contents(tmp_path / "twice")
+
+
+def test_cut_of_a_new_folder_does_nothing(tmp_path):
+    records.RunWriter(tmp_path / "new").cut(-1)
+    assert list((tmp_path / "new").iterdir()) == []
+
+
+def test_a_torn_last_line_is_not_read_and_a_bad_one_before_it_is_named(tmp_path):
+    write_all(tmp_path, [0])
+    path = tmp_path / records.METRICS
+    with open(path, "a") as file:
+        file.write('{"step": 1')
+    assert len(records.read_run(tmp_path).metrics) == 2
+    with open(path, "a") as file:
+        file.write("\n{}\n")
+    with pytest.raises(UserError, match=r"metrics\.jsonl is corrupt: line 3"):
+        records.read_run(tmp_path)
+
+
+def test_a_damaged_activations_file_is_an_error_that_names_it(tmp_path):
+    write_all(tmp_path, [0, 1])
+    path = tmp_path / records.ACTIVATIONS
+    whole = path.read_bytes()
+    rng = np.random.default_rng(0)
+    damaged = [whole[: len(whole) // 2], b""]
+    for _ in range(300):
+        flipped = bytearray(whole)
+        flipped[rng.integers(len(whole))] ^= 1 << rng.integers(8)
+        damaged.append(bytes(flipped))
+    refused = 0
+    for content in damaged:
+        path.write_bytes(content)
+        try:
+            records.read_run(tmp_path)  # harmless in a field that is not read
+        except UserError as error:
+            assert str(path) in str(error)
+            refused += 1
+    assert refused > len(damaged) / 2
+
+
+@pytest.mark.parametrize("name", ["hidden_1", "layers", "saturated"])
+def test_an_activations_file_that_lacks_an_array_is_named(tmp_path, name):
+    write_all(tmp_path, [0])
+    path = tmp_path / records.ACTIVATIONS
+    with np.load(path) as arrays:
+        rest = {key: value for key, value in arrays.items() if key != name}
+    np.savez(path, **rest)
+    with pytest.raises(UserError, match=f"activations.npz is corrupt: it lacks {name}"):
+        records.read_run(tmp_path)
+
+
+FULL_DISK = """
+import resource, signal, sys
+from bn_repro import errors
+from bn_repro.run_folder import records
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # write then fails instead of killing
+resource.setrlimit(resource.RLIMIT_FSIZE, (90, 90))
+writer = records.RunWriter(sys.argv[1])
+try:
+    for step in range(100):
+        writer.append_metrics({"step": step, "loss": 0.5})
+except errors.UserError as error:
+    print(error)
+"""
+
+
+def test_when_the_disk_refuses_a_line_the_lines_before_it_stay(tmp_path):
+    command = [sys.executable, "-c", FULL_DISK, str(tmp_path)]
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert output == f"cannot write {tmp_path / records.METRICS}: File too large\n"
+    lines = (tmp_path / records.METRICS).read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == list(range(len(lines)))
+    assert lines
+
+
+def test_a_workdir_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot write .*file/run: Not a directory"):
+        records.RunWriter(tmp_path / "file" / "run")
+
+
+def test_an_unknown_status_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="'done' is none of running, finished"):
+        records.RunWriter(tmp_path).write_status("done", 1)
+
+
+def test_runs_are_found_in_natural_order_and_not_inside_of_runs(tmp_path):
+    for name in (
+        "bn_seed10",
+        "bn_seed2",
+        "deep/er/plain_seed0",
+        "bn_seed2/checkpoints/3",
+    ):
+        write_all(tmp_path / name, [0])
+    names = ["bn_seed2", "bn_seed10", "deep/er/plain_seed0"]
+    assert [run.name for run in records.find_runs(tmp_path)] == names
+    assert records.find_runs(tmp_path / "bn_seed2")[0].name == "bn_seed2"
+
+
+def test_a_path_that_is_no_run_lists_the_runs_below_it(tmp_path):
+    with pytest.raises(UserError, match="no such folder"):
+        records.read_run(tmp_path / "nowhere")
+    with pytest.raises(UserError, match="no run lies below it"):
+        records.read_run(tmp_path)
+    write_all(tmp_path / "bn_seed0", [0])
+    with pytest.raises(UserError, match="is not a run: .* below it: bn_seed0"):
+        records.read_run(tmp_path)
+
+
+def test_a_run_that_has_only_just_started_can_be_read(tmp_path):
+    records.RunWriter(tmp_path).write_config({"seed": 0})
+    run = records.read_run(tmp_path)
+    assert run.status == {"status": "unknown", "step": 0}
+    assert (run.metrics, run.activations, run.manifest) == ([], None, {})
+
+
+def test_differing_keys_are_shown_as_the_user_stated_them():
+    a = {"steps": 25, "model": {"hidden": (1, 2)}, "seed": 0, "stated": {"steps": 50}}
+    b = {"steps": 30, "model": {"hidden": [1, 2]}, "seed": 0, "stated": {"steps": 60}}
+    assert recorded.differing_keys(a, b) == {"steps": (50, 60)}
+    b["model"] = {"hidden": [1, 3]}
+    del b["seed"]
+    assert recorded.differing_keys(a, b) == {
+        "steps": (50, 60),
+        "model.hidden": ([1, 2], [1, 3]),
+        "seed": (0, None),
+    }

@@ -1,0 +1,214 @@
+"""Members that share a program, trained in one: each is a row of every array.
+
+Small networks leave a GPU or TPU idle; side by side they cost little more than one.
+States, keys, learning rates and orders get a leading member axis by `vmap`; what is due
+is done for each member by itself, as when it runs alone. A member that diverged, ended
+or failed stays in the program, as it is, and touches nobody.
+"""
+
+import contextlib
+import dataclasses
+import functools
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import PartitionSpec as P
+
+from bn_repro import experiment, feeds, loop, parallel
+from bn_repro.errors import UserError
+from bn_repro.parallel import AXIS, REPLICATED
+from bn_repro.run_folder import records
+from bn_repro.sweep.plan import Member
+from bn_repro.sweep.progress import LOG, Progress
+
+
+@dataclasses.dataclass
+class Row:
+    """A member's place in the program.
+
+    Attributes:
+      member: of the sweep.
+      run: as `loop` runs it.
+      events: what is due when; at the same steps for all rows.
+      outcome: how it ended; empty while it is under way.
+    """
+
+    member: Member
+    run: loop.Run
+    events: list[loop.Event]
+    outcome: str = ""
+
+    def do_due(self) -> None:
+        """Does what is due after the run's step."""
+        loop.do_due(self.run, self.events)
+
+
+def train(members: list[Member], progress: Progress) -> dict[str, str]:
+    """Trains members that share their programs and returns how each of them ended.
+
+    Members that resume at different steps wait until the one behind has caught up.
+    """
+    failed, rows = {}, []
+    for member in members:
+        try:
+            run = _start(member)
+            rows.append(Row(member, run, loop.due_events(run)))
+        except UserError as error:
+            failed[member.name] = f"failed: {error}"
+            progress.ended(member, failed[member.name])
+    if rows:
+        try:
+            with parallel.Preemption() as preemption:
+                _train(rows, preemption, progress)
+        except BaseException as error:
+            for row in _under_way(rows):
+                loop.record_failure(row.run.writer, error)
+            raise
+    return failed | {row.member.name: row.outcome for row in rows}
+
+
+def _start(member: Member) -> loop.Run:
+    config, stated, mesh = loop.prepare(member.load_config())
+    writer = records.RunWriter(member.workdir)
+    try:
+        with _logged(member):
+            parts = experiment.make(config, mesh)
+            return loop.start_or_resume(config, stated, writer, parts, mesh)
+    except UserError as error:
+        loop.record_failure(writer, error)
+        raise
+
+
+def _train(rows: list[Row], preemption, progress: Progress) -> None:
+    program = Program([row.run.parts.feed for row in rows])
+    for row in rows:
+        row.run.writer.update_manifest(members_in_program=len(rows))
+        if row.run.step == 0:
+            _attempt(row, row.do_due, progress)
+        _end_if_done(row, progress)
+    while _under_way(rows):
+        for row in _advance(rows, program):
+            if int(row.run.state.first_bad_step) < 0:
+                _attempt(row, row.do_due, progress)
+            _end_if_done(row, progress)
+        if preemption.requested():
+            for row in _under_way(rows):
+                _attempt(row, lambda row=row: loop.save(row.run), progress)
+                _end(row, "interrupted", progress)
+        progress.show([row.member for row in _under_way(rows)])
+
+
+def _end_if_done(row: Row, progress: Progress) -> None:
+    first_bad = int(row.run.state.first_bad_step)
+    if first_bad >= 0:
+        row.run.step = first_bad
+        _end(row, "diverged", progress)
+    elif row.run.step == row.run.config.steps:
+        _end(row, "finished", progress)
+
+
+def _under_way(rows: list[Row]) -> list[Row]:
+    return [row for row in rows if not row.outcome]
+
+
+def _advance(rows: list[Row], program: "Program") -> list[Row]:
+    """Does steps of the rows that are furthest behind and returns those rows."""
+    going = _under_way(rows)
+    step = min(row.run.step for row in going)
+    ahead = [row.run.step for row in going if row.run.step > step]
+    due = [event.next_after(step) for event in going[0].events]
+    stop = min(due + ahead)
+    n = int(min(stop - step, rows[0].run.config.steps_per_call))
+    active = [not row.outcome and row.run.step == step for row in rows]
+    carries = [(row.run.state, row.run.sums) for row in rows]
+    carries = program.advance(carries, step, n, active)
+    for row, (state, sums) in zip(rows, carries, strict=True):
+        row.run.state, row.run.sums = state, sums
+    moved = [row for row, moves in zip(rows, active, strict=True) if moves]
+    for row in moved:
+        row.run.step += n
+    return moved
+
+
+def _attempt(row: Row, action: Callable, progress: Progress) -> None:
+    """Does something for one row; what goes wrong there ends that row alone."""
+    if row.outcome:
+        return
+    try:
+        with _logged(row.member):
+            action()
+    except UserError as error:
+        loop.record_failure(row.run.writer, error)
+        row.outcome = f"failed: {error}"
+        progress.ended(row.member, row.outcome)
+
+
+def _end(row: Row, outcome: str, progress: Progress) -> None:
+    _attempt(row, lambda: loop.close(row.run, outcome), progress)
+    if not row.outcome:
+        row.outcome = outcome
+        progress.ended(row.member, outcome)
+
+
+@contextlib.contextmanager
+def _logged(member: Member):
+    """Appends what is printed to the member's log."""
+    with open(member.workdir / LOG, "a") as log, contextlib.redirect_stdout(log):
+        yield
+
+
+class Program:
+    """Steps of several runs that share data and recipe, in one dispatch."""
+
+    def __init__(self, members: list[feeds.InMemoryFeed]):
+        """Takes the feeds of the runs; compiles nothing yet."""
+        self._feeds = members
+        self._mesh = members[0].mesh
+        chunk = functools.partial(_chunk, one=members[0].chunk)
+        specs = (REPLICATED,) * 3 + (P(None, None, AXIS), REPLICATED, REPLICATED)
+        chunk = parallel.spmd(chunk, self._mesh, specs, REPLICATED)
+        self._compiled = jax.jit(chunk, donate_argnums=0)
+
+    def advance(self, carries: list, step: int, n: int, active: list[bool]) -> list:
+        """Returns each run's (state, sums) after n <= steps_per_call more steps.
+
+        Args:
+          carries: each run's (state, sums).
+          step: of the active runs.
+          n: number of steps.
+          active: which runs; the others stay as they are.
+        """
+        indices = np.stack([feed.indices(step, n) for feed in self._feeds])
+        return self._compiled(
+            carries,
+            [feed.key for feed in self._feeds],
+            self._feeds[0].arrays,
+            feeds.to_devices(indices, self._mesh, P(None, None, AXIS)),
+            np.int32(n),
+            np.array(active),
+        )
+
+
+def _chunk(carries, keys, arrays, indices, n, active, *, one):
+    """Runs one's steps for all members at once; see `feeds.InMemoryFeed`.
+
+    Args:
+      carries: each member's (state, sums).
+      keys: each member's key.
+      arrays: the data set, shared.
+      indices: examples of the members' steps, [members, block, batch].
+      n: number of steps.
+      active: which members move, [members].
+      one: the same for one member.
+    """
+    states, sums = jax.tree.map(lambda *leaves: jnp.stack(leaves), *carries)
+    members = jax.vmap(one, in_axes=(0, 0, 0, None, 0, None))
+    after = members(states, sums, jnp.stack(keys), arrays, indices, n)
+
+    def pick(i, carry):
+        keep = lambda new, old: jnp.where(active[i], new[i], old)  # noqa: E731
+        return jax.tree.map(keep, after, carry)
+
+    return [pick(i, carry) for i, carry in enumerate(carries)]
