@@ -2,11 +2,11 @@ r"""Evaluates trained runs: one crop, 10 or 144, ensembles (Sec. 4.2.3, Fig. 4).
 
 python scripts/evaluate.py --workdir runs/imagenet/bn_x30
 python scripts/evaluate.py --workdir runs/imagenet/bn_x30 --crops 144 \
-    --statistics population --train /imagenet/train --val /imagenet/val
+    --train /imagenet/train --val /imagenet/val
 python scripts/evaluate.py --workdir runs/ensemble --members member_1,member_2 \
     --crops 144 --save_probabilities
 python scripts/evaluate.py --workdir runs/ensemble \
-    --probabilities a/probabilities_member_1_val_ema_144.npz,b/...
+    --probabilities a/probabilities_member_1_val_population_144.npz,b/...
 python scripts/evaluate.py --workdir runs/mnist/bn_seed0 --compare_statistics
 
 Prints top-1 and top-5 error and writes evaluation_*.json to the workdir (or --out).
@@ -23,7 +23,7 @@ _MEMBERS = flags.DEFINE_list(
 )
 _CROPS = flags.DEFINE_integer("crops", 1, "Views of each picture: 1, 10 or 144.")
 _STATISTICS = flags.DEFINE_string(
-    "statistics", "ema", "ema (moving averages) or population (Algorithm 2)."
+    "statistics", "population", "population (Algorithm 2) or ema (moving averages)."
 )
 _SPLIT = flags.DEFINE_string("split", "", "val, test or train; empty: held-out data.")
 _TRAIN = flags.DEFINE_string("train", "", "Training pictures, if not where they were.")

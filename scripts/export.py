@@ -2,7 +2,7 @@ r"""Writes a trained run's inference network as files that need no bn_repro.
 
 python scripts/export.py --workdir runs/imagenet/bn_x30 --out exported/bn_x30
 python scripts/export.py --workdir runs/mnist/bn_seed0 --out exported/mnist \
-    --statistics population
+    --statistics ema
 
 BN is folded into the weights (Algorithm 2, step 11). network.bin is read with
 jax.export, network.json has labels and preprocessing; the README has a loader. Prints
@@ -16,7 +16,7 @@ from bn_repro import cli
 _WORKDIR = flags.DEFINE_string("workdir", None, "The run folder.")
 _OUT = flags.DEFINE_string("out", None, "Folder for network.bin and network.json.")
 _STATISTICS = flags.DEFINE_string(
-    "statistics", "ema", "ema (moving averages) or population (Algorithm 2)."
+    "statistics", "population", "population (Algorithm 2) or ema (moving averages)."
 )
 _PLATFORMS = flags.DEFINE_list("platforms", ["cpu", "cuda", "tpu"], "To export for.")
 _TRAIN = flags.DEFINE_string("train", "", "Training pictures, if not where they were.")

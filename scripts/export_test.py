@@ -1,5 +1,6 @@
 """The command exports class names from where it is told that they are."""
 
+import shutil
 import subprocess
 import sys
 
@@ -11,10 +12,14 @@ from bn_repro.run_folder import files
 from bn_repro.streamed_run_test import short
 
 
-def labels(workdir, *arguments):
+def export(workdir, *arguments):
     command = [sys.executable, str(cli.ROOT / "scripts" / "export.py")]
     command += [f"--workdir={workdir}", f"--out={workdir}", "--platforms=cpu"]
-    result = subprocess.run([*command, *arguments], capture_output=True, text=True)
+    return subprocess.run([*command, *arguments], capture_output=True, text=True)
+
+
+def labels(workdir, *arguments):
+    result = export(workdir, *arguments)
     assert result.returncode == 0, result.stderr
     return files.read_json(workdir / "network.json")["labels"]
 
@@ -32,3 +37,13 @@ def test_named_pictures_name_the_classes(tmp_path):
     (pictures / "val" / "synset_words.txt").write_text(words)
     assert labels(workdir) == wnids  # as they were recorded
     assert labels(workdir, f"--val={pictures / 'val'}") == ["tench", "crane", "nail"]
+
+    (kept,) = workdir.glob("population_*.npz")  # Algorithm 2's statistics, by default
+    shutil.rmtree(pictures / "train")
+    assert labels(workdir) == wnids  # they are kept, no picture is needed
+    kept.unlink()
+    result = export(workdir)
+    assert result.returncode == 2
+    assert "Algorithm 2 averages over training pictures" in result.stderr
+    assert result.stderr.rstrip().endswith("--statistics ema")
+    assert labels(workdir, "--statistics=ema") == wnids

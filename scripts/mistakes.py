@@ -2,9 +2,9 @@ r"""Shows what a network gets wrong: by class, by pair of classes, in pictures.
 
 python scripts/evaluate.py --workdir runs/imagenet/bn_x30 --save_probabilities
 python scripts/mistakes.py --val /imagenet/val --out mistakes \
-    --probabilities runs/imagenet/bn_x30/probabilities_bn_x30_val_ema_1.npz
+    --probabilities runs/imagenet/bn_x30/probabilities_bn_x30_val_population_1.npz
 python scripts/mistakes.py --out mistakes \
-    --probabilities a/probabilities_member_1_val_ema_144.npz,b/...
+    --probabilities a/probabilities_member_1_val_population_144.npz,b/...
 
 Writes mistakes.md: the classes taken for one another, the most confident mistakes and
 the accuracy of each class; and mistakes.png, the pictures of those mistakes. They are

@@ -25,7 +25,7 @@ def evaluate(
     mesh,
     out,
     crops: int = 1,
-    statistics: str = "ema",
+    statistics: str = "population",
     split_name: str = "",
     batch_size: int = 0,
     limit: int = 0,
@@ -39,7 +39,7 @@ def evaluate(
       mesh: the devices.
       out: folder for the result; what an interrupted evaluation did is kept there too.
       crops: views of each picture, 1, 10 or 144.
-      statistics: "ema" (moving averages) or "population" (Algorithm 2).
+      statistics: "population" (Algorithm 2) or "ema" (moving averages).
       split_name: see `predict.open_split`.
       batch_size: forward passes a call; 0: the configuration's `eval.batch_size`.
       limit: only so many pictures; 0: as in the members' configurations.

@@ -34,10 +34,11 @@ def networks(tmp_path_factory):
     ]
 
 
-def evaluate(networks, out, devices=1, **options):
+def evaluate(networks, out, devices=1, statistics="ema", **options):
     mesh = parallel.make_mesh(jax.devices()[:devices])
     said = []
-    row = ensemble.evaluate(networks, mesh, out, say=said.append, **options)
+    options |= {"statistics": statistics, "say": said.append}
+    row = ensemble.evaluate(networks, mesh, out, **options)
     return without_seconds(row), said
 
 
@@ -296,6 +297,7 @@ def test_two_processes_count_as_one_does(networks, tmp_path):
     paths = ",".join(str(member.path) for member in networks)
     command = [sys.executable, str(cli.ROOT / "scripts" / "evaluate.py")]
     command += [f"--workdir={tmp_path}", f"--members={paths}", f"--limit={N}"]
+    command += ["--statistics=ema"]
     command += ["--batch_size=20", f"--coordinator={address}", "--processes=2"]
     both = [
         subprocess.Popen([*command, f"--process_index={i}"], stderr=subprocess.PIPE)

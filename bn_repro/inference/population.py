@@ -65,10 +65,20 @@ def variables_of(member: Member, mesh, say=print) -> dict:
     origin = _origin(member, mesh)
     statistics = _kept(file, member, origin, say)
     if statistics is None:
-        parts = experiment.make(member.config, mesh)
+        parts = _parts(member, mesh)
         statistics = estimate(member, parts, mesh, (n,), _counter(member, say))[n]
         _keep(file, statistics, origin, say)
     return member.variables | {"batch_stats": statistics}
+
+
+def _parts(member: Member, mesh) -> experiment.Experiment:
+    try:
+        return experiment.make(member.config, mesh)
+    except UserError as error:
+        raise UserError(
+            f"{member.path}: Algorithm 2 averages over training pictures: {error}; or "
+            f"evaluate with moving averages, --statistics ema"
+        ) from error
 
 
 def fitting_mesh(config, mesh):
