@@ -144,7 +144,9 @@ def zero_share(course: Course) -> float | None:
     """
     activations = course.run.activations
     is_relu = course.run.config["model"]["nonlinearity"] == "relu"
-    if activations is None or not is_relu or not len(activations["steps"]):
+    if not is_relu or "saturated" not in (activations or {}):
+        return None
+    if not len(activations["steps"]):
         return None
     return float(np.median(activations["saturated"][-1]))  # slope 0: output 0
 

@@ -58,6 +58,7 @@ class LayerFigure(NamedTuple):
       most: runs side by side.
       least_layers: networks with fewer are told about in the tables.
       alt: what it shows, for those who cannot see it.
+      fields: of `records.PROBE_FIELDS`, those that it draws; not every run has all.
     """
 
     stem: str
@@ -66,6 +67,7 @@ class LayerFigure(NamedTuple):
     most: int
     least_layers: int
     alt: str
+    fields: frozenset = frozenset()
 
 
 LAYER_FIGURES = (
@@ -92,6 +94,7 @@ LAYER_FIGURES = (
         2,
         1,
         "Histograms of inputs and outputs of nonlinearities by layer",
+        layer_signals.HISTOGRAM_FIELDS,
     ),
     LayerFigure(
         "gradients",
@@ -100,6 +103,7 @@ LAYER_FIGURES = (
         4,
         1,
         "Norms of the weights' gradients by layer over training",
+        frozenset({"gradient_norm"}),
     ),
 )
 
@@ -218,11 +222,10 @@ def setting_variations(
 
 def layer_figures(runs: Sequence[Run], out: Path) -> list[Drawing]:
     """Returns the figures of the layers of some runs, of those that were probed."""
-    probed = layer_axes.probed(runs)
-    layers = layer_axes.all_layers(probed)
     drawings = []
     for kind in LAYER_FIGURES:
-        if len(layers) < kind.least_layers:
+        probed = [r for r in layer_axes.probed(runs) if kind.fields <= {*r.activations}]
+        if len(layer_axes.all_layers(probed)) < kind.least_layers:
             continue
         figure, caption = kind.draw(probed[: kind.most])
         stem = out / kind.stem

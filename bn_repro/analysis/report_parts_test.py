@@ -1,10 +1,12 @@
 import importlib
 
+import numpy as np
 import pytest
 
 from bn_repro.analysis import report_parts, testing, variations
 from bn_repro.analysis.layers import layers_over_time
 from bn_repro.analysis.layers.layers_over_time_test import deep_run
+from bn_repro.analysis.page import page_data
 from bn_repro.analysis.sweep import comparison
 from bn_repro.run_folder import records
 
@@ -116,3 +118,21 @@ def test_drift_by_layer_is_drawn_where_there_are_many(tmp_path, layers):
     drawn = [d.png.stem for d in report_parts.layer_figures([run], tmp_path)]
     assert ("drift" in drawn) == (layers > layers_over_time.MOST_BANDS)
     assert drawn[0] == "layers" and drawn[-1] == "gradients"
+
+
+@pytest.mark.parametrize("field", sorted(records.PROBE_FIELDS))
+def test_a_field_that_a_record_lacks_costs_its_own_figure_only(tmp_path, field):
+    """As in a record from before the field was added."""
+    for norm in ("none", "before"):
+        path = tmp_path / "runs" / f"{norm}_seed0"
+        testing.write_run(path, norm, steps=2_000)
+        with np.load(path / records.ACTIVATIONS) as arrays:
+            rest = {name: array for name, array in arrays.items() if name != field}
+        np.savez(path / records.ACTIVATIONS, **rest)
+    runs = records.find_runs(tmp_path / "runs")
+    (tmp_path / "out").mkdir()
+    compose(tmp_path / "runs", tmp_path / "out")
+    drawn = {path.stem for path in (tmp_path / "out").glob("*.png")}
+    lost = {"gradients"} if field == "gradient_norm" else {"histograms"}
+    assert {"figure1", "layers", "histograms", "gradients"} - drawn == lost
+    page_data.page_data(runs)

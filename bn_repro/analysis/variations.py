@@ -185,6 +185,7 @@ def _against(arm: Arm, plain: Arm | None) -> str:
 def _signals(arm: Arm) -> list[str]:
     """Returns saturated share and gradient ratios over the arm's runs as text."""
     probed = [run.activations for run in arm.runs if run.activations]
+    probed = [a for a in probed if {"saturated", "gradient_norm"} <= a.keys()]
     if not probed:
         return ["-"] * 3
     saturated = np.mean([np.median(a["saturated"][-1]) for a in probed])

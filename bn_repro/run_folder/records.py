@@ -41,7 +41,7 @@ STATUSES = ("running", "finished", "diverged", "interrupted", "failed")
 ENDED = ("finished", "diverged")  # there is nothing more to run
 
 # Per probe and layer, beside the percentiles: name in activations.npz -> dtype. Norms
-# and ranges may lie outside of float16.
+# and ranges may lie outside of float16. A record from before a field lacks it.
 PROBE_FIELDS = {
     "gradient_norm": np.float32,  # [T, L]
     "saturated": np.float16,  # [T, L] shares
@@ -118,46 +118,30 @@ class RunWriter:
         self,
         step: int,
         layer_arrays: Mapping[str, np.ndarray],
-        *,
         percentiles: Sequence[float],
-        gradient_norm: np.ndarray,
-        saturated: np.ndarray,
-        input_histogram: np.ndarray,
-        output_histogram: np.ndarray,
-        input_range: np.ndarray,
-        output_range: np.ndarray,
+        **fields: np.ndarray,
     ) -> None:
         """Adds one probe and writes activations.npz anew.
+
+        Where the probes before it lack a field, or it lacks one of theirs, that is NaN.
 
         Args:
           step: steps done when the probe was taken.
           layer_arrays: in network order, layer -> [P, units] percentiles over examples
             (and locations) of the input to the layer's nonlinearity.
           percentiles: [P] in 0..100, the same at every probe.
-          gradient_norm: [L] norms of the gradients of the layers' weights.
-          saturated: [L] shares of the outputs whose slope is nearly zero.
-          input_histogram: [L, bins] shares of the nonlinearities' inputs.
-          output_histogram: [L, bins] shares of their outputs.
-          input_range: [L, 2] ends of the bins.
-          output_range: [L, 2] ends of the bins.
+          **fields: some or all of PROBE_FIELDS, each without its axis T.
         """
+        if unknown := sorted(fields.keys() - PROBE_FIELDS.keys()):
+            raise ValueError(f"{', '.join(unknown)}: not in PROBE_FIELDS")
         added = {"steps": np.asarray(step, np.int64)}
         added |= {name: _float16(values) for name, values in layer_arrays.items()}
-        given = {
-            "gradient_norm": gradient_norm,
-            "saturated": saturated,
-            "input_histogram": input_histogram,
-            "output_histogram": output_histogram,
-            "input_range": input_range,
-            "output_range": output_range,
+        added |= {
+            name: np.asarray(fields[name], dtype)
+            for name, dtype in PROBE_FIELDS.items()
+            if name in fields
         }
-        added |= {name: np.asarray(given[name], t) for name, t in PROBE_FIELDS.items()}
-        if not self._activations:
-            self._activations = {name: value[None][:0] for name, value in added.items()}
-        grown = {
-            name: np.concatenate([self._activations[name], value[None]])
-            for name, value in added.items()
-        }
+        grown = _grown(self._activations, added)
         grown["layers"] = np.asarray(list(layer_arrays))
         grown["percentiles"] = np.asarray(percentiles, np.float64)
         self._replace_activations(grown)
@@ -322,6 +306,22 @@ def _not_a_run(path: Path) -> str:
     return f"{path} is not a run: it has no {CONFIG}; {runs}"
 
 
+def _grown(before: Mapping, added: Mapping) -> dict[str, np.ndarray]:
+    """Returns arrays [T, ...] with one more row; NaN where only one side has a name."""
+    if not before:
+        return {name: value[None] for name, value in added.items()}
+    rows = len(before["steps"])
+    grown = {}
+    for name, value in added.items():
+        missing = np.full((rows, *value.shape), np.nan, np.float16)
+        old = before.get(name, missing).astype(value.dtype)
+        grown[name] = np.concatenate([old, value[None]])
+    for name in before.keys() - grown.keys() - {*_CONSTANT_FIELDS}:
+        missing = np.full_like(before[name][:1], np.nan)
+        grown[name] = np.concatenate([before[name], missing])
+    return grown
+
+
 def _float16(values: np.ndarray) -> np.ndarray:
     largest = np.finfo(np.float16).max
     return np.clip(np.asarray(values), -largest, largest).astype(np.float16)
@@ -351,7 +351,7 @@ def _write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
 
 
 def _load_activations(path: Path) -> dict[str, np.ndarray] | None:
-    return _load_npz(path, ("steps", *_CONSTANT_FIELDS, *PROBE_FIELDS))
+    return _load_npz(path, ("steps", *_CONSTANT_FIELDS))
 
 
 def _load_npz(path: Path, expected: Sequence[str]) -> dict[str, np.ndarray] | None:

@@ -169,7 +169,7 @@ def test_a_damaged_activations_file_is_an_error_that_names_it(tmp_path):
     assert refused > len(damaged) / 2
 
 
-@pytest.mark.parametrize("name", ["hidden_1", "layers", "saturated"])
+@pytest.mark.parametrize("name", ["hidden_1", "layers", "steps"])
 def test_an_activations_file_that_lacks_an_array_is_named(tmp_path, name):
     write_all(tmp_path, [0])
     path = tmp_path / records.ACTIVATIONS
@@ -178,6 +178,24 @@ def test_an_activations_file_that_lacks_an_array_is_named(tmp_path, name):
     np.savez(path, **rest)
     with pytest.raises(UserError, match=f"activations.npz is corrupt: it lacks {name}"):
         records.read_run(tmp_path)
+
+
+def test_a_field_that_came_or_went_between_probes_is_nan_where_it_lacks(tmp_path):
+    writer = records.RunWriter(tmp_path)
+    writer.write_config({})
+    given = probe(0), probe(1), probe(2)
+    for step, lacking in enumerate(["saturated", "saturated", "input_range"]):
+        del given[step][lacking]
+        records.RunWriter(tmp_path).append_activations(step, **given[step])
+        activations = records.read_run(tmp_path).activations
+        assert ("saturated" in activations) == (step == 2)
+    share = given[2]["saturated"].astype(np.float16)
+    nan = np.full(2, np.nan)
+    np.testing.assert_array_equal(activations["saturated"], [nan, nan, share])
+    ranges = [given[0]["input_range"], given[1]["input_range"], np.full((2, 2), np.nan)]
+    np.testing.assert_array_equal(activations["input_range"], np.float32(ranges))
+    with pytest.raises(ValueError, match="kurtosis: not in PROBE_FIELDS"):
+        writer.append_activations(3, **probe(3), kurtosis=nan)
 
 
 FULL_DISK = """

@@ -18,6 +18,14 @@ from bn_repro.run_folder.records import Run
 
 MOST_LAYERS = 6  # with histograms, evenly spaced
 COLORS = "viridis_r"
+HISTOGRAM_FIELDS = frozenset(
+    {"saturated"}
+    | {
+        f"{side}_{what}"
+        for side in ("input", "output")
+        for what in ("histogram", "range")
+    }
+)
 
 
 def draw_histograms(

@@ -19,6 +19,7 @@ from bn_repro.run_folder.records import Run
 CHOSEN = 8  # runs that are drawn when the page opens
 HELD_OUT = ("val ema", "test ema")  # whose accuracy the tables show
 FIELDS = ("accuracy", "loss", "top5")
+LAYER_FIELDS = ("gradient_norm", "saturated")  # of records.PROBE_FIELDS
 
 
 class PageData(NamedTuple):
@@ -142,8 +143,7 @@ def _layers(run: Run) -> dict | None:
     return {
         "names": probes["layers"],
         "steps": probes["steps"],
-        "gradient_norm": probes["gradient_norm"],
-        "saturated": probes["saturated"],
+        **{name: probes[name] for name in LAYER_FIELDS if name in probes},
         "drift": {start: _drifts(probes, start) for start in tables.FROM_STEPS},
     }
 

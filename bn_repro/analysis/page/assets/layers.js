@@ -36,8 +36,10 @@ function layerTrace(run, i, measure) {
   };
 }
 
+const hasMeasure = (run, measure) => run.layers && (isDrift(measure) || measure in run.layers);
+
 function layerNote(measure, runs) {
-  const lacking = runs.filter((run) => !run.layers).map((run) => run.name);
+  const lacking = runs.filter((run) => !hasMeasure(run, measure)).map((run) => run.name);
   const parts = {
     location: "Location drift: (max - min of a unit's median over the training) / (mean of its 15-85 percentile spread). Median over the layer's units, bars from quartile to quartile.",
     scale: "Scale drift: ln(largest / smallest 15-85 percentile spread over the training). Median over the layer's units, bars from quartile to quartile.",
@@ -45,7 +47,7 @@ function layerNote(measure, runs) {
     saturated: "The share of the nonlinearity's outputs whose slope is nearly zero, at the probe at or before the step.",
   };
   const missing = isDrift(measure) ? " Gaps: infinite (a unit that never varied), or fewer than two probes." : "";
-  return parts[measure] + missing + (lacking.length ? ` Without probes: ${lacking.join(", ")}.` : "");
+  return parts[measure] + missing + (lacking.length ? ` Not recorded: ${lacking.join(", ")}.` : "");
 }
 
 function drawLayers() {
@@ -53,7 +55,7 @@ function drawLayers() {
   element("layer-start-label").hidden = !isDrift(measure);
   element("layer-step-label").hidden = isDrift(measure);
   const chosen = chosenRuns();
-  const runs = chosen.filter((run) => run.layers);
+  const runs = chosen.filter((run) => hasMeasure(run, measure));
   const steps = [...new Set(runs.flatMap((run) => run.layers.steps))].sort((a, b) => a - b);
   updateOptions("layer-step", steps.map((step) => [step, count.format(step)]), last(steps));
   const traces = runs.map((run, i) => layerTrace(run, i, measure));
@@ -64,7 +66,7 @@ function drawLayers() {
     yaxis: axisTitle(MEASURES[measure], element("layer-log").checked),
   };
   const missing = chosen.length
-    ? "None of the ticked runs was probed."
+    ? "None of the ticked runs recorded it."
     : "Tick runs in the table above to see their layers.";
   plot("layer-plot", `${MEASURES[measure]} of ${plural(runs.length, "run")}`, traces, layout, missing);
   element("layer-note").textContent = legendNote(traces.length) + layerNote(measure, chosen);
