@@ -12,9 +12,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bn_repro.analysis import arms, convergence, figure1, tables
+from bn_repro.analysis import arms, convergence, differences, figure1, tables
 from bn_repro.analysis.arms import Arm
-from bn_repro.analysis.convergence import TIE
 from bn_repro.analysis.layers import layer_signals
 from bn_repro.analysis.sweep import comparison, comparison_tables
 from bn_repro.analysis.sweep.comparison import NORM_NAMES, Point
@@ -107,9 +106,8 @@ def variations_table(settings: Sequence[Setting], target: float) -> Table:
         "Variations: where BN stands, nonlinearity, depth and dropout",
         columns,
         rows,
-        "Accuracy on held-out data, mean ± standard deviation over seeds; a difference "
-        "with its standard error, binomial or over seeds, whichever is larger: under "
-        f"{TIE:g} of them is a tie. Saturated: share of the nonlinearities' outputs "
+        "Accuracy on held-out data, mean ± standard deviation over seeds. "
+        f"{differences.NOTE} Saturated: share of the nonlinearities' outputs "
         "(for ReLU: zeros), median over layers, mean over seeds. Gradient: norm over "
         "the first layer's weights / over the last one's, geometric mean over seeds; "
         "below 1 it shrinks on its way back.",
@@ -177,9 +175,7 @@ def _against(arm: Arm, plain: Arm | None) -> str:
     pair = point(arm), point(plain)
     if not all(p.final.size for p in pair):
         return "-"
-    points, error = (100 * x for x in comparison.difference(*pair))
-    tie = "tie, " if abs(points) < TIE * error else ""
-    return f"{tie}{points:+.2f} ± {error:.2f} points"
+    return comparison.difference(*pair).text()
 
 
 def _signals(arm: Arm) -> list[str]:

@@ -12,8 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bn_repro.analysis import convergence, tables
+from bn_repro.analysis import convergence, differences, tables
 from bn_repro.analysis.convergence import Course
+from bn_repro.analysis.differences import Difference
 from bn_repro.errors import UserError
 from bn_repro.run_folder import recorded
 from bn_repro.run_folder.records import Run
@@ -195,25 +196,26 @@ def find_target(sweep: Sweep, wanted: str | float | None = None) -> float:
     return float(tuned.final.mean()) if tuned else np.nan
 
 
-def difference(one: Point, other: Point) -> tuple[float, float]:
-    """Returns the difference of the mean final accuracies and its standard error.
-
-    An arm's error is the larger of the binomial one and that of the mean over seeds.
+def difference(one: Point, other: Point) -> Difference:
+    """Returns the difference of the final accuracies by the rule of `differences`.
 
     Raises:
       UserError: a point without a finished run.
     """
-    errors = [_error(point) for point in (one, other)]
-    return float(one.final.mean() - other.final.mean()), float(np.hypot(*errors))
-
-
-def _error(point: Point) -> float:
-    final = point.final
-    if not final.size:
-        raise UserError(f"no run of value {point.value:g} has finished")
-    binomial = convergence.standard_error(final.mean(), point.courses[0].count)
-    spread = final.std(ddof=1) / np.sqrt(final.size) if final.size > 1 else 0.0
-    return max(binomial, spread)
+    for point in (one, other):
+        if not point.finished:
+            raise UserError(f"no run of value {point.value:g} has finished")
+    finals, counts = zip(
+        *(
+            (
+                differences.by_seed([c.run for c in p.finished], p.final),
+                p.finished[0].count,
+            )
+            for p in (one, other)
+        ),
+        strict=True,
+    )
+    return differences.between(*finals, counts)
 
 
 def _number_keys(runs: Sequence[Run]) -> list[str]:

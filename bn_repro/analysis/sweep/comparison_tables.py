@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from bn_repro.analysis import tables
-from bn_repro.analysis.convergence import TIE
+from bn_repro.analysis import differences, tables
 from bn_repro.analysis.sweep import comparison
 from bn_repro.analysis.sweep.comparison import Point, Sweep, SweptArm
 from bn_repro.analysis.tables import Table
@@ -43,7 +42,8 @@ def values_table(sweep: Sweep, target: float) -> Table:
     for value in sorted({value for points in by_arm for value in points}):
         points = [points.get(value) for points in by_arm]
         cells = [(final_text(p), steps_text(p, target)) if p else "--" for p in points]
-        rows.append([f"{value:g}", *(cell for pair in cells for cell in pair)])
+        higher = [higher_text(points[0], point) for point in points[1:]]
+        rows.append([f"{value:g}", *(cell for c in cells for cell in c), *higher])
     columns = [
         column
         for arm in sweep.arms
@@ -52,7 +52,12 @@ def values_table(sweep: Sweep, target: float) -> Table:
             f"{arm.label}: steps to {target_text(target)}",
         )
     ]
-    note = "Mean ± standard deviation over the seeds that finished."
+    first = sweep.arms[0].label
+    columns += [f"{arm.label}: evaluations above {first}" for arm in sweep.arms[1:]]
+    note = (
+        "Mean ± standard deviation over the seeds that finished. Evaluations: seed by "
+    )
+    note += "seed, at all common steps after the first, with moving averages."
     name = sweep.name.capitalize()
     return Table(
         f"Sweep of the {sweep.name}: every value", [name, *columns], rows, note
@@ -112,6 +117,18 @@ def steps_text(point: Point, target: float) -> str:
     return f"{reached.mean():,.0f}{few}"
 
 
+def higher_text(first: Point | None, point: Point | None) -> str:
+    """Returns "300 of 300", the evaluations at which a point is above the first arm's.
+
+    Of the seeds that finished in both arms.
+    """
+    if not (first and point):
+        return "-"
+    runs = [[c.run for c in p.finished] for p in (point, first)]
+    above, total = differences.higher_at(*runs)
+    return f"{above:,} of {total:,}" if total else "-"
+
+
 def target_text(target: float) -> str:
     """Returns "90 %", or words where it is not known yet."""
     return f"{100 * target:.4g} %" if np.isfinite(target) else "the target"
@@ -130,9 +147,7 @@ def _against_first(sweep: Sweep, arm: SweptArm, good: list[float]) -> str:
         words.append(f"largest trainable {times}")
     pair = arm.tuned(), first.tuned()
     if None not in pair:
-        points, error = (100 * x for x in comparison.difference(*pair))
-        tie = "tie, " if abs(points) < TIE * error else ""
-        words.append(f"best-tuned: {tie}{points:+.2f} ± {error:.2f} points")
+        words.append(f"best-tuned: {comparison.difference(*pair).text()}")
     return "; ".join(words) or "-"
 
 
@@ -148,6 +163,5 @@ def _note(sweep: Sweep) -> str:
     return (
         f"Trainable: {what}. The best value has the highest mean final accuracy; it is "
         "chosen on the pictures that it is reported on, for all arms alike. ± of an "
-        "accuracy: standard deviation over seeds; of a difference: its standard error, "
-        f"binomial or over seeds, whichever is larger; under {TIE:g} of them is a tie."
+        f"accuracy: standard deviation over seeds. {differences.NOTE}"
     )

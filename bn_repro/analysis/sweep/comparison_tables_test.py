@@ -22,7 +22,7 @@ def test_arms_of_a_hand_computed_example(sample_sweep):
     assert bn["Steps to 90 % there"] == "250"
     assert plain["Against Without BN"] == "-"
     assert bn["Against Without BN"] == (
-        "largest trainable 10 times as large; best-tuned: +3.00 ± 0.71 points"
+        "largest trainable 10 times as large; best-tuned: tie, +3.00 ± 12.71 points"
     )
     assert "final accuracy of at least 0.9 on every seed" in table.note
 
@@ -35,6 +35,9 @@ def test_every_value_of_a_hand_computed_example(sample_sweep):
     assert shown["0.01"]["Without BN: final accuracy"] == "50.50 ± 0.71 %"
     assert shown["0.01"]["Without BN: steps to 90 %"] == "not reached"
     assert shown["0.01"]["With BN: steps to 90 %"] == "500"
+    # After step 0 there are three evaluations a seed.
+    above = "With BN: evaluations above Without BN"
+    assert [row[above] for row in shown.values()] == ["6 of 6", "3 of 6", "6 of 6", "-"]
 
 
 def test_what_is_unfinished_chance_or_reached_by_some_is_told(tmp_path):

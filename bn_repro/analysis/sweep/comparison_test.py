@@ -139,20 +139,16 @@ def test_the_target_is_what_counts_as_trained_or_the_first_arms_best(
     assert comparison.find_target(imagenet) == pytest.approx(0.4)
 
 
-def test_difference_has_the_larger_of_the_binomial_error_and_that_over_seeds(
-    sample_sweep,
-):
+def test_the_difference_is_paired_by_seed_or_of_one_seed(sample_sweep):
     plain, bn = (arm.tuned() for arm in sample_sweep.arms)
-    points, error = comparison.difference(bn, plain)
-    assert points == pytest.approx(0.965 - 0.935)
-    spread = (
-        0.01 / math.sqrt(2) / math.sqrt(2)
-    )  # of the mean of two that are 0.01 apart
-    binomial = math.sqrt(0.935 * 0.065 / 5000)
-    assert spread > binomial
-    assert error == pytest.approx(math.hypot(spread, spread))
+    # Seed 0: 0.97 - 0.93; seed 1: 0.96 - 0.94; t(1, 0.975) = 12.706.
+    found = comparison.difference(bn, plain)
+    assert found.rule == "paired" and found.mean == pytest.approx(0.03)
+    assert found.error == pytest.approx(12.706 * 0.01, rel=1e-4) and found.is_tie
     one = comparison.Point(1.0, plain.courses[:1])
-    _, error = comparison.difference(bn, one)
-    assert error == pytest.approx(math.hypot(spread, math.sqrt(0.93 * 0.07 / 5000)))
+    found = comparison.difference(bn, one)
+    binomial = math.hypot(*(math.sqrt(p * (1 - p) / 5000) for p in (0.965, 0.93)))
+    assert found.rule == "binomial"
+    assert found.error == pytest.approx(1.959964 * binomial, rel=1e-6)
     with pytest.raises(UserError, match="no run of value 10 has finished"):
         comparison.difference(bn, sample_sweep.arms[0].points[3])
