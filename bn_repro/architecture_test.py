@@ -105,7 +105,7 @@ def test_configs_are_values_only(file):
 @pytest.mark.parametrize("file", sources("bn_repro/analysis"), ids=name_of)
 def test_analysis_reads_records_and_nothing_else_of_ours(file):
     assert own_modules(file) <= FILE_READERS | {"analysis"}
-    assert packages(file) <= {"bn_repro", "numpy", "matplotlib", "plotly"}
+    assert packages(file) <= {"bn_repro", "numpy", "matplotlib", "plotly", "scipy"}
 
 
 @pytest.mark.parametrize("module", sorted(FILE_READERS))
