@@ -13,7 +13,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 # A module imports from lower levels, or from modules to its left on its own level. A
 # package counts as one module, but for those in ROOMS.
 LEVELS = [
-    "errors run_folder.files run_folder.recorded run_folder.records resolve batch_norm"
+    "errors run_folder.files run_folder.records resolve batch_norm"
     " metrics cli run_folder.manifest sum_check",
     "layers convolutions conv_layers data optim run_folder.checkpoint parallel",
     "models",
@@ -29,7 +29,6 @@ ROOMS = {"inference", "run_folder"}
 FILE_READERS = {
     "errors",
     "run_folder.files",
-    "run_folder.recorded",
     "run_folder.records",
 }
 HEAVY = {"jax", "jaxlib", "flax", "optax", "orbax", "tensorflow", "tensorflow_datasets"}

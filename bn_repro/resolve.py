@@ -6,7 +6,7 @@ from pathlib import Path
 from ml_collections import config_dict
 
 from bn_repro.errors import UserError
-from bn_repro.run_folder import recorded, records
+from bn_repro.run_folder import records
 
 STEP_KEYS = (
     "steps",
@@ -210,7 +210,7 @@ def refuse_another_configuration(config, stated, workdir) -> None:
     if not (Path(workdir) / records.CONFIG).is_file():
         return
     there = records.read_run(workdir).config
-    differing = recorded.differing_keys(there, as_record(config, stated))
+    differing = records.differing_keys(there, as_record(config, stated))
     if differing:
         keys = "; ".join(
             f"{k}: {a!r} there, {b!r} now" for k, (a, b) in differing.items()

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from bn_repro import resolve
-from bn_repro.run_folder import recorded
+from bn_repro.run_folder import records
 from configs import (
     common,
     imagenet,
@@ -26,7 +26,7 @@ def configurations(file):
     """Returns run -> stated configuration, keyed by dotted names."""
     module = importlib.import_module(f"configs.{file}")
     return {
-        name: recorded.stated(module.get_config(name).to_dict()) for name in module.RUNS
+        name: records.stated(module.get_config(name).to_dict()) for name in module.RUNS
     }
 
 
@@ -72,15 +72,15 @@ def test_the_sweep_has_the_network_steps_and_batch_of_figure_1():
     paper = mnist.get_config("bn_seed0").to_dict()
     swept = configurations("mnist_lr_sweep")["bn_lr0.01_seed0"]
     assert swept["steps"] == 50_000
-    different = set(recorded.differing_keys(paper, swept)) - {"experiment"}
+    different = set(records.differing_keys(paper, swept)) - {"experiment"}
     recording = ("log_every", "eval.", "probe.")
     assert all(key.startswith(recording) for key in different)
 
 
 def test_each_run_of_the_ablation_takes_one_change_back():
     runs = configurations("tiny_imagenet_ablation")
-    full = recorded.stated(tiny_imagenet.get_config("bn_x5").to_dict())
-    plain = recorded.stated(tiny_imagenet.get_config("bn_baseline").to_dict())
+    full = records.stated(tiny_imagenet.get_config("bn_x5").to_dict())
+    plain = records.stated(tiny_imagenet.get_config("bn_baseline").to_dict())
     taken_back = set()
     own = {"experiment", "steps", "seed"}
     for flat in runs.values():
@@ -120,10 +120,10 @@ def test_the_rates_of_the_paper_are_the_papers():
 
 def test_committed_sweeps_keep_the_configuration_they_were_made_with():
     """A record lacks the keys that are younger than it: their defaults count."""
-    defaults = recorded.stated(common.get_config().to_dict())
+    defaults = records.stated(common.get_config().to_dict())
     folder = Path(__file__).parents[1] / "results" / "tiny_imagenet_lr_sweep"
     for name, flat in configurations("tiny_imagenet_lr_sweep").items():
-        there = recorded.stated(json.loads((folder / name / "config.json").read_text()))
+        there = records.stated(json.loads((folder / name / "config.json").read_text()))
         there = defaults | there
         differing = {key for key in flat if flat[key] != there[key]}
         assert differing <= {"data.train", "data.val"}

@@ -1,14 +1,13 @@
 """Which runs belong together: an arm is the runs that differ in their seed only."""
 
 import dataclasses
-import json
 import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from bn_repro.run_folder import recorded
+from bn_repro.run_folder import records
 from bn_repro.run_folder.records import Run
 
 
@@ -67,10 +66,8 @@ class Figure1(NamedTuple):
 
 def group(runs: Sequence[Run]) -> list[Arm]:
     """Returns the arms in the order of their first run."""
-    found: dict[str, list[Run]] = {}
-    for run in runs:
-        found.setdefault(_key(run, "seed"), []).append(run)
-    return [Arm(_label(members[0]), members) for members in found.values()]
+    found = records.group(runs, ignoring=("seed",))
+    return [Arm(_label(members[0]), members) for members in found]
 
 
 def figure1(runs: Sequence[Run]) -> Figure1:
@@ -79,13 +76,14 @@ def figure1(runs: Sequence[Run]) -> Figure1:
     Settings (learning rate, steps, ...) with both arms come first, then those with more
     runs; the runs of other settings are left out.
     """
-    settings: dict[str, dict[str, Arm]] = {}
-    for arm in group([run for run in runs if _in_figure1(run)]):
-        setting = settings.setdefault(_key(arm.runs[0], "seed", "model.norm"), {})
-        setting[arm.config["model"]["norm"]] = arm
+    found = [run for run in runs if _in_figure1(run)]
+    settings = [
+        {arm.config["model"]["norm"]: arm for arm in group(members)}
+        for members in records.group(found, ignoring=("seed", "model.norm"))
+    ]
     if not settings:
         return Figure1(None, None, list(runs))
-    best = max(settings.values(), key=_size)
+    best = max(settings, key=_size)
     shown = {id(run) for arm in best.values() for run in arm.runs}
     left_out = [run for run in runs if id(run) not in shown]
     return Figure1(best.get("none"), best.get("before"), left_out)
@@ -133,11 +131,6 @@ def _in_figure1(run: Run) -> bool:
 
 def _size(setting: dict[str, Arm]) -> tuple[int, int]:
     return len(setting), sum(len(arm.runs) for arm in setting.values())
-
-
-def _key(run: Run, *ignored: str) -> str:
-    flat = recorded.stated(run.config)
-    return json.dumps({k: v for k, v in sorted(flat.items()) if k not in ignored})
 
 
 def _label(run: Run) -> str:

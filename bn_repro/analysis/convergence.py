@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bn_repro.errors import UserError
-from bn_repro.run_folder import recorded, records
+from bn_repro.run_folder import records
 from bn_repro.run_folder.records import Run
 
 TIE = 2.0  # standard errors of a difference
@@ -230,5 +230,5 @@ def at_least_times_faster(fast: Course, target: Target, times: float) -> int:
 def _scale(config: dict) -> str:
     keys = ("data.name", "data.classes", "data.image_size", "data.limit")
     keys += ("model.name", "model.width", "steps", "batch_size")
-    flat = recorded.stated(config)
+    flat = records.stated(config)
     return json.dumps([flat.get(key) for key in keys])

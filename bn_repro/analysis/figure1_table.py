@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from bn_repro.analysis import arms, tables
 from bn_repro.analysis.arms import Arm
 from bn_repro.analysis.tables import Table
-from bn_repro.run_folder import recorded
 
 STATISTICS = {
     "ema": "moving averages",
@@ -160,7 +159,7 @@ def _config(arm: Arm) -> str:
 
 
 def _settings(arm: Arm) -> str:
-    flat = recorded.stated(arm.config)
+    flat = arm.runs[0].stated
     hidden = ", ".join(map(str, flat["model.hidden"]))
     return (
         f"All runs: hidden layers {hidden} of {flat['model.nonlinearity']} units, "

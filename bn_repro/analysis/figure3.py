@@ -14,7 +14,6 @@ from bn_repro.analysis.convergence import (
     standard_error,
 )
 from bn_repro.analysis.tables import Table
-from bn_repro.run_folder import recorded
 
 
 def figure3_table(found: Sequence[Course], target: Target) -> Table:
@@ -22,7 +21,7 @@ def figure3_table(found: Sequence[Course], target: Target) -> Table:
     known = of_the_paper(found)
     rows = []
     for course in found:
-        flat = recorded.stated(course.run.config)
+        flat = course.run.stated
         rows.append(
             [
                 course.label,
@@ -88,7 +87,7 @@ def verdict(course: Course, target: Target) -> str:
 
 def scale_note(course: Course) -> str:
     """Returns the scale of the runs and what it cannot show, in sentences."""
-    flat = recorded.stated(course.run.config)
+    flat = course.run.stated
     size, width = flat["data.image_size"], flat["model.width"]
     text = (
         f"{size} x {size} pixels, {flat['model.width']:g} of the paper's width, "

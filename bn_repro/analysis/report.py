@@ -11,7 +11,7 @@ from bn_repro.analysis.page import page
 from bn_repro.analysis.sweep import comparison
 from bn_repro.analysis.tables import Table
 from bn_repro.errors import UserError
-from bn_repro.run_folder import files, recorded, records
+from bn_repro.run_folder import files, records
 from bn_repro.run_folder.records import Run
 
 TABLES = "tables.md"
@@ -125,7 +125,7 @@ def config_table(runs: list[Run]) -> Table | None:
         return None
     rows = []
     for run in runs:
-        flat = recorded.stated(run.config)
+        flat = run.stated
         cells = [tables.value_text(flat.get(key)) for key in ["seed", *keys]]
         rows.append([run.name, *cells])
     return Table("Differences of configuration", ["Run", "seed", *keys], rows)

@@ -9,7 +9,7 @@ import numpy as np
 from bn_repro.analysis import arms
 from bn_repro.analysis.arms import Arm
 from bn_repro.analysis.layers import drift
-from bn_repro.run_folder import recorded
+from bn_repro.run_folder import records
 from bn_repro.run_folder.records import Run
 
 FROM_STEPS = (0, 5_000)  # drift is reported from both on
@@ -63,7 +63,7 @@ def results_table(runs: Sequence[Run]) -> Table:
     keys = varying_keys(arm.config for arm in found)
     rows = []
     for arm in found:
-        flat = recorded.stated(arm.config)
+        flat = arm.runs[0].stated
         split = "val" if arms.curve(arm, "val", "ema", "accuracy") else "test"
         best = [run.series(split, "ema", "accuracy")[1] for run in arm.runs]
         rows.append(
@@ -122,7 +122,7 @@ def varying_keys(configs: Iterable[dict]) -> list[str]:
     configs = list(configs)
     keys: dict[str, None] = {}
     for config in configs[1:]:
-        keys |= dict.fromkeys(recorded.differing_keys(configs[0], config))
+        keys |= dict.fromkeys(records.differing_keys(configs[0], config))
     return [key for key in keys if key != "seed"]
 
 

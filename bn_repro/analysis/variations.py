@@ -4,7 +4,6 @@ A setting is everything but `model.norm` and the seed: another nonlinearity, dep
 dropout. What is asked of each is the same, so each is a panel and a few rows.
 """
 
-import json
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -18,7 +17,7 @@ from bn_repro.analysis.layers import layer_signals
 from bn_repro.analysis.sweep import comparison, comparison_tables
 from bn_repro.analysis.sweep.comparison import NORM_NAMES, Point
 from bn_repro.analysis.tables import Table
-from bn_repro.run_folder import recorded
+from bn_repro.run_folder import records
 from bn_repro.run_folder.records import Run
 
 LEAST_SETTINGS = 2
@@ -46,13 +45,11 @@ def find_settings(runs: Sequence[Run]) -> list[Setting]:
 
     The setting that differs least from the others comes first.
     """
-    groups: dict[str, dict[str, Arm]] = {}
-    for arm in arms.group(runs):
-        flat = recorded.stated(arm.config)
-        norm = flat.pop("model.norm")
-        flat.pop("seed", None)
-        groups.setdefault(json.dumps(flat, sort_keys=True), {})[norm] = arm
-    kept = [group for group in groups.values() if len(group) > 1]
+    groups = [
+        {arm.config["model"]["norm"]: arm for arm in arms.group(members)}
+        for members in records.group(runs, ignoring=("seed", "model.norm"))
+    ]
+    kept = [group for group in groups if len(group) > 1]
     if len(kept) < LEAST_SETTINGS:
         return []
     configs = [next(iter(group.values())).config for group in kept]
@@ -202,14 +199,14 @@ def _differing(configs: list[dict]) -> list[str]:
 
 def _unusual(config: dict, configs: list[dict]) -> int:
     """Returns how many keys have another value than most configurations."""
-    flat, flats = recorded.stated(config), [recorded.stated(c) for c in configs]
+    flat, flats = records.stated(config), [records.stated(c) for c in configs]
     values = {key: [str(f.get(key)) for f in flats] for key in _differing(configs)}
     usual = {key: max(found, key=found.count) for key, found in values.items()}
     return sum(str(flat.get(key)) != value for key, value in usual.items())
 
 
 def _label(key: str, config: dict) -> str:
-    value = recorded.stated(config)[key]
+    value = records.stated(config)[key]
     if key == "model.nonlinearity":
         return {"relu": "ReLU"}.get(value, value)
     if key == "model.hidden":

@@ -10,7 +10,7 @@ from ml_collections import config_dict
 from bn_repro import models
 from bn_repro.errors import UserError
 from bn_repro.resolve import resolve
-from bn_repro.run_folder import checkpoint, recorded, records
+from bn_repro.run_folder import checkpoint, records
 
 
 class Member(NamedTuple):
@@ -66,8 +66,8 @@ def load(workdir, defaults, overrides: dict | None = None) -> Member:
 def config_of(there: dict, defaults, overrides: dict):
     """Returns the resolved configuration of config.json, with overrides."""
     config = config_dict.ConfigDict(defaults.to_dict())
-    flat = recorded.flatten({k: v for k, v in there.items() if k != "stated"})
-    known = set(recorded.flatten(config.to_dict()))
+    flat = records.flatten({k: v for k, v in there.items() if k != "stated"})
+    known = set(records.flatten(config.to_dict()))
     config.update_from_flattened_dict({k: v for k, v in flat.items() if k in known})
     config.update_from_flattened_dict(overrides)
     return resolve(config)[0]

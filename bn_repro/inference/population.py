@@ -15,7 +15,7 @@ from bn_repro.errors import UserError
 from bn_repro.inference import members, predict
 from bn_repro.inference.members import Member
 from bn_repro.resolve import check_groups
-from bn_repro.run_folder import checkpoint, files, recorded
+from bn_repro.run_folder import checkpoint, files, records
 
 FILE = "population_{batches}.npz"  # in the run folder
 ORIGIN = "origin"  # in that file: what the statistics are of, JSON
@@ -111,7 +111,7 @@ def _fits(config, devices: int) -> bool:
 def _origin(member: Member, mesh) -> dict:
     """Returns what the statistics depend on by name; None where it cannot be told."""
     config = member.config
-    flat = recorded.flatten(files.plain(config.to_dict()))
+    flat = records.flatten(files.plain(config.to_dict()))
     origin = {
         k: v for k, v in flat.items() if k.startswith(DECISIVE) and k not in INDIFFERENT
     }

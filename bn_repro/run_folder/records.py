@@ -16,6 +16,7 @@ JSON has no NaN or infinity: they are written as null.
 """
 
 import dataclasses
+import functools
 import io
 import json
 import os
@@ -226,6 +227,11 @@ class Run:
     hits: dict[str, np.ndarray]
     activations: dict | None
 
+    @functools.cached_property
+    def stated(self) -> dict:
+        """The configuration as the user stated it: dotted key -> value."""
+        return stated(self.config)
+
     def series(
         self, split: str, statistics: str, field: str
     ) -> tuple[np.ndarray, np.ndarray]:
@@ -242,6 +248,34 @@ class Run:
         ]
         steps, values = zip(*rows, strict=True) if rows else ((), ())
         return np.asarray(steps, np.int64), np.asarray(values, np.float64)
+
+
+def differing_keys(a: Mapping, b: Mapping) -> dict[str, tuple]:
+    """Returns dotted key -> (value in a, value in b) where two configurations differ.
+
+    A key that resolve() translated is compared, and shown, as the user stated it.
+    A key that one of them lacks has None there.
+    """
+    a, b = stated(a), stated(b)
+    keys = dict.fromkeys([*a, *b])
+    return {key: (a.get(key), b.get(key)) for key in keys if a.get(key) != b.get(key)}
+
+
+def stated(config: Mapping) -> dict:
+    """Returns dotted key -> value, as the user stated it before resolve()."""
+    flat = flatten(files.plain({k: v for k, v in config.items() if k != "stated"}))
+    return flat | flatten(files.plain(config.get("stated") or {}))
+
+
+def flatten(tree: Mapping, prefix: str = "") -> dict:
+    """Returns nested dicts as dotted key -> value."""
+    flat = {}
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
 
 
 def read_run(path: str | os.PathLike, name: str | None = None) -> Run:
@@ -291,6 +325,20 @@ def find_run_folders(path: str | os.PathLike) -> dict[str, Path]:
 def find_runs(path: str | os.PathLike) -> list[Run]:
     """Returns all runs at or below `path`; raises UserError as `read_run` does."""
     return [read_run(folder, name) for name, folder in find_run_folders(path).items()]
+
+
+def group(runs: Sequence[Run], ignoring: Sequence[str]) -> list[list[Run]]:
+    """Returns the runs of one stated configuration together, in order of the first.
+
+    Args:
+      runs: to group.
+      ignoring: dotted keys that may differ within a group, such as "seed".
+    """
+    groups: dict[str, list[Run]] = {}
+    for run in runs:
+        alike = {k: v for k, v in run.stated.items() if k not in ignoring}
+        groups.setdefault(json.dumps(alike, sort_keys=True), []).append(run)
+    return list(groups.values())
 
 
 def _natural(name: str) -> list:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bn_repro.errors import UserError
-from bn_repro.run_folder import recorded, records
+from bn_repro.run_folder import records
 
 LAYERS = {"hidden_1": 4, "3a/double_3x3_b": 2}
 PERCENTILES = (15.0, 50.0, 85.0)
@@ -266,10 +266,10 @@ def test_a_run_that_has_only_just_started_can_be_read(tmp_path):
 def test_differing_keys_are_shown_as_the_user_stated_them():
     a = {"steps": 25, "model": {"hidden": (1, 2)}, "seed": 0, "stated": {"steps": 50}}
     b = {"steps": 30, "model": {"hidden": [1, 2]}, "seed": 0, "stated": {"steps": 60}}
-    assert recorded.differing_keys(a, b) == {"steps": (50, 60)}
+    assert records.differing_keys(a, b) == {"steps": (50, 60)}
     b["model"] = {"hidden": [1, 3]}
     del b["seed"]
-    assert recorded.differing_keys(a, b) == {
+    assert records.differing_keys(a, b) == {
         "steps": (50, 60),
         "model.hidden": ([1, 2], [1, 3]),
         "seed": (0, None),

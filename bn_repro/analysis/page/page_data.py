@@ -13,7 +13,7 @@ from bn_repro.analysis import arms, convergence, tables
 from bn_repro.analysis.layers import drift
 from bn_repro.analysis.page import page_units
 from bn_repro.analysis.sweep import comparison
-from bn_repro.run_folder import files, recorded
+from bn_repro.run_folder import files
 from bn_repro.run_folder.records import Run
 
 CHOSEN = 8  # runs that are drawn when the page opens
@@ -92,7 +92,7 @@ def first_target(
 
 
 def _run_values(run: Run) -> dict:
-    flat = recorded.stated(run.config)
+    flat = run.stated
     curves = _curves(run)
     course = convergence.course(run)
     return {
@@ -171,7 +171,7 @@ def _chosen(runs: Sequence[Run], found: Sequence[arms.Arm]) -> list[int]:
 def _documents(run: Run) -> dict:
     """Returns what is shown as it was written, every digit of it."""
     written = {
-        "config": recorded.stated(run.config),
+        "config": run.stated,
         "manifest": run.manifest,
         "state": run.status,
     }

@@ -7,7 +7,6 @@ import numpy as np
 from bn_repro.analysis import arms
 from bn_repro.analysis.layers import drift
 from bn_repro.errors import UserError
-from bn_repro.run_folder import recorded
 from bn_repro.run_folder.records import Run
 
 VIEWER_RUNS = 16
@@ -65,7 +64,7 @@ def viewer(runs: Sequence[Run], shown: Sequence[Run]) -> tuple[dict, np.ndarray]
                 "run": run.name,
                 "steps": run.activations["steps"],
                 "percentiles": run.activations["percentiles"],
-                "nonlinearity": recorded.stated(run.config).get("model.nonlinearity"),
+                "nonlinearity": run.stated.get("model.nonlinearity"),
                 "layers": layers,
             }
         )

@@ -6,7 +6,6 @@ values while everything else but the seed is the same. What differs besides, suc
 """
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -16,7 +15,7 @@ from bn_repro.analysis import convergence, differences, tables
 from bn_repro.analysis.convergence import Course
 from bn_repro.analysis.differences import Difference
 from bn_repro.errors import UserError
-from bn_repro.run_folder import recorded
+from bn_repro.run_folder import records
 from bn_repro.run_folder.records import Run
 
 LEAST_VALUES = 3
@@ -222,7 +221,7 @@ def _number_keys(runs: Sequence[Run]) -> list[str]:
     return [
         key
         for key in tables.varying_keys(run.config for run in runs)
-        if all(_is_number(recorded.stated(run.config).get(key)) for run in runs)
+        if all(_is_number(run.stated.get(key)) for run in runs)
     ]
 
 
@@ -232,13 +231,12 @@ def _is_number(value) -> bool:
 
 def _groups(runs: Sequence[Run], key: str) -> list[dict[float, list[Run]]]:
     """Returns for each setting of all other keys: value of the key -> runs."""
-    groups: dict[str, dict[float, list[Run]]] = {}
-    for run in runs:
-        flat = recorded.stated(run.config)
-        value = flat.pop(key)
-        rest = {k: v for k, v in sorted(flat.items()) if k != "seed"}
-        groups.setdefault(json.dumps(rest), {}).setdefault(value, []).append(run)
-    return list(groups.values())
+    groups = []
+    for members in records.group(runs, ignoring=("seed", key)):
+        groups.append({})
+        for run in members:
+            groups[-1].setdefault(run.stated[key], []).append(run)
+    return groups
 
 
 def _most_values(groups: list[dict[float, list[Run]]]) -> int:
@@ -258,7 +256,7 @@ def _points(group: dict[float, list[Run]]) -> list[Point]:
 def _labels(configs: list[dict], swept_key: str) -> list[str]:
     """Returns what distinguishes the arms: "With BN", or else key=value."""
     keys = [key for key in tables.varying_keys(configs) if key != swept_key]
-    flats = [recorded.stated(config) for config in configs]
+    flats = [records.stated(config) for config in configs]
     if set(keys) <= {"model.norm"}:
         return [NORM_NAMES[flat["model.norm"]] for flat in flats]
     return [", ".join(f"{key}={flat.get(key)}" for key in keys) for flat in flats]
