@@ -129,7 +129,7 @@ def start_or_resume(config, stated, writer, parts, mesh) -> Run:
     step = 0
     if found:
         step, arrays = found
-        saved = checkpoint.restore(saved, arrays)
+        saved = checkpoint.restore(saved, arrays, _fields(saved))
         _say(f"Resuming from step {step:,}")
     if parallel.is_main():
         writer.cut(step if found else -1)
@@ -155,6 +155,13 @@ def start_or_resume(config, stated, writer, parts, mesh) -> Run:
         resumed_at=step,
         started=time.perf_counter(),
     )
+
+
+def _fields(saved: dict) -> list[str]:
+    """Returns the fields of what `save` keeps, but for the network's: see `restore`."""
+    names = {field.name for field in dataclasses.fields(saved["state"])}
+    fields = [f"state/{name}" for name in sorted(names - {"params", "opt_state"})]
+    return [*fields, *(f"sums/{name}" for name in saved["sums"])]
 
 
 def _summaries(config, writer) -> tensorboard.Summaries | None:

@@ -97,15 +97,25 @@ def read(path) -> dict[str, np.ndarray]:
     return arrays
 
 
-def restore(template, arrays: dict[str, np.ndarray]):
+def restore(template, arrays: dict[str, np.ndarray], fields=()):
     """Returns the template's tree with the saved arrays as leaves.
+
+    Args:
+      template: pytree of arrays.
+      arrays: as `read` returns them.
+      fields: paths into the tree, such as "state/step". Where no array lies at or below
+        one, the field is younger than the checkpoint and stays as in the template.
 
     Raises:
       UserError: an array is missing or has another shape or dtype; names it.
     """
+    below = {f: [n for n in arrays if f"{n}/".startswith(f"{f}/")] for f in fields}
+    younger = tuple(f"{field}/" for field, names in below.items() if not names)
 
     def leaf(path, like):
         name = _name(path)
+        if f"{name}/".startswith(younger):
+            return like
         saved = arrays.get(name)
         if saved is None:
             raise UserError(f"the checkpoint lacks {name}: it is of another network")

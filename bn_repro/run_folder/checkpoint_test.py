@@ -39,6 +39,23 @@ def test_only_the_newest_are_kept(tmp_path):
     assert names == ["00000015.npz", "00000020.npz"]
 
 
+def test_a_field_that_a_checkpoint_lacks_as_a_whole_stays_as_it_begins(tmp_path):
+    path = checkpoint.save(tmp_path, 5, TREE, keep=2)
+    params = dict(TREE["params"])
+    grown = TREE | {"params": params, "step_2": jnp.asarray(3)}
+    grown["new"] = {"a": jnp.ones(2)}
+    fields = ["step", "step_2", "new", "params"]
+    restored = checkpoint.restore(grown, checkpoint.read(path), fields)
+    equal(restored, TREE)
+    assert restored["step_2"] == 3
+    np.testing.assert_array_equal(restored["new"]["a"], [1, 1])
+    with pytest.raises(UserError, match="lacks new/a"):
+        checkpoint.restore(grown, checkpoint.read(path), ["step_2"])
+    params["hidden_2"] = TREE["params"]["hidden_1"]
+    with pytest.raises(UserError, match="lacks params/hidden_2/kernel"):
+        checkpoint.restore(grown, checkpoint.read(path), fields)
+
+
 def test_no_checkpoint_is_none(tmp_path):
     assert checkpoint.latest(tmp_path) is None
 

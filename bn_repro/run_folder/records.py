@@ -21,7 +21,7 @@ import io
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +51,18 @@ PROBE_FIELDS = {
     "input_range": np.float32,  # [T, L, 2] ends of the equal bins
     "output_range": np.float32,  # [T, L, 2]
 }
+# A key of the configuration that came after the first records: what a record without it
+# means, its default when it was introduced. Every new key comes here.
+INTRODUCED = {
+    "model.padding": "same",
+    "eval.early_every": 0,
+    "eval.early_until": 0,
+    "eval.population_batches_during": 0,
+    "probe.steps": [],
+}
+# An old key: its old value -> today's keys and values.
+RENAMED: dict[str, Callable] = {}
+
 _CONSTANT_FIELDS = ("layers", "percentiles")  # the same at every probe
 
 
@@ -206,7 +218,7 @@ class Run:
     Attributes:
       name: the folder's name; below a searched folder, its path from there.
       path: the folder.
-      config: resolved configuration, nested dicts.
+      config: resolved configuration, nested dicts, under the keys of today.
       class_names: in the order of the labels; empty if the run is from before.
       manifest: empty if not written yet.
       status: {"status": ..., "step": n, ...}; "unknown" at step 0 if not written yet.
@@ -262,9 +274,34 @@ def differing_keys(a: Mapping, b: Mapping) -> dict[str, tuple]:
 
 
 def stated(config: Mapping) -> dict:
-    """Returns dotted key -> value, as the user stated it before resolve()."""
+    """Returns dotted key -> value, as the user stated it before resolve().
+
+    Args:
+      config: what a config.json of any age holds.
+    """
     flat = flatten(files.plain({k: v for k, v in config.items() if k != "stated"}))
-    return flat | flatten(files.plain(config.get("stated") or {}))
+    return _of_today(flat | flatten(files.plain(config.get("stated") or {})))
+
+
+def _of_today(flat: Mapping) -> dict:
+    """Returns a flat configuration of any age with all keys of today."""
+    today = {}
+    for key, value in flat.items():
+        today |= RENAMED[key](value) if key in RENAMED else {key: value}
+    return today | {k: v for k, v in INTRODUCED.items() if k not in today}
+
+
+def _read_config(path: Path) -> dict:
+    there = files.read_json(path)
+    flat = _of_today(flatten({k: v for k, v in there.items() if k != "stated"}))
+    config = {"stated": there.get("stated") or {}}
+    for key, value in flat.items():
+        *sections, name = key.split(".")
+        place = config
+        for section in sections:
+            place = place.setdefault(section, {})
+        place[name] = value
+    return config
 
 
 def flatten(tree: Mapping, prefix: str = "") -> dict:
@@ -293,7 +330,7 @@ def read_run(path: str | os.PathLike, name: str | None = None) -> Run:
     return Run(
         name=name or path.resolve().name,
         path=path,
-        config=files.read_json(path / CONFIG),
+        config=_read_config(path / CONFIG),
         class_names=files.read_json(path / CLASSES, missing={}).get("names", []),
         manifest=files.read_json(path / MANIFEST, missing={}),
         status=files.read_json(path / STATUS, missing={"status": "unknown", "step": 0}),

@@ -57,7 +57,7 @@ def test_what_is_written_is_read_back(tmp_path):
     writer.write_status("diverged", 20, first_bad_step=17)
     run = records.read_run(tmp_path / "run")
 
-    assert (run.name, run.config) == ("run", {"seed": 0})
+    assert (run.name, run.config["seed"]) == ("run", 0)
     assert run.manifest == {"command": "train", "sessions": 2}
     assert run.status == {"status": "diverged", "step": 20, "first_bad_step": 17}
     steps, values = run.series("test", "ema", "accuracy")
