@@ -129,9 +129,11 @@ class BatchNorm(nn.Module):
 
     def _normalize_groups(self, x, gamma, beta, mask):
         """Returns y and this step's statistics to store: means over the groups."""
-        groups, axis_name = grouping(self.batch, x.shape[0], self.axis_name)
+        devices = lax.axis_size(self.axis_name) if self.axis_name else 1
+        n, spanning = check_groups(self.batch, x.shape[0], devices)
+        axis_name = self.axis_name if spanning else None
         # [B, ..., C] -> [G, N, ..., C]; statistics keep the reduced axes with size 1.
-        grouped = x.reshape(groups, x.shape[0] // groups, *x.shape[1:])
+        grouped = x.reshape(n, x.shape[0] // n, *x.shape[1:])
         axes = (1,) if self.per_activation else tuple(range(1, grouped.ndim - 1))
         shape = gamma.shape
         keep = (1,) * (grouped.ndim - gamma.ndim)
@@ -158,34 +160,38 @@ class BatchNorm(nn.Module):
             )
 
 
-def grouping(batch, examples: int, axis_name: str | None) -> tuple[int, str | None]:
-    """Returns how BatchNorm's `batch` groups the examples of one device.
+def check_groups(batch: str | int, per_device: int, devices: int) -> tuple[int, bool]:
+    """Returns `groups`; raises UserError with what divides where there are none."""
+    found = groups(batch, per_device, devices)
+    if found is None:
+        divisors = [n for n in range(1, per_device + 1) if per_device % n == 0]
+        raise UserError(
+            f"bn.batch={batch} does not divide the {per_device} examples on each "
+            f"device; use a batch_size of a multiple of {batch} on each, one of the "
+            f'divisors {divisors}, or "global" for all {per_device * devices} together'
+        )
+    return found
+
+
+def groups(batch: str | int, per_device: int, devices: int) -> tuple[int, bool] | None:
+    """Returns (groups on each device, whether one spans all devices).
+
+    None where groups of so many examples divide neither a device's examples nor are all
+    of them.
 
     Args:
-      batch: "device", "global" or the number of examples in a group.
-      examples: on this device.
-      axis_name: mesh axis of the devices, None for one device.
-
-    Returns:
-      (groups on this device, axis_name if a group spans all devices, else None).
-
-    Raises:
-      UserError: groups of so many examples do not divide them.
+      batch: BatchNorm's; a number may be given as text.
+      per_device: examples on each device.
+      devices: how many.
     """
     if batch == "device":
-        return 1, None
-    if isinstance(batch, int) and batch > 0 and examples % batch == 0:
-        return examples // batch, None
-    everything = examples * (lax.axis_size(axis_name) if axis_name else 1)
-    if batch in ("global", everything):
-        return 1, axis_name
-    if not isinstance(batch, int) or batch < 1:
-        raise UserError(f'bn.batch is {batch!r}; use "device", "global" or a number')
-    divisors = [n for n in range(1, examples + 1) if examples % n == 0]
-    raise UserError(
-        f"bn.batch={batch} does not divide the {examples} examples on each device; "
-        f'use one of {divisors}, or "global" for all {everything} together'
-    )
+        return 1, False
+    if batch == "global":
+        return 1, True
+    size = int(batch)
+    if per_device % size == 0:
+        return per_device // size, False
+    return (1, True) if size == per_device * devices else None
 
 
 def dropout(x, rate: float, keys, layer: int):

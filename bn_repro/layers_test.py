@@ -165,8 +165,23 @@ def test_groups_that_do_not_fit_are_refused_with_the_divisors():
     with pytest.raises(UserError, match=r"bn.batch=5 .* 12 .*\[1, 2, 3, 4, 6, 12\]"):
         BatchNorm(5).init(jax.random.key(0), images())
         train(BatchNorm(5), images())
-    with pytest.raises(UserError, match="bn.batch is 'all'"):
-        layers.grouping("all", 12, None)
+
+
+@pytest.mark.parametrize(
+    ("batch", "devices", "expected"),
+    [
+        ("device", 2, (1, False)),
+        ("global", 2, (1, True)),
+        ("4", 2, (3, False)),
+        (12, 2, (1, False)),
+        ("24", 2, (1, True)),
+        ("24", 1, None),
+        ("5", 2, None),
+        ("8", 2, None),
+    ],
+)
+def test_groups_divide_a_devices_examples_or_are_all_of_them(batch, devices, expected):
+    assert layers.groups(batch, 12, devices) == expected
 
 
 @pytest.mark.parametrize("nonlinearity", layers.NONLINEARITIES)

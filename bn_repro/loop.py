@@ -8,11 +8,10 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
-from bn_repro import experiment, metrics, parallel, sum_check, train
+from bn_repro import experiment, layers, metrics, parallel, sum_check, train
 from bn_repro.errors import UserError
 from bn_repro.resolve import (
     as_record,
-    check_groups,
     describe,
     refuse_another_configuration,
     resolve,
@@ -109,7 +108,8 @@ def prepare(config, devices=None):
     if config.model.dtype == "float64":
         jax.config.update("jax_enable_x64", True)
     mesh = parallel.make_mesh(devices)
-    check_groups(config, parallel.check_batch(config.batch_size, mesh))
+    per_device = parallel.check_batch(config.batch_size, mesh)
+    layers.check_groups(config.bn.batch, per_device, mesh.size)
     return config, stated, mesh
 
 

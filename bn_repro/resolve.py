@@ -180,25 +180,6 @@ def describe(config, stated) -> str:
     return "\n".join(lines)
 
 
-def check_groups(config, per_device: int) -> None:
-    """Raises UserError if groups of bn.batch divide neither a device nor all of them.
-
-    Args:
-      config: the resolved configuration.
-      per_device: examples on each device.
-    """
-    batch = config.bn.batch
-    if not batch.isdigit() or int(batch) == config.batch_size:
-        return
-    if per_device % int(batch):
-        divisors = [n for n in range(1, per_device + 1) if per_device % n == 0]
-        raise UserError(
-            f"bn.batch={batch} does not divide the {per_device} examples on each "
-            f"device; use a batch_size of a multiple of {batch} on each, one of the "
-            f"divisors {divisors}, or {config.batch_size} for the whole batch"
-        )
-
-
 def refuse_another_configuration(config, stated, workdir) -> None:
     """Raises UserError if workdir holds a run of another configuration.
 

@@ -10,11 +10,10 @@ import jax
 import numpy as np
 from ml_collections import config_dict
 
-from bn_repro import evaluate, experiment, parallel
+from bn_repro import evaluate, experiment, layers, parallel
 from bn_repro.errors import UserError
 from bn_repro.inference import members, predict
 from bn_repro.inference.members import Member
-from bn_repro.resolve import check_groups
 from bn_repro.run_folder import checkpoint, files, records
 
 FILE = "population_{batches}.npz"  # in the run folder
@@ -101,11 +100,8 @@ def fitting_mesh(config, mesh):
 
 
 def _fits(config, devices: int) -> bool:
-    try:
-        check_groups(config, config.batch_size // devices)
-    except UserError:
-        return False
-    return config.batch_size % devices == 0
+    per_device, rest = divmod(config.batch_size, devices)
+    return not rest and layers.groups(config.bn.batch, per_device, devices) is not None
 
 
 def _origin(member: Member, mesh) -> dict:

@@ -36,7 +36,7 @@ def norm_factory(bn, axis_name, param_dtype):
     """Returns what makes each layer's BatchNorm from the configuration's bn section."""
     return partial(
         layers.BatchNorm,
-        batch=int(bn.batch) if bn.batch.isdigit() else bn.batch,
+        batch=bn.batch,
         axis_name=axis_name,
         epsilon=bn.epsilon,
         ema_decay=bn.ema_decay,
