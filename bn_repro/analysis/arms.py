@@ -43,12 +43,19 @@ class Arm:
         return number_list(self.seeds)
 
     def done(self) -> list[Run]:
-        """Returns the runs that reached their last step."""
+        """Returns the runs that reached their last step: those that means are of."""
         return [run for run in self.runs if run.status["status"] == "finished"]
+
+    def shown(self) -> list[Run]:
+        """Returns the finished runs; while there is none, the one that is furthest."""
+        return self.done() or [max(self.runs, key=_progress)]
+
+
+FIGURE1 = ("mnist", "mnist_best_rates")  # experiments that Fig. 1 is drawn of
 
 
 class Curve(NamedTuple):
-    """One metric of an arm against steps; [T] each, over the runs recorded there."""
+    """One metric of an arm against steps; [T] each, over the runs that count."""
 
     steps: np.ndarray
     mean: np.ndarray
@@ -57,16 +64,38 @@ class Curve(NamedTuple):
 
 
 class Figure1(NamedTuple):
-    """The runs of Fig. 1: arms that differ in `model.norm` only, None if missing."""
+    """The runs of Fig. 1, None if missing.
+
+    The arms differ in `model.norm` only, or in the learning rate as well: each at its
+    own best.
+    """
 
     plain: Arm | None
     bn: Arm | None
     left_out: list[Run]
 
 
+def unique(runs: Sequence[Run]) -> tuple[list[Run], list[tuple[Run, Run]]]:
+    """Returns each configuration's run once, and (run left out, run kept) of others.
+
+    A run is known by its configuration, not by its folder: of two of one configuration,
+    seed included, the finished one counts, or else the one that is further; of equals
+    the first.
+    """
+    same = records.group(runs, ignoring=())
+    kept = [max(members, key=_progress) for members in same]
+    repeats = [
+        (run, one)
+        for members, one in zip(same, kept, strict=True)
+        for run in members
+        if run is not one
+    ]
+    return [run for run in runs if any(run is one for one in kept)], repeats
+
+
 def group(runs: Sequence[Run]) -> list[Arm]:
-    """Returns the arms in the order of their first run."""
-    found = records.group(runs, ignoring=("seed",))
+    """Returns the arms in the order of their first run, of `unique` runs."""
+    found = records.group(unique(runs)[0], ignoring=("seed",))
     return [Arm(_label(members[0]), members) for members in found]
 
 
@@ -74,28 +103,33 @@ def figure1(runs: Sequence[Run]) -> Figure1:
     """Returns the plain and the BN arm of the setting that has most to show.
 
     Settings (learning rate, steps, ...) with both arms come first, then those with more
-    runs; the runs of other settings are left out.
+    runs; the runs of other settings are left out. Where no setting has both, two arms
+    that differ in the learning rate besides are taken, if they are the only ones.
     """
-    found = [run for run in runs if _in_figure1(run)]
-    settings = [
-        {arm.config["model"]["norm"]: arm for arm in group(members)}
-        for members in records.group(found, ignoring=("seed", "model.norm"))
-    ]
-    if not settings:
+    found = group([run for run in runs if _in_figure1(run)])
+    if not found:
         return Figure1(None, None, list(runs))
-    best = max(settings, key=_size)
+    best = max(_settings(found), key=_size)
+    if len(best) < 2:
+        by_rate = _settings(found, "optimizer.learning_rate")
+        best = max(by_rate, key=_size) if len(found) == 2 else best
     shown = {id(run) for arm in best.values() for run in arm.runs}
     left_out = [run for run in runs if id(run) not in shown]
     return Figure1(best.get("none"), best.get("before"), left_out)
 
 
+def counted(runs: Sequence[Run]) -> list[Run]:
+    """Returns the finished runs; all of them while none has finished."""
+    return [run for run in runs if run.status["status"] == "finished"] or list(runs)
+
+
 def curve(arm: Arm, split: str, statistics: str, field: str) -> Curve | None:
     """Returns the mean and the range over an arm's runs; None if nothing is recorded.
 
-    At each step over the runs that recorded it: an unfinished run ends earlier.
+    Over the finished runs; while there is none, of the one that is furthest alone.
     """
     values: dict[int, list[float]] = {}
-    for run in arm.runs:
+    for run in arm.shown():
         for step, value in zip(*run.series(split, statistics, field), strict=True):
             values.setdefault(int(step), []).append(value)
     if not values:
@@ -124,13 +158,31 @@ def number_list(values: Sequence[int]) -> str:
     return ", ".join(map(str, values))
 
 
+def learning_rate(arm: Arm) -> str:
+    """Returns the learning rate of an arm as text."""
+    return f"{arm.runs[0].stated['optimizer.learning_rate']:g}"
+
+
+def _settings(found: Sequence[Arm], *ignored: str) -> list[dict[str, Arm]]:
+    """Returns norm -> arm for each setting of all other keys but those ignored."""
+    runs = [run for arm in found for run in arm.runs]
+    return [
+        {arm.config["model"]["norm"]: arm for arm in group(members)}
+        for members in records.group(runs, ("seed", "model.norm", *ignored))
+    ]
+
+
 def _in_figure1(run: Run) -> bool:
     norm = run.config.get("model", {}).get("norm")
-    return run.config.get("experiment") == "mnist" and norm in ("none", "before")
+    return run.config.get("experiment") in FIGURE1 and norm in ("none", "before")
 
 
 def _size(setting: dict[str, Arm]) -> tuple[int, int]:
     return len(setting), sum(len(arm.runs) for arm in setting.values())
+
+
+def _progress(run: Run) -> tuple[bool, int]:
+    return run.status["status"] == "finished", run.status.get("step", 0)
 
 
 def _label(run: Run) -> str:

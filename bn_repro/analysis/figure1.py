@@ -1,6 +1,7 @@
 """Figures drawn from run folders: Fig. 1 in the paper's layout."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,7 +21,7 @@ STYLES = {
     "bn": {"color": "#0072B2", "linestyle": "-", "label": "With BN"},
     "plain": {"color": "#D55E00", "linestyle": (0, (4, 1.5)), "label": "Without BN"},
 }
-PERCENTILES = (15, 50, 85)
+PERCENTILES = drift.PERCENTILES
 PAPER_ACCURACY = (0.7, 1.0)  # the y axis of Fig. 1a
 PAPER_INPUTS = (-2.0, 2.0)  # the y axes of Fig. 1b and 1c
 
@@ -85,8 +86,8 @@ def draw_figure1(selected: arms.Figure1, statistics: str = "ema") -> tuple[Figur
     notes = _accuracy_panel(accuracy, selected, statistics)
     plain, bn = _typical(selected.plain), _typical(selected.bn)
     limits = _input_limits([unit for unit in (plain, bn) if unit])
-    _input_panel(without, plain, "(b) Without BN", "plain", limits)
-    _input_panel(with_bn, bn, "(c) With BN", "bn", limits)
+    _input_panel(without, plain, f"(b) {_label('plain', selected)}", "plain", limits)
+    _input_panel(with_bn, bn, f"(c) {_label('bn', selected)}", "bn", limits)
     for axes in (accuracy, without, with_bn):
         step_axis(axes, max(arm.steps for arm in selected[:2] if arm))
     notes += _input_notes(plain, bn, limits)
@@ -99,7 +100,8 @@ def _accuracy_panel(axes: Axes, selected: arms.Figure1, statistics: str) -> list
         curve = arms.curve(arm, "test", statistics, "accuracy") if arm else None
         if curve is None:
             continue
-        axes.plot(curve.steps, curve.mean, linewidth=1.6, **STYLES[key])
+        style = STYLES[key] | {"label": _label(key, selected)}
+        axes.plot(curve.steps, curve.mean, linewidth=1.6, **style)
         color = STYLES[key]["color"]
         axes.fill_between(
             curve.steps, curve.low, curve.high, color=color, alpha=0.25, lw=0
@@ -107,7 +109,8 @@ def _accuracy_panel(axes: Axes, selected: arms.Figure1, statistics: str) -> list
         best.append(np.fmax.reduce(curve.mean))
     low = PAPER_ACCURACY[0] if best and min(best) > PAPER_ACCURACY[0] else 0.0
     axes.set_ylim(low, PAPER_ACCURACY[1])
-    axes.set_title("(a) Test accuracy", loc="left", fontsize=11)
+    title = f"(a) Test accuracy, {_seeds_text(selected)}"
+    axes.set_title(title, loc="left", fontsize=11)
     axes.set_ylabel("fraction of test images correct")
     if best:
         axes.legend(loc="lower right", frameon=False)
@@ -117,25 +120,58 @@ def _accuracy_panel(axes: Axes, selected: arms.Figure1, statistics: str) -> list
 def _accuracy_notes(selected: arms.Figure1, statistics: str, low: float) -> list[str]:
     names = {"ema": "moving averages", "batch": "mini-batch statistics"}
     shown = [(key, getattr(selected, key)) for key in ("bn", "plain")]
-    seeds = ", ".join(f"{key} {arm.seed_text()}" for key, arm in shown if arm)
-    several = any(len(arm.runs) > 1 for _, arm in shown if arm)
+    seeds = ", ".join(f"{key} {_seeds(arm)}" for key, arm in shown if arm)
+    several = any(len(arm.shown()) > 1 for _, arm in shown if arm)
     band = "Mean over seeds, band from lowest to highest" if several else "One seed"
-    notes = [f"(a) {band} (seeds {seeds}); BN evaluated with {names[statistics]}."]
+    notes = [
+        f"(a) {band} ({_seeds_text(selected)}: {seeds}); BN evaluated with "
+        f"{names[statistics]}."
+    ]
+    notes += [
+        f"No run {key} has finished." for key, arm in shown if arm and not arm.done()
+    ]
     if low != PAPER_ACCURACY[0]:
         notes.append("The paper's accuracy axis starts at 0.7, this one at 0.")
     return notes
 
 
+def typical_run(runs: Sequence[Run]) -> Run:
+    """Returns the run of the median seed: that of the median drift of its last layer.
+
+    As `drift.typical_run` says; the first run where no drift is known.
+    """
+    return runs[drift.typical_run([run.activations for run in runs])]
+
+
 def _typical(arm: Arm | None) -> Typical | None:
-    """Returns the last layer's typical unit in the arm's first run with two probes."""
-    for run in arm.runs if arm else ():
-        if run.activations and len(run.activations["steps"]) > 1:
-            layer = run.activations["layers"][-1]
-            unit = drift.typical_unit(run.activations, layer)
-            rows = [drift.percentile(run.activations, layer, p) for p in PERCENTILES]
-            steps = run.activations["steps"]
-            return Typical(run, layer, unit, steps, np.stack(rows)[:, :, unit])
-    return None
+    """Returns the typical unit of the last layer in the arm's median seed."""
+    run = typical_run(arm.shown()) if arm else None
+    if run is None or not drift.window([run.activations]):
+        return None
+    layer = run.activations["layers"][-1]
+    unit = drift.typical_unit(run.activations, layer)
+    rows = [drift.percentile(run.activations, layer, p) for p in PERCENTILES]
+    return Typical(
+        run, layer, unit, run.activations["steps"], np.stack(rows)[:, :, unit]
+    )
+
+
+def _label(key: str, selected: arms.Figure1) -> str:
+    arm = getattr(selected, key)
+    name = STYLES[key]["label"]
+    return f"{name}, rate {arms.learning_rate(arm)}" if arm else name
+
+
+def _seeds(arm: Arm) -> str:
+    return arms.number_list([run.config.get("seed", 0) for run in arm.shown()])
+
+
+def _seeds_text(selected: arms.Figure1) -> str:
+    """Returns "n = 20 seeds", "n = 20 and 19 seeds", or "one seed"."""
+    counts = [len(arm.shown()) for arm in (selected.bn, selected.plain) if arm]
+    if set(counts) == {1}:
+        return "one seed"
+    return f"n = {' and '.join(map(str, dict.fromkeys(counts)))} seeds"
 
 
 def _input_limits(units: list[Typical]) -> tuple[float, float]:
@@ -203,7 +239,8 @@ def _input_notes(
         return []
     notes = [
         "(b, c) 15th, 50th and 85th percentiles of the input to the typical unit of "
-        "the last hidden layer, the one with the layer's median location drift "
+        "the last hidden layer, the one with the layer's median location drift, in "
+        "the seed where that is the median over seeds "
         f"({'; '.join(shown)}); BN normalises by mini-batch."
     ]
     if limits != PAPER_INPUTS:

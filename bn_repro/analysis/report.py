@@ -5,13 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from bn_repro.analysis import report_parts, tables
+from bn_repro.analysis import intake, report_parts, tables
 from bn_repro.analysis.figure1 import Drawing
 from bn_repro.analysis.page import page
 from bn_repro.analysis.sweep import comparison
 from bn_repro.analysis.tables import Table
-from bn_repro.errors import UserError
-from bn_repro.run_folder import files, records
+from bn_repro.run_folder import files
 from bn_repro.run_folder.records import Run
 
 TABLES = "tables.md"
@@ -67,7 +66,7 @@ def write_report(
       UserError: there is no run to read, `out` cannot be written, or `viewer_runs` or
         `target` names a run that is not there.
     """
-    runs, notes = load(workdir)
+    runs, notes = intake.load(workdir)
     out = Path(out or workdir)
     with files.naming(out, "write"):
         out.mkdir(parents=True, exist_ok=True)
@@ -77,22 +76,6 @@ def write_report(
     files.write_atomically(out / PAGE, text.encode())
     drawn = [path for drawing in report.drawings for path in drawing[:2]]
     return report, [*drawn, out / TABLES, out / PAGE]
-
-
-def load(workdir: str | os.PathLike) -> tuple[list[Run], list[str]]:
-    """Returns the readable runs at or below workdir, and a note on each other one."""
-    runs, notes = [], []
-    for name, folder in records.find_run_folders(workdir).items():
-        try:
-            runs.append(records.read_run(folder, name))
-        except UserError as error:
-            notes.append(f"Left out: {error}")
-    if not runs:
-        why = notes[0] if notes else f"there is no run in or below {workdir}"
-        raise UserError(
-            f"{why}; train one with scripts/train.py --workdir {workdir}/NAME"
-        )
-    return runs, notes
 
 
 def runs_table(runs: list[Run]) -> Table:
@@ -141,11 +124,13 @@ def _compose(
     if sweep := comparison.find_sweep(runs):
         runs = sweep.runs()
     part = report_parts.compose(workdir, runs, out, target)
-    shown = [*part.tables, tables.results_table(runs), tables.drift_table(runs)]
-    shown += [runs_table(runs), config_table(runs)]
-    shown = [table for table in shown if table and table.rows]
+    shown, notes = [*part.tables], notes + part.notes
+    for make in (tables.results_table, tables.drift_table, runs_table, config_table):
+        table, odd = report_parts.without_odd(make.__name__, make, runs)
+        shown += [table] if table and table.rows else []
+        notes += odd
     title = f"Batch Normalization: {workdir.resolve().name}"
-    return Report(title, notes + part.notes, part.drawings, shown, runs)
+    return Report(title, notes, part.drawings, shown, runs)
 
 
 def _revision(manifest: dict) -> str:

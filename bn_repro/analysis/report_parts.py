@@ -17,14 +17,14 @@ from bn_repro.analysis import (
     figure3,
     figure3_claims,
     figure4,
-    tables,
+    intake,
     variations,
 )
 from bn_repro.analysis.figure1 import Drawing
 from bn_repro.analysis.layers import layer_axes, layer_signals, layers_over_time
 from bn_repro.analysis.sweep import comparison, comparison_figure, comparison_tables
 from bn_repro.analysis.tables import Table
-from bn_repro.run_folder import records
+from bn_repro.errors import UserError
 from bn_repro.run_folder.records import Run
 
 
@@ -123,13 +123,51 @@ def compose(workdir: Path, runs: list[Run], out: Path, target: Wanted = None) ->
     drawings, shown, notes, chosen = [], [], [], []
     parts = (figure1_part, convergence_figures, sweep, setting_variations, figure4_part)
     for part in parts:
-        made = part(workdir, runs, out, target)
+
+        def draw(kept: list[Run], part=part) -> Part:
+            return part(workdir, kept, out, target)
+
+        made, odd = without_odd(part.__name__, draw, runs)
+        made = made or EMPTY
         drawings += made.drawings
         shown += made.tables
-        notes += made.notes
+        notes += made.notes + odd
         chosen = chosen or made.side_by_side
-    drawings += layer_figures(chosen, out)
-    return Part(drawings, shown, notes, chosen)
+    layers, odd = layer_figures(chosen, out)
+    return Part(drawings + layers, shown, notes + odd, chosen)
+
+
+def without_odd(what: str, make: Callable, runs: list[Run]) -> tuple:
+    """Returns make(runs), and notes; odd runs are named and the rest is made.
+
+    Odd is a run that fails alone. Where there is none, or the rest fails too, None is
+    made. Bad input that the user gave raises UserError as ever.
+
+    Args:
+      what: is made, for the notes.
+      make: function of runs.
+      runs: any.
+    """
+    try:
+        return make(runs), []
+    except UserError:
+        raise
+    except Exception as error:
+        odd = {run.name: fault for run in runs if (fault := _fault(make, [run]))}
+        rest = [run for run in runs if run.name not in odd]
+        if odd and rest and not (fault := _fault(make, rest)):
+            names = ", ".join(f"{name} ({fault})" for name, fault in odd.items())
+            return make(rest), [f"Left out of {what}: {names}"]
+        return None, [f"Without {what}: it failed ({type(error).__name__}: {error})"]
+
+
+def _fault(make: Callable, runs: list[Run]) -> str:
+    """Returns why something cannot be made of runs; "" if it can."""
+    try:
+        make(runs)
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    return ""
 
 
 def figure4_part(workdir: Path, runs: list[Run], out: Path, wanted: Wanted) -> Part:
@@ -144,14 +182,11 @@ def figure4_part(workdir: Path, runs: list[Run], out: Path, wanted: Wanted) -> P
 
 def figure1_part(workdir: Path, runs: list[Run], out: Path, wanted: Wanted) -> Part:
     """Returns Fig. 1 and its table."""
-    mnist = [run for run in runs if run.config.get("experiment") == "mnist"]
+    mnist = [run for run in runs if run.config.get("experiment") in arms.FIGURE1]
     selected = arms.figure1(mnist)
     shown = [arm for arm in selected[:2] if arm]
     if not shown:
         return EMPTY
-    open_ones = [
-        run for arm in shown for run in arm.runs if run.status["status"] != "finished"
-    ]
     notes = [
         f"Missing: no run {figure1_table.ARMS[key]}; train it with "
         f"python scripts/train.py --config configs/mnist.py:{key} "
@@ -159,11 +194,10 @@ def figure1_part(workdir: Path, runs: list[Run], out: Path, wanted: Wanted) -> P
         for key in ("plain", "bn")
         if getattr(selected, key) is None
     ]
-    notes += _listed("Not finished", open_ones, tables.status_text)
-    notes += _listed("Not in Figure 1, of other settings", selected.left_out)
+    notes += intake.listed("Not in Figure 1, of other settings", selected.left_out)
     drawing = figure1.figure1(selected, out)
-    first = [arm.runs[0] for arm in shown]
-    return Part([drawing], [figure1_table.figure1_table(selected)], notes, first)
+    typical = [figure1.typical_run(arm.shown()) for arm in shown]
+    return Part([drawing], [figure1_table.figure1_table(selected)], notes, typical)
 
 
 def convergence_figures(
@@ -178,9 +212,7 @@ def convergence_figures(
     shown = [figure3.figure3_table(found, target)]
     if convergence.of_the_paper(found):
         shown.append(figure3_claims.claims_table(found))
-    open_ones = [run for run in networks if run.status["status"] not in records.ENDED]
-    notes = _listed("Not finished", open_ones, tables.status_text)
-    notes += _listed("Not in Figure 2, of another scale", left_out)
+    notes = intake.listed("Not in Figure 2, of another scale", left_out)
     drawing = figure2.figure2(found, target, out)
     return Part([drawing], shown, notes, [course.run for course in found])
 
@@ -195,11 +227,10 @@ def sweep(workdir: Path, runs: list[Run], out: Path, wanted: Wanted) -> Part:
         comparison_tables.arms_table(found, target),
         comparison_tables.values_table(found, target),
     ]
-    notes = _listed(f"Not in the sweep of the {found.name}", found.left_out)
+    notes = intake.listed(f"Not in the sweep of the {found.name}", found.left_out)
     drawing = comparison_figure.sweep_figure(found, target, out)
-    tuned = [arm.tuned() for arm in found.arms]
-    first = [point.courses[0].run for point in tuned if point]
-    return Part([drawing], shown, notes, first)
+    tuned = [[c.run for c in p.courses] for p in (a.tuned() for a in found.arms) if p]
+    return Part([drawing], shown, notes, list(map(figure1.typical_run, tuned)))
 
 
 def setting_variations(
@@ -220,24 +251,21 @@ def setting_variations(
     return Part([drawing], shown, [], variations.deepest(settings))
 
 
-def layer_figures(runs: Sequence[Run], out: Path) -> list[Drawing]:
-    """Returns the figures of the layers of some runs, of those that were probed."""
-    drawings = []
+def layer_figures(runs: Sequence[Run], out: Path) -> tuple[list[Drawing], list[str]]:
+    """Returns the figures of the layers of some runs that were probed, and notes."""
+    drawings, notes = [], []
     for kind in LAYER_FIGURES:
-        probed = [r for r in layer_axes.probed(runs) if kind.fields <= {*r.activations}]
-        if len(layer_axes.all_layers(probed)) < kind.least_layers:
+        able = layer_axes.recorded(runs) if kind.fields else layer_axes.probed(runs)
+        able = [run for run in able if kind.fields <= {*run.activations}]
+        if len(layer_axes.all_layers(able)) < kind.least_layers:
             continue
-        figure, caption = kind.draw(probed[: kind.most])
-        stem = out / kind.stem
-        drawings.append(figure1.save(figure, stem, kind.title, caption, kind.alt))
-    return drawings
 
+        def draw(kept: list[Run], kind=kind) -> Drawing:
+            figure, caption = kind.draw(kept[: kind.most])
+            stem = out / kind.stem
+            return figure1.save(figure, stem, kind.title, caption, kind.alt)
 
-def _listed(
-    what: str, runs: Sequence[Run], detail: Callable | None = None
-) -> list[str]:
-    """Returns a note that names the runs; none if there are none."""
-    if not runs:
-        return []
-    names = (f"{run.name} ({detail(run)})" if detail else run.name for run in runs)
-    return [f"{what}: {', '.join(names)}"]
+        drawn, odd = without_odd(kind.title, draw, able)
+        drawings += [drawn] if drawn else []
+        notes += odd
+    return drawings, notes

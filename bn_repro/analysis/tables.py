@@ -64,8 +64,8 @@ def results_table(runs: Sequence[Run]) -> Table:
     rows = []
     for arm in found:
         flat = arm.runs[0].stated
-        split = "val" if arms.curve(arm, "val", "ema", "accuracy") else "test"
-        best = [run.series(split, "ema", "accuracy")[1] for run in arm.runs]
+        split = held_out(arm)
+        best = [run.series(split, "ema", "accuracy")[1] for run in arm.done()]
         rows.append(
             [
                 arm.label,
@@ -74,37 +74,48 @@ def results_table(runs: Sequence[Run]) -> Table:
                 _statuses(arm),
                 percent(arms.final_values(arm, split, "ema", "accuracy")),
                 percent([np.fmax.reduce(values) for values in best if values.size]),
+                percent(arms.final_values(arm, split, "population", "accuracy")),
             ]
         )
     columns = ["Runs", *keys, "Seeds", "Status", "Final accuracy", "Best accuracy"]
-    note = "Accuracy on held-out data with moving averages, mean ± standard deviation."
+    columns += ["Final accuracy, Algorithm 2"]
+    if all(row[-1] == "-" for row in rows):  # older runs did not evaluate with it
+        columns, rows = columns[:-1], [row[:-1] for row in rows]
+    note = "Accuracy on held-out data with moving averages, mean ± standard deviation "
+    note += "over the seeds that finished."
     return Table("Results", columns, rows, note)
+
+
+def held_out(arm: Arm) -> str:
+    """Returns the split that an arm was evaluated on: "val", or else "test"."""
+    return "val" if arms.curve(arm, "val", "ema", "accuracy") else "test"
 
 
 def drift_table(runs: Sequence[Run]) -> Table:
     """Returns location and scale drift, from FROM_STEPS on where that was recorded.
 
-    One row a layer and arm; of networks with more than MOST_LAYERS one row an arm, with
-    the median over its layers.
+    Over the steps that all finished runs cover. One row a layer and arm; of networks
+    with more than MOST_LAYERS one row an arm, with the median over its layers.
     """
     found = arms.group(runs)
-    starts = [start for start in FROM_STEPS if _lasts(runs, start)]
-    layers = list(dict.fromkeys(name for run in runs for name in layers_of(run)))
+    probed = [run for arm in found for run in arm.done()]
+    windows = list(filter(None, drift_windows(probed)))
+    layers = list(dict.fromkeys(name for run in probed for name in layers_of(run)))
     summed = len(layers) > MOST_LAYERS
     groups = {f"all {len(layers)}": layers} if summed else {n: [n] for n in layers}
     rows = []
     for name, members in groups.items():
         for arm in found:
-            drifts = [_drifts(arm, members, start) for start in starts]
-            if any(np.isfinite(d).any() for d in drifts):
+            drifts = [_drifts(arm, members, over) for over in windows]
+            if any(not np.isnan(d).all() for d in drifts):
                 cells = [
                     _drift_cell(d[:, measure]) for measure in (0, 1) for d in drifts
                 ]
                 rows.append([name, arm.label, *cells])
     columns = [
-        f"{measure} drift from step {start:,}"
+        f"{measure} drift, step {over.first:,.0f} to {over.last:,.0f}"
         for measure in ("Location", "Scale")
-        for start in starts
+        for over in windows
     ]
     of_what = "all layers' recorded units" if summed else "the layer's units"
     return Table(
@@ -112,9 +123,20 @@ def drift_table(runs: Sequence[Run]) -> Table:
         ["Layer", "Runs", *columns],
         rows,
         "Location drift: (max - min of a unit's median over time) / (mean of its 15-85 "
-        "percentile spread). Scale drift: ln(largest / smallest spread). Median over "
-        f"{of_what} [quartiles], means over seeds ± standard deviation of the median.",
+        "percentile spread over time). Scale drift: ln(largest / smallest spread). "
+        f"Both at {drift.POINTS} equally distant steps, between probes by "
+        "interpolation, so that they do not depend on when the probes were. Median "
+        f"over {of_what} [quartiles], means over the seeds that finished ± standard "
+        "deviation of the median. Dead: the spread is below "
+        f"{100 * drift.DEAD:g} % of the median's size, on average (location) or at "
+        "some step (scale): the layer tells no examples apart.",
     )
+
+
+def drift_windows(runs: Sequence[Run]) -> list[drift.Window | None]:
+    """Returns the steps over which these runs' drift is comparable, per FROM_STEPS."""
+    every = [run.activations for run in runs]
+    return [drift.window(every, start) for start in FROM_STEPS]
 
 
 def varying_keys(configs: Iterable[dict]) -> list[str]:
@@ -158,23 +180,27 @@ def value_text(value) -> str:
     return f"{value:g}" if isinstance(value, float) else f"{value}"
 
 
-def layer_drifts(arm: Arm, layer: str, start: int) -> np.ndarray:
-    """Returns [runs, location and scale, median and quartiles over the units]."""
-    return _drifts(arm, [layer], start)
+def layer_drifts(arm: Arm, layer: str, over: drift.Window) -> np.ndarray:
+    """Returns [finished runs, location and scale, median and quartiles over units]."""
+    return _drifts(arm, [layer], over)
 
 
 def mean_text(values: np.ndarray, signed: bool = False) -> str:
     """Returns "1.23 ± 0.04", without the deviation for one value, "-" for none.
 
-    NaN values are left out; an infinite one leaves no deviation to be told.
+    NaN values are left out; infinite ones are those of dead units, and counted.
     """
     values = values[~np.isnan(values)]
     if not values.size:
         return "-"
-    mean = f"{values.mean():{'+' if signed else ''}.2f}"
-    if values.size == 1 or not np.isfinite(values).all():
-        return mean
-    return f"{mean} ± {values.std(ddof=1):.2f}"
+    finite = values[np.isfinite(values)]
+    if not finite.size:
+        return "dead"
+    text = f"{finite.mean():{'+' if signed else ''}.2f}"
+    if finite.size > 1:
+        text += f" ± {finite.std(ddof=1):.2f}"
+    dead = values.size - finite.size
+    return text + (f" (dead in {dead} of {values.size})" if dead else "")
 
 
 def _statuses(arm: Arm) -> str:
@@ -184,14 +210,14 @@ def _statuses(arm: Arm) -> str:
     return "; ".join([f"{len(done)} of {len(arm.runs)} finished", *others])
 
 
-def _drifts(arm: Arm, layers: Sequence[str], start: int) -> np.ndarray:
-    """Returns [runs, location and scale, median and quartiles over all units]."""
+def _drifts(arm: Arm, layers: Sequence[str], over: drift.Window) -> np.ndarray:
+    """Returns [finished runs, location and scale, median and quartiles over units]."""
     rows = []
-    for run in arm.runs:
+    for run in arm.done():
         measured = [
-            drift.unit_drifts(run.activations, layer, start)
+            drift.unit_drifts(run.activations, layer, over=over)
             for layer in layers
-            if layer in layers_of(run)
+            if layer in layers_of(run) and drift.has_percentiles(run.activations)
         ]
         if measured:
             both = zip(*measured, strict=True)
@@ -199,16 +225,11 @@ def _drifts(arm: Arm, layers: Sequence[str], start: int) -> np.ndarray:
     return np.asarray(rows, float).reshape(-1, 2, 3)
 
 
-def _lasts(runs: Sequence[Run], start: int) -> bool:
-    """Returns whether some run has two probes from a step on."""
-    steps = [run.activations["steps"] for run in runs if run.activations]
-    return any(np.sum(recorded >= start) > 1 for recorded in steps)
-
-
 def _drift_cell(values: np.ndarray) -> str:
     """Returns "1.20 ± 0.10 [0.90, 1.60]" of [runs, (median, lower, upper)]."""
     median = mean_text(values[:, 0])
-    if median == "-":
+    if median in ("-", "dead"):
         return median
-    lower, upper = values[:, 1].mean(), values[:, 2].mean()
-    return f"{median} [{lower:.2f}, {upper:.2f}]"
+    ends = [values[np.isfinite(values[:, i]), i] for i in (1, 2)]
+    lower, upper = (f"{x.mean():.2f}" if x.size else "dead" for x in ends)
+    return f"{median} [{lower}, {upper}]"

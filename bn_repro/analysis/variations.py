@@ -147,7 +147,7 @@ def draw_variations(settings: Sequence[Setting]) -> tuple[Figure, str]:
 def deepest(settings: Sequence[Setting]) -> list[Run]:
     """Returns the first run of each arm of the setting with most layers."""
     most = max(settings, key=lambda s: max(map(_depth, s.arms.values())))
-    return [arm.runs[0] for arm in most.arms.values()]
+    return [figure1.typical_run(arm.shown()) for arm in most.arms.values()]
 
 
 def _depth(arm: Arm) -> int:
@@ -155,8 +155,7 @@ def _depth(arm: Arm) -> int:
 
 
 def _curve(axes: Axes, arm: Arm, norm: str) -> None:
-    split = "val" if arms.curve(arm, "val", "ema", "accuracy") else "test"
-    curve = arms.curve(arm, split, "ema", "accuracy")
+    curve = arms.curve(arm, tables.held_out(arm), "ema", "accuracy")
     if curve is None:
         return
     color, dash = STYLES[norm]
@@ -177,7 +176,7 @@ def _against(arm: Arm, plain: Arm | None) -> str:
 
 def _signals(arm: Arm) -> list[str]:
     """Returns saturated share and gradient ratios over the arm's runs as text."""
-    probed = [run.activations for run in arm.runs if run.activations]
+    probed = [run.activations for run in arm.done() if run.activations]
     probed = [a for a in probed if {"saturated", "gradient_norm"} <= a.keys()]
     if not probed:
         return ["-"] * 3

@@ -2,19 +2,35 @@
 
 The paper shows the {15, 50, 85}th percentiles of one activation (Fig. 1b, 1c); these
 are numbers for the same thing, for every unit. With the unit's median m(t) and its
-spread s(t), the 85th minus the 15th percentile, over the probes t of a run:
+spread s(t), the 85th minus the 15th percentile:
 
     location drift = (max m - min m) / mean s      how many spreads the centre wandered
     scale drift    = ln(max s / min s)             how much the width changed
 
-A spread of zero (a dead unit) makes both infinite, or 0 if nothing moved either.
+Probes may be even, or crowd at the beginning, so none of this is of the probes: m and s
+are interpolated linearly in t onto POINTS equally distant steps of a window, and the
+mean is that of the trapezoid rule. A probe between two of these steps, such as the many
+early ones of a logarithmic schedule, has no say of its own, and moves that are shorter
+than a POINTS-th of the window are not looked for. Numbers are comparable over the same
+window only: `window` returns the one that several runs share.
+
+A unit whose spread is below DEAD of its median's size tells no examples apart: it is
+dead, and how many such spreads it moved means nothing. (Records are kept in float16,
+which does not resolve much less.) Dead on average: infinite location drift; dead
+anywhere in the window: infinite scale drift.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from bn_repro.errors import UserError
+
+PERCENTILES = (15, 50, 85)
+POINTS = 51
+DEAD = 0.01
+SHORT = 0.1  # of the longest of several runs
 
 
 class Quartiles(NamedTuple):
@@ -23,6 +39,13 @@ class Quartiles(NamedTuple):
     median: float
     lower: float
     upper: float
+
+
+class Window(NamedTuple):
+    """Training steps from the first to the last that are looked at."""
+
+    first: float
+    last: float
 
 
 def percentile(activations: dict, layer: str, percent: float) -> np.ndarray:
@@ -39,40 +62,117 @@ def percentile(activations: dict, layer: str, percent: float) -> np.ndarray:
     return activations[layer][:, recorded.index(percent)].astype(np.float64)
 
 
-def location_drift(median: np.ndarray, spread: np.ndarray) -> np.ndarray:
-    """Returns (max - min of the median) / (mean spread): [T, units] -> [units]."""
-    moved = np.ptp(median, axis=0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(moved == 0, 0.0, moved / spread.mean(axis=0))
+def has_percentiles(activations: dict | None) -> bool:
+    """Returns whether a run recorded what drift is made of, at one probe at least."""
+    return (
+        activations is not None
+        and len(activations["steps"]) > 0
+        and set(PERCENTILES) <= {float(p) for p in activations["percentiles"]}
+    )
 
 
-def scale_drift(spread: np.ndarray) -> np.ndarray:
-    """Returns ln(largest / smallest spread): [T, units] -> [units]."""
-    smallest, largest = spread.min(axis=0), spread.max(axis=0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(smallest == largest, 0.0, np.log(largest / smallest))
+def window(every: Sequence[dict | None], from_step: int = 0) -> Window | None:
+    """Returns the steps from `from_step` on that all given activations cover.
+
+    Passed over are those without two probes from there on, without the percentiles, and
+    those that begin too late or end too early to leave the others SHORT of the longest.
+    None if that leaves none.
+    """
+    able = [a for a in every if has_percentiles(a)]
+    able = [a for a in able if np.sum(a["steps"] >= from_step) > 1]
+    short = SHORT * max((a["steps"][-1] - from_step for a in able), default=0)
+    able = [a for a in able if a["steps"][-1] - from_step >= short]
+    able = [a for a in able if a["steps"][0] - from_step <= short]
+    if not able:
+        return None
+    first = max(from_step, *(a["steps"][0] for a in able))
+    last = min(a["steps"][-1] for a in able)
+    return Window(float(first), float(last)) if last > first else None
 
 
 def unit_drifts(
-    activations: dict, layer: str, from_step: int = 0
+    activations: dict, layer: str, from_step: int = 0, over: Window | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns location drift and scale drift of every unit, [units] each.
 
     Args:
       activations: of a `records.Run`.
       layer: its name.
-      from_step: probes before this step are left out, for example to leave out the
-        first approach from the initial weights.
+      from_step: what comes before this step is left out, for example the first approach
+        from the initial weights.
+      over: the window; default all that was recorded from `from_step` on.
 
-    Both are NaN with fewer than two probes: nothing can be said to have moved.
+    Infinite for dead units; both are NaN where fewer than two probes, or probes of a
+    part of the window only, can say nothing.
+
+    Raises:
+      UserError: the run did not record the percentiles.
     """
-    late = activations["steps"] >= from_step
-    median = percentile(activations, layer, 50)[late]
-    low = percentile(activations, layer, 15)[late]
-    spread = percentile(activations, layer, 85)[late] - low
-    if len(median) < 2:
+    steps = activations["steps"]
+    median, spread = median_and_spread(activations, layer)
+    over = over or window([activations], from_step)
+    if over is None or not steps[0] <= over.first < over.last <= steps[-1]:
         return np.full(median.shape[1], np.nan), np.full(median.shape[1], np.nan)
-    return location_drift(median, spread), scale_drift(spread)
+    points = np.linspace(*over, POINTS)
+    median, spread = (interpolate(points, steps, x) for x in (median, spread))
+    return location_drift(median, spread), scale_drift(median, spread)
+
+
+def interpolate(
+    points: np.ndarray, steps: np.ndarray, values: np.ndarray
+) -> np.ndarray:
+    """Returns values [T, units], of increasing steps [T], at points [P]: [P, units]."""
+    right = np.clip(np.searchsorted(steps, points), 1, len(steps) - 1)
+    span = (steps[right] - steps[right - 1]).astype(np.float64)
+    share = ((points - steps[right - 1]) / span)[:, None]
+    return (1 - share) * values[right - 1] + share * values[right]
+
+
+def time_mean(values: np.ndarray, steps: np.ndarray | None = None) -> np.ndarray:
+    """Returns the mean over time by the trapezoid rule: [T, units] -> [units].
+
+    Of steps [T], equally distant ones by default; one value is its own mean.
+    """
+    if len(values) == 1:
+        return values[0]
+    steps = np.arange(len(values)) if steps is None else steps
+    return np.trapezoid(values, steps, axis=0) / (steps[-1] - steps[0])
+
+
+def location_drift(median: np.ndarray, spread: np.ndarray) -> np.ndarray:
+    """Returns (max - min of the median) / (mean spread): [P, units] -> [units].
+
+    At equally distant steps; infinite for units that are dead on average.
+    """
+    mean = time_mean(spread)
+    dead = is_dead(time_mean(np.abs(median)), mean)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(dead, np.inf, np.ptp(median, axis=0) / mean)
+
+
+def scale_drift(median: np.ndarray, spread: np.ndarray) -> np.ndarray:
+    """Returns ln(largest / smallest spread): [P, units] -> [units].
+
+    Infinite for units that are dead at some time.
+    """
+    dead = is_dead(median, spread).any(axis=0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(dead, np.inf, np.log(spread.max(axis=0) / spread.min(axis=0)))
+
+
+def is_dead(median: np.ndarray, spread: np.ndarray) -> np.ndarray:
+    """Returns whether units tell no examples apart, elementwise."""
+    return spread <= DEAD * np.abs(median)
+
+
+def median_and_spread(activations: dict, layer: str) -> tuple[np.ndarray, np.ndarray]:
+    """Returns a layer's medians and 15-85 percentile spreads, [T, units] each.
+
+    Raises:
+      UserError: the run did not record the percentiles.
+    """
+    low, median, high = (percentile(activations, layer, p) for p in PERCENTILES)
+    return median, high - low
 
 
 def quartiles(values: np.ndarray) -> Quartiles:
@@ -91,6 +191,26 @@ def typical_unit(activations: dict, layer: str, from_step: int = 0) -> int:
     Of an even number of units the lower of the two middle ones; of equal drifts the
     first unit.
     """
-    location, _ = unit_drifts(activations, layer, from_step)
-    order = np.argsort(location, kind="stable")
+    return _middle(unit_drifts(activations, layer, from_step)[0])
+
+
+def typical_run(every: Sequence[dict | None]) -> int:
+    """Returns which activations have the median location drift of their last layer.
+
+    Of an even number the lower of the two middle ones; those of which no drift is known
+    are passed over. The first of all if none is known.
+    """
+    over = window(every)
+    drifts = [
+        quartiles(unit_drifts(a, a["layers"][-1], over=over)[0]).median
+        if over and has_percentiles(a)
+        else np.nan
+        for a in every
+    ]
+    known = np.flatnonzero(~np.isnan(drifts))
+    return int(known[_middle(np.array(drifts)[known])]) if known.size else 0
+
+
+def _middle(values: np.ndarray) -> int:
+    order = np.argsort(values, kind="stable")
     return int(order[(len(order) - 1) // 2])

@@ -6,15 +6,21 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from bn_repro.analysis import convergence, figure1, figure2, tables
+from bn_repro.analysis.layers import drift
 from bn_repro.run_folder.records import Run
 
 COLORS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#000000", "#56B4E9")
 MOST_NAMES = 16  # layers whose names an axis can hold
 
 
-def probed(runs: Sequence[Run]) -> list[Run]:
-    """Returns the runs with at least two probes: something can be seen to move."""
+def recorded(runs: Sequence[Run]) -> list[Run]:
+    """Returns the runs with at least two probes, of whatever percentiles."""
     return [r for r in runs if r.activations and len(r.activations["steps"]) > 1]
+
+
+def probed(runs: Sequence[Run]) -> list[Run]:
+    """Returns the runs with two probes of the percentiles that drift is made of."""
+    return [r for r in runs if drift.window([r.activations])]
 
 
 def all_layers(runs: Sequence[Run]) -> list[str]:

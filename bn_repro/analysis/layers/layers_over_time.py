@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bn_repro.analysis import figure1, tables
+from bn_repro.analysis import tables
 from bn_repro.analysis.layers import drift, layer_axes
 from bn_repro.errors import UserError
 from bn_repro.run_folder.records import Run
@@ -116,8 +116,8 @@ def draw_drift(runs: Sequence[Run], from_step: int = 0) -> tuple[Figure, str]:
     """Returns location and scale drift by layer, a curve a run, and the caption.
 
     Args:
-      runs: the curves.
-      from_step: probes before this step are left out.
+      runs: the curves, all over the steps that all of them cover.
+      from_step: what comes before this step is left out.
 
     Raises:
       UserError: a run has fewer than two probes.
@@ -126,8 +126,9 @@ def draw_drift(runs: Sequence[Run], from_step: int = 0) -> tuple[Figure, str]:
     figure = Figure(figsize=(11, 3.6), dpi=150, layout="constrained")
     panels = figure.subplots(1, 2)
     layers = layer_axes.all_layers(runs)
+    over = drift.window([run.activations for run in runs], from_step)
     for i, run in enumerate(runs):
-        scores = layer_scores(run.activations, from_step)  # [2, L, 3]
+        scores = layer_scores(run.activations, from_step, over)  # [2, L, 3]
         places = [layers.index(name) for name in run.activations["layers"]]
         color, dash = layer_axes.style(run, i)
         for axes, rows in zip(panels, scores, strict=True):
@@ -143,11 +144,11 @@ def draw_drift(runs: Sequence[Run], from_step: int = 0) -> tuple[Figure, str]:
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
     caption = (
-        "Drift of the inputs to each layer's nonlinearities"
-        + (f" from step {from_step:,} on" if from_step else "")
-        + ": (max - min of a unit's median over time) / (its mean 15-85 percentile "
-        "spread), and ln(largest / smallest spread). Median over the layer's recorded "
-        "units, band between the quartiles."
+        f"Drift of the inputs to each layer's nonlinearities{_from_to(over)}: (max - "
+        "min of a unit's median over time) / (its mean 15-85 percentile spread), and "
+        "ln(largest / smallest spread). Median over the layer's recorded units, band "
+        "between the quartiles; gaps are layers that are dead: their spread is below "
+        f"{drift.DEAD:g} of their median's size."
     )
     return figure, caption
 
@@ -155,14 +156,15 @@ def draw_drift(runs: Sequence[Run], from_step: int = 0) -> tuple[Figure, str]:
 def location_moved(activations: dict) -> np.ndarray:
     """Returns how far the medians have moved since the first probe: [L, T].
 
-    |m(t) - m(0)| / (mean spread), median over the layer's units.
+    |m(t) - m(0)| / (mean spread over time), median over the layer's units.
     """
     rows = []
     for layer in activations["layers"]:
-        median, spread = _median_and_spread(activations, layer)
+        median, spread = drift.median_and_spread(activations, layer)
         moved = np.abs(median - median[0])
+        mean = drift.time_mean(spread, activations["steps"])
         with np.errstate(divide="ignore", invalid="ignore"):
-            ratio = np.where(moved == 0, 0.0, moved / spread.mean(axis=0))
+            ratio = np.where(moved == 0, 0.0, moved / mean)
         rows.append(np.median(ratio, axis=1))
     return np.array(rows)
 
@@ -171,35 +173,39 @@ def scale_moved(activations: dict) -> np.ndarray:
     """Returns ln(s(t) / s(0)) of the spreads, median over the layer's units: [L, T]."""
     rows = []
     for layer in activations["layers"]:
-        _, spread = _median_and_spread(activations, layer)
+        _, spread = drift.median_and_spread(activations, layer)
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio = np.where(spread == spread[0], 0.0, np.log(spread / spread[0]))
         rows.append(np.median(ratio, axis=1))
     return np.array(rows)
 
 
-def layer_scores(activations: dict, from_step: int = 0) -> np.ndarray:
-    """Returns [location and scale, L, (median, lower and upper quartile)]."""
+def layer_scores(
+    activations: dict, from_step: int = 0, over: drift.Window | None = None
+) -> np.ndarray:
+    """Returns [location and scale, L, (median, lower and upper quartile)].
+
+    Of the window `over`, or else from `from_step` on, as `drift.unit_drifts`.
+    """
     per_layer = [
-        [drift.quartiles(v) for v in drift.unit_drifts(activations, layer, from_step)]
-        for layer in activations["layers"]
+        [
+            drift.quartiles(v)
+            for v in drift.unit_drifts(activations, name, from_step, over)
+        ]
+        for name in activations["layers"]
     ]
     return np.array(per_layer).transpose(1, 0, 2)
 
 
-def _median_and_spread(activations: dict, layer: str) -> tuple[np.ndarray, np.ndarray]:
-    low, median, high = (
-        drift.percentile(activations, layer, p) for p in figure1.PERCENTILES
-    )
-    return median, high - low
+def _from_to(over: drift.Window | None) -> str:
+    return f" from step {over.first:,.0f} to {over.last:,.0f}" if over else ""
 
 
 def _band(axes: Axes, run: Run, layer: str, color: str) -> None:
     unit = drift.typical_unit(run.activations, layer)
     steps = run.activations["steps"]
     rows = [
-        drift.percentile(run.activations, layer, p)[:, unit]
-        for p in figure1.PERCENTILES
+        drift.percentile(run.activations, layer, p)[:, unit] for p in drift.PERCENTILES
     ]
     axes.fill_between(steps, rows[0], rows[2], color=color, alpha=0.15, lw=0)
     for row, width in zip(rows, (1.0, 1.7, 1.0), strict=True):
@@ -240,6 +246,7 @@ def _require_probes(runs: Sequence[Run]) -> None:
     for run in runs:
         if run not in layer_axes.probed(runs):
             raise UserError(
-                f"run {run.name} has fewer than two probes; record more with "
-                "probe.every or probe.log_spaced"
+                f"run {run.name} has fewer than two probes of percentiles 15, 50 and "
+                "85; record them with probe.every or probe.log_spaced, and "
+                "probe.percentiles"
             )

@@ -58,9 +58,14 @@ def page_data(
     runs = sweep.runs() if sweep else runs
     found = arms.group(runs)
     variants = {id(run): arm.label for arm in found for run in arm.runs}
+    windows = tables.drift_windows(arms.counted(runs))
+    windows = dict(zip(tables.FROM_STEPS, windows, strict=True))
     viewer, units = page_units.viewer(runs, page_units.select(runs, viewer_runs))
     values = {
-        "runs": [{"variant": variants[id(run)]} | _run_values(run) for run in runs],
+        "runs": [
+            {"variant": variants.get(id(run), run.name)} | _run_values(run, windows)
+            for run in runs
+        ],
         "keys": tables.varying_keys(run.config for run in runs),
         "chosen": _chosen(runs, found),
         "target": first_target(runs, sweep, target),
@@ -91,7 +96,7 @@ def first_target(
     return {"accuracy": accuracy, "run": run} if np.isfinite(accuracy) else None
 
 
-def _run_values(run: Run) -> dict:
+def _run_values(run: Run, windows: dict[int, drift.Window | None]) -> dict:
     flat = run.stated
     curves = _curves(run)
     course = convergence.course(run)
@@ -110,7 +115,7 @@ def _run_values(run: Run) -> dict:
         and convergence.is_chance(course.accuracy[-1], course.classes, course.count),
         "held_out": next((key for key in HELD_OUT if key in curves), None),
         "curves": curves,
-        "layers": _layers(run),
+        "layers": _layers(run, windows),
     }
 
 
@@ -131,11 +136,11 @@ def _curves(run: Run) -> dict:
     return curves
 
 
-def _layers(run: Run) -> dict | None:
+def _layers(run: Run, windows: dict[int, drift.Window | None]) -> dict | None:
     """Returns what is known of each layer, None without a probe.
 
-    "drift" has, per start of tables.FROM_STEPS, location and scale drift as [L] medians
-    and quartiles over the units; "gradient_norm" and "saturated" are [T, L].
+    "drift" has, per start and its window, location and scale drift as [L] medians and
+    quartiles over the units; "gradient_norm" and "saturated" are [T, L].
     """
     probes = run.activations
     if not probes or not len(probes["steps"]):
@@ -144,20 +149,19 @@ def _layers(run: Run) -> dict | None:
         "names": probes["layers"],
         "steps": probes["steps"],
         **{name: probes[name] for name in LAYER_FIELDS if name in probes},
-        "drift": {start: _drifts(probes, start) for start in tables.FROM_STEPS},
+        "drift": {start: _drifts(probes, over) for start, over in windows.items()},
     }
 
 
-def _drifts(probes: dict, start: int) -> dict:
-    rows = np.array(
-        [
-            [
-                drift.quartiles(values)
-                for values in drift.unit_drifts(probes, name, start)
-            ]
-            for name in probes["layers"]
-        ]
-    )  # [L, location and scale, (median, lower, upper)]
+def _drifts(probes: dict, over: drift.Window | None) -> dict:
+    """Returns the drifts of all layers; NaN where none is known over these steps."""
+    rows = np.full((len(probes["layers"]), 2, 3), np.nan)
+    if over and drift.has_percentiles(probes):
+        for row, name in zip(rows, probes["layers"], strict=True):
+            row[:] = list(
+                map(drift.quartiles, drift.unit_drifts(probes, name, over=over))
+            )
+    # [L, location and scale, (median, lower, upper)]
     return {"location": rows[:, 0].T, "scale": rows[:, 1].T}
 
 

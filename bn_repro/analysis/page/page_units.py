@@ -80,7 +80,7 @@ def viewer(runs: Sequence[Run], shown: Sequence[Run]) -> tuple[dict, np.ndarray]
 
 
 def _layer_entry(probes: dict, name: str, units: np.ndarray, offset: int) -> dict:
-    typical = drift.typical_unit(probes, name)
+    typical = _typical(probes, name)
     return {"name": name, "units": units, "typical": typical, "offset": offset}
 
 
@@ -106,9 +106,14 @@ def _units(probes: dict, name: str, limit: int | None) -> np.ndarray:
     if limit is None or count <= limit:
         return np.arange(count)
     kept = np.linspace(0, count - 1, limit).round().astype(int)
-    typical = drift.typical_unit(probes, name)
+    typical = _typical(probes, name)
     kept[np.argmin(np.abs(kept - typical))] = typical
     return kept
+
+
+def _typical(probes: dict, name: str) -> int:
+    """Returns the typical unit; the first where no drift is known."""
+    return drift.typical_unit(probes, name) if drift.has_percentiles(probes) else 0
 
 
 def _seed_by_seed(runs: Sequence[Run]) -> list[Run]:

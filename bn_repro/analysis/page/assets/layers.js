@@ -46,7 +46,7 @@ function layerNote(measure, runs) {
     gradient_norm: "The norm of the loss's gradient with respect to the layer's weights, at the probe at or before the step.",
     saturated: "The share of the nonlinearity's outputs whose slope is nearly zero, at the probe at or before the step.",
   };
-  const missing = isDrift(measure) ? " Gaps: infinite (a unit that never varied), or fewer than two probes." : "";
+  const missing = isDrift(measure) ? " Gaps: dead (the inputs hardly differ between examples), or not recorded over the steps that all finished runs cover." : "";
   return parts[measure] + missing + (lacking.length ? ` Not recorded: ${lacking.join(", ")}.` : "");
 }
 

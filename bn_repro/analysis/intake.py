@@ -1,0 +1,131 @@
+"""Which runs of a folder a report is of, and why the others are not.
+
+One odd run must not end a report: what cannot be read, or is not what a run records, is
+named and left out, and the rest is drawn. A run is known by its configuration, so that
+the same run in two folders counts once. Unfinished ones are drawn but in no mean.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from bn_repro.analysis import arms, tables
+from bn_repro.analysis.layers import drift
+from bn_repro.errors import UserError
+from bn_repro.run_folder import records
+from bn_repro.run_folder.records import Run
+
+# What every table and figure asks of a configuration, and what it has to be.
+NEEDED = {
+    "steps": (int, float),
+    "batch_size": int,
+    "model.name": str,
+    "model.norm": str,
+    "data.name": str,
+    "data.classes": int,
+    "optimizer.learning_rate": (int, float),
+}
+NUMBERS = ("step", "accuracy", "loss", "top5", "count", "examples", "seconds")
+
+
+def load(workdir: str | os.PathLike) -> tuple[list[Run], list[str]]:
+    """Returns the runs at or below workdir that can be shown, and notes on all others.
+
+    Raises:
+      UserError: there is none.
+    """
+    runs, notes = [], []
+    for name, folder in records.find_run_folders(workdir).items():
+        try:
+            run = records.read_run(folder, name)
+            check(run)
+        except UserError as error:
+            notes.append(f"Left out: {error}")
+            continue
+        runs.append(run)
+    if not runs:
+        why = notes[0] if notes else f"there is no run in or below {workdir}"
+        raise UserError(
+            f"{why}; train one with scripts/train.py --workdir {workdir}/NAME"
+        )
+    runs, repeats = arms.unique(runs)
+    notes += [
+        f"Left out: {run.name}, of the same configuration as {kept.name}"
+        for run, kept in repeats
+    ]
+    notes += listed("Not finished, in no mean", _unfinished(runs), tables.status_text)
+    return runs, notes + [note for run in runs for note in _mend_activations(run)]
+
+
+def listed(
+    what: str, runs: Sequence[Run], detail: Callable[[Run], str] | None = None
+) -> list[str]:
+    """Returns a note that names the runs; none if there are none."""
+    if not runs:
+        return []
+    names = (f"{run.name} ({detail(run)})" if detail else run.name for run in runs)
+    return [f"{what}: {', '.join(names)}"]
+
+
+def check(run: Run) -> None:
+    """Raises UserError, naming run and fault, if its records are not those of a run."""
+    flat = run.stated
+    for key, kind in NEEDED.items():
+        if key not in flat:
+            raise UserError(f"run {run.name}: its config.json has no {key}")
+        if not isinstance(flat[key], kind) or isinstance(flat[key], bool):
+            raise UserError(f"run {run.name}: {key} in config.json is {flat[key]!r}")
+    status, step = run.status.get("status"), run.status.get("step", 0)
+    if status not in (*records.STATUSES, "unknown") or not _is_number(step):
+        raise UserError(f"run {run.name}: status.json says {run.status}")
+    for row in run.metrics:
+        wrong = [
+            k for k in NUMBERS if row.get(k) is not None and not _is_number(row[k])
+        ]
+        if wrong:
+            raise UserError(
+                f"run {run.name}: {wrong[0]} in metrics.jsonl is {row[wrong[0]]!r}"
+            )
+
+
+def _unfinished(runs: Sequence[Run]) -> list[Run]:
+    return [run for run in runs if run.status["status"] != "finished"]
+
+
+def _mend_activations(run: Run) -> list[str]:
+    """Drops activations that are not whole; returns a note on what is not drawn."""
+    probes = run.activations
+    if probes is None:
+        return []
+    if fault := _fault(probes):
+        run.activations = None
+        return [f"Activations left out: those of {run.name}: {fault}"]
+    if len(probes["steps"]) and not drift.has_percentiles(probes):
+        shown = ", ".join(f"{p:g}" for p in probes["percentiles"])
+        wanted = ", ".join(map(str, drift.PERCENTILES))
+        return [
+            f"Without drift: {run.name}, which recorded the percentiles {shown}, not "
+            f"{wanted} (probe.percentiles)"
+        ]
+    return []
+
+
+def _fault(probes: dict) -> str:
+    """Returns what is wrong with the arrays of activations.npz; "" if nothing is."""
+    steps, count = probes["steps"], len(probes["percentiles"])
+    if steps.ndim != 1 or np.any(np.diff(steps) <= 0):
+        return "their steps do not rise"
+    for name in probes["layers"]:
+        shape = probes[name].shape
+        if len(shape) != 3 or shape[:2] != (steps.size, count) or not shape[2]:
+            return f"{name} has the shape {shape}"
+    for name in records.PROBE_FIELDS:
+        expected = (steps.size, len(probes["layers"]))
+        if name in probes and probes[name].shape[:2] != expected:
+            return f"{name} has the shape {probes[name].shape}"
+    return "" if probes["layers"] else "they are of no layer"
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
