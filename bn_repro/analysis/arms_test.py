@@ -57,14 +57,47 @@ def arm_of(tmp_path, rows):
     return arm
 
 
-def test_a_curve_is_the_mean_and_range_of_the_runs_that_came_so_far(tmp_path):
-    arm = arm_of(tmp_path, [[0.1, 0.5, 0.9], [0.3, 0.7]])
+def test_a_curve_is_the_mean_and_range_of_the_finished_runs(tmp_path):
+    arm = arm_of(tmp_path, [[0.1, 0.5, 0.9], [0.9, 0.9], [0.3, 0.7, 0.9]])
     curve = arms.curve(arm, "test", "ema", "accuracy")
     np.testing.assert_array_equal(curve.steps, [0, 10, 20])
     np.testing.assert_allclose(curve.mean, [0.2, 0.6, 0.9])
     np.testing.assert_allclose(curve.low, [0.1, 0.5, 0.9])
     np.testing.assert_allclose(curve.high, [0.3, 0.7, 0.9])
     assert arms.curve(arm, "val", "ema", "accuracy") is None
+
+
+def test_while_none_has_finished_the_furthest_is_shown_alone(tmp_path):
+    arm = arm_of(tmp_path, [[0.1], [0.3, 0.7], [0.2]])
+    np.testing.assert_allclose(
+        arms.curve(arm, "test", "ema", "accuracy").mean, [0.3, 0.7]
+    )
+    assert names(arm.shown()) == ["bn_seed1"]
+
+
+def test_a_configuration_in_two_folders_counts_once(tmp_path):
+    sample(tmp_path, "again", done=500, status="interrupted")
+    sample(tmp_path, "bn_seed0")
+    sample(tmp_path, "bn_seed1", seed=1)
+    sample(tmp_path, "copy_seed1", seed=1)
+    kept, repeats = arms.unique(records.find_runs(tmp_path))
+    assert names(kept) == ["bn_seed0", "bn_seed1"]
+    told = [(run.name, other.name) for run, other in repeats]
+    assert told == [("again", "bn_seed0"), ("copy_seed1", "bn_seed1")]
+    (arm,) = arms.group(records.find_runs(tmp_path))
+    assert names(arm.runs) == ["bn_seed0", "bn_seed1"]
+
+
+def test_figure1_takes_two_arms_of_unequal_rate_if_they_are_the_only_ones(tmp_path):
+    fast = {"optimizer": {"learning_rate": 3.0, "momentum": 0.0}}
+    sample(tmp_path, "plain", "none", experiment="mnist_best_rates", **fast)
+    sample(tmp_path, "bn", experiment="mnist_best_rates")
+    selected = arms.figure1(records.find_runs(tmp_path))
+    assert names(selected.plain.runs) == ["plain"] and names(selected.bn.runs) == ["bn"]
+    assert arms.learning_rate(selected.plain) == "3"
+    sample(tmp_path, "bn_fast", experiment="mnist_best_rates", steps=1500)
+    selected = arms.figure1(records.find_runs(tmp_path))
+    assert None in (selected.plain, selected.bn)
 
 
 def test_final_values_are_of_finished_runs_only(tmp_path):

@@ -120,13 +120,10 @@ def _accuracy_panel(axes: Axes, selected: arms.Figure1, statistics: str) -> list
 def _accuracy_notes(selected: arms.Figure1, statistics: str, low: float) -> list[str]:
     names = {"ema": "moving averages", "batch": "mini-batch statistics"}
     shown = [(key, getattr(selected, key)) for key in ("bn", "plain")]
-    seeds = ", ".join(f"{key} {_seeds(arm)}" for key, arm in shown if arm)
+    seeds = ", ".join(f"{key}: seeds {_seeds(arm)}" for key, arm in shown if arm)
     several = any(len(arm.shown()) > 1 for _, arm in shown if arm)
     band = "Mean over seeds, band from lowest to highest" if several else "One seed"
-    notes = [
-        f"(a) {band} ({_seeds_text(selected)}: {seeds}); BN evaluated with "
-        f"{names[statistics]}."
-    ]
+    notes = [f"(a) {band} ({seeds}); BN evaluated with {names[statistics]}."]
     notes += [
         f"No run {key} has finished." for key, arm in shown if arm and not arm.done()
     ]

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -25,11 +27,12 @@ def test_the_layout_is_the_papers(sample_figure1):
         assert ticks == ["0", "10K", "50K"]
         assert axes.get_xlabel() == "training steps"
     legend = [text.get_text() for text in accuracy.get_legend().get_texts()]
-    assert legend == ["With BN", "Without BN"]
-    assert without.get_title("left") == "(b) Without BN"
-    assert with_bn.get_title("left") == "(c) With BN"
+    assert legend == ["With BN, rate 0.01", "Without BN, rate 0.01"]
+    assert without.get_title("left") == "(b) Without BN, rate 0.01"
+    assert with_bn.get_title("left") == "(c) With BN, rate 0.01"
+    assert accuracy.get_title("left") == "(a) Test accuracy, n = 2 seeds"
     assert texts(without) == texts(with_bn) == ["15th", "50th", "85th"]
-    assert "seeds bn 0, 1, plain 0, 1" in caption
+    assert "(bn: seeds 0, 1, plain: seeds 0, 1)" in caption
 
 
 def test_the_curves_are_the_mean_test_accuracies(sample_figure1):
@@ -42,11 +45,22 @@ def test_the_curves_are_the_mean_test_accuracies(sample_figure1):
 
 def test_the_bands_are_the_typical_unit_of_the_last_hidden_layer(sample_figure1):
     (_, without, _), caption = panels(sample_figure1)
-    run = sample_figure1.plain.runs[0]
+    runs = sample_figure1.plain.runs
+    run = runs[drift.typical_run([run.activations for run in runs])]
     unit = drift.typical_unit(run.activations, "hidden_3")
     drawn = np.stack([line.get_ydata() for line in without.lines], axis=1)
     np.testing.assert_array_equal(drawn, run.activations["hidden_3"][:, :, unit])
-    assert f"b: unit {unit} of hidden_3, plain_seed0" in caption
+    assert f"b: unit {unit} of hidden_3, {run.name}" in caption
+
+
+def test_one_seed_and_unfinished_runs_are_told(tmp_path):
+    testing.write_run(tmp_path / "bn_seed0", steps=1000)
+    testing.write_run(tmp_path / "bn_seed1", seed=1, steps=1000, status="interrupted")
+    testing.write_run(tmp_path / "plain", "none", 0, 1000, "running", 500)
+    (accuracy, *_), caption = panels(arms.figure1(records.find_runs(tmp_path)))
+    assert accuracy.get_title("left") == "(a) Test accuracy, one seed"
+    assert "One seed (bn: seeds 0, plain: seeds 0)" in caption
+    assert "No run plain has finished." in caption
 
 
 def with_inputs(selected, shift):
@@ -56,7 +70,7 @@ def with_inputs(selected, shift):
         name: values + shift if name in run.activations["layers"] else values
         for name, values in run.activations.items()
     }
-    shifted = records.Run(**{**vars(run), "activations": moved})
+    shifted = dataclasses.replace(run, activations=moved)
     return selected._replace(plain=arms.Arm("plain", [shifted]))
 
 
@@ -87,7 +101,7 @@ def test_a_missing_arm_or_probe_leaves_its_panel_empty(sample_figure1):
     (accuracy, without, _), _ = panels(sample_figure1._replace(plain=None))
     assert len(accuracy.lines) == 1
     assert texts(without) == ["no probes"]
-    unprobed = records.Run(**{**vars(sample_figure1.bn.runs[0]), "activations": None})
+    unprobed = dataclasses.replace(sample_figure1.bn.runs[0], activations=None)
     both = arms.Figure1(None, arms.Arm("bn", [unprobed]), [])
     (_, _, with_bn), caption = panels(both)
     assert texts(with_bn) == ["no probes"]

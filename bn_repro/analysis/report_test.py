@@ -48,7 +48,7 @@ def test_what_is_missing_unfinished_or_unreadable_is_told(tmp_path):
     (tmp_path / "broken" / records.STATUS).write_text("{")
     made, names = write(tmp_path)
     assert "figure1.png" in names
-    left_out, missing, unfinished, other = made.notes
+    left_out, unfinished, missing, other = made.notes
     assert left_out.startswith("Left out: ") and "status.json is corrupt" in left_out
     assert "no run without BN; train it with python scripts/train.py" in missing
     assert (
@@ -62,14 +62,14 @@ def test_a_run_that_diverged_at_once_still_gets_a_report(tmp_path):
     testing.write_run(tmp_path / "plain", "none", 0, 500, "diverged", 0)
     testing.write_run(tmp_path / "bn", "before", 0, 500)
     made, _ = write(tmp_path)
-    assert made.notes == ["Not finished: plain (diverged at step 1)"]
+    assert made.notes == ["Not finished, in no mean: plain (diverged at step 1)"]
 
 
 def test_a_run_that_has_only_just_started_gets_a_report(tmp_path):
     config = testing.config("before", 0, 1000)
     records.RunWriter(tmp_path / "bn").write_config(config)
     made, _ = write(tmp_path)
-    assert "bn (unknown at step 0 of 1,000)" in made.notes[1]
+    assert "bn (unknown at step 0 of 1,000)" in made.notes[0]
 
 
 def test_imagenet_gets_figure_2_and_the_table_of_figure_3(tmp_path):
@@ -85,7 +85,7 @@ def test_imagenet_gets_figure_2_and_the_table_of_figure_3(tmp_path):
         "Results",
     ]
     assert made.notes == [
-        "Not finished: bn_x5 (running, or killed, at step 250 of 3,000)",
+        "Not finished, in no mean: bn_x5 (running, or killed, at step 250 of 3,000)",
         "Not in Figure 2, of another scale: wide",
     ]
     assert "![Figure 2](figure2.png)" in (tmp_path / "tables.md").read_text()

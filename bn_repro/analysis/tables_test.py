@@ -67,8 +67,10 @@ def test_drift_has_a_row_a_layer_and_arm(tmp_path):
             input_range=[[0, 1]],
             output_range=[[0, 1]],
         )
+    writer.write_status("finished", 6000)
     table = tables.drift_table(records.find_runs(tmp_path))
-    location = ["1.80 [1.80, 1.80]", "0.50 [0.50, 0.50]"]  # 3 / (5/3), 1 / 2
+    # The mean spread over time is (5000 * 1.5 + 1000 * 2) / 6000.
+    location = ["1.89 [1.89, 1.89]", "0.50 [0.50, 0.50]"]
     scale = ["0.69 [0.69, 0.69]", "0.00 [0.00, 0.00]"]
     assert table.rows == [["hidden_1", "bn", *location, *scale]]
 
@@ -76,13 +78,48 @@ def test_drift_has_a_row_a_layer_and_arm(tmp_path):
 def test_a_start_that_no_run_lasts_to_has_no_column(tmp_path):
     testing.write_run(tmp_path / "bn", steps=5000)  # one probe from 5,000 on
     table = tables.drift_table(records.find_runs(tmp_path))
-    starts = ["Location drift from step 0", "Scale drift from step 0"]
+    starts = ["Location drift, step 0 to 5,000", "Scale drift, step 0 to 5,000"]
     assert table.columns == ["Layer", "Runs", *starts]
     testing.write_run(tmp_path / "plain", "none", steps=7000)
     table = tables.drift_table(records.find_runs(tmp_path))
     assert len(table.columns) == 6
     shown = [row[3] for row in table.rows if row[1] == "bn"]
     assert shown == ["-"] * 3
+    testing.write_run(tmp_path / "killed", seed=1, steps=5000, status="running")
+    assert tables.drift_table(records.find_runs(tmp_path)).rows == table.rows
+
+
+def test_dead_layers_are_called_dead(tmp_path):
+    cells = tables._drift_cell(np.array([[np.inf] * 3, [np.inf] * 3]))
+    assert cells == "dead"
+    cells = tables._drift_cell(np.array([[1, 0.5, np.inf], [2, 1.5, np.inf]]))
+    assert cells == "1.50 ± 0.71 [1.00, dead]"
+
+
+def test_unfinished_runs_are_in_no_mean(tmp_path):
+    testing.write_run(tmp_path / "bn_seed0", steps=1000)
+    before = tables.results_table(records.find_runs(tmp_path)).rows[0]
+    testing.write_run(
+        tmp_path / "bn_seed1", seed=1, steps=1000, done=500, status="failed"
+    )
+    (row,) = tables.results_table(records.find_runs(tmp_path)).rows
+    assert row[-2:] == before[-2:]
+    assert row[2] == "1 of 2 finished; failed at step 500 of 1,000"
+
+
+def test_accuracy_with_algorithm_2_has_a_column_where_it_was_recorded(tmp_path):
+    writer = testing.write_run(tmp_path / "bn", steps=1000)
+    assert (
+        "Final accuracy, Algorithm 2"
+        not in tables.results_table(records.find_runs(tmp_path)).columns
+    )
+    row = {"step": 1000, "split": "test", "statistics": "population", "accuracy": 0.875}
+    writer.append_metrics(row)
+    table = tables.results_table(records.find_runs(tmp_path))
+    assert (table.columns[-1], table.rows[0][-1]) == (
+        "Final accuracy, Algorithm 2",
+        "87.50 %",
+    )
 
 
 def test_a_deep_network_has_one_row_of_drift(tmp_path, monkeypatch):
@@ -104,7 +141,8 @@ def test_mean_text():
     assert tables.mean_text(np.array([1.0, 2.0])) == "1.50 ± 0.71"
     assert tables.mean_text(np.array([1.0, np.nan])) == "1.00"
     assert tables.mean_text(np.array([0.5]), signed=True) == "+0.50"
-    assert tables.mean_text(np.array([1.0, np.inf])) == "inf"
+    assert tables.mean_text(np.array([1.0, np.inf])) == "1.00 (dead in 1 of 2)"
+    assert tables.mean_text(np.array([np.inf, np.inf])) == "dead"
     assert tables.mean_text(np.array([])) == tables.percent([]) == "-"
 
 

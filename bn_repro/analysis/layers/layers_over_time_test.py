@@ -117,10 +117,10 @@ def test_drift_by_layer_is_a_curve_a_run(tmp_path, sample_figure1):
     runs = [sample_figure1.plain.runs[0], sample_figure1.bn.runs[0]]
     figure, caption = layers_over_time.draw_drift(runs, from_step=5000)
     location, scale = figure.axes
+    assert "from step 5,000 to 50,000" in caption
     scores = layers_over_time.layer_scores(runs[1].activations, 5000)
     np.testing.assert_allclose(location.lines[1].get_ydata(), scores[0, :, 0])
     np.testing.assert_allclose(scale.lines[1].get_ydata(), scores[1, :, 0])
-    assert "from step 5,000 on" in caption
     figure, caption = layers_over_time.draw_drift([deep_run(tmp_path, "bn_x5"), *runs])
     assert len(figure.axes[0].lines[0].get_xdata()) == 20
     assert list(figure.axes[0].lines[1].get_xdata()) == [20, 21, 22]
