@@ -1,83 +1,44 @@
-"""Which classes a network gets wrong, what it takes them for, and its surest mistakes.
+"""What a network gets wrong: by class, by pair of classes, and its surest mistakes.
 
-From class probabilities [n, classes] and labels [n] of pictures, as numpy arrays.
+From class probabilities [n, classes] and labels [n] of pictures, as numpy arrays. Among
+equal probabilities the lower class wins.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 
+from bn_repro.analysis.tables import Table
 
-class ClassScore(NamedTuple):
-    """How the pictures of one class fared.
 
-    Attributes:
-      label: of the class.
-      count: its pictures.
-      correct: of those, how many have it as the likeliest class.
-      correct5: among the five likeliest.
-      predicted: pictures, of any class, that were taken for it.
-      rival: the other class that its pictures were most often taken for; -1: none.
-      taken: how often that was.
+def report(
+    probabilities: np.ndarray,
+    labels: np.ndarray,
+    mask: np.ndarray,
+    names: Sequence[str],
+    most: int = 30,
+) -> str:
+    """Returns the three tables as Markdown.
+
+    Args:
+      probabilities: [n, classes].
+      labels: integers [n].
+      mask: bool [n], False for pictures that could not be decoded.
+      names: of the classes, in the order of labels.
+      most: rows of the tables of pairs and of pictures.
     """
-
-    label: int
-    count: int
-    correct: int
-    correct5: int
-    predicted: int
-    rival: int
-    taken: int
-
-    @property
-    def accuracy(self) -> float:
-        """Share of the class's pictures that are right; NaN where it has none."""
-        return self.correct / self.count if self.count else float("nan")
-
-
-class Pair(NamedTuple):
-    """A class that was taken for another.
-
-    Attributes:
-      label: of the class.
-      predicted: the other one.
-      count: pictures of the class that were taken for the other.
-      of: pictures of the class.
-      reverse: pictures of the other that were taken for the class.
-    """
-
-    label: int
-    predicted: int
-    count: int
-    of: int
-    reverse: int
-
-
-class Mistake(NamedTuple):
-    """A picture that was taken for another class.
-
-    Attributes:
-      index: of the picture.
-      label: of its class.
-      predicted: what it was taken for.
-      probability: of that.
-      own: probability of its class.
-    """
-
-    index: int
-    label: int
-    predicted: int
-    probability: float
-    own: float
+    names = short_names(names)
+    counts = confusion(probabilities[mask], labels[mask])
+    tables = [
+        pairs_table(counts, names, most),
+        mistakes_table(probabilities, labels, mask, names, most),
+        class_table(counts, names),
+    ]
+    return "\n".join(table.markdown() for table in tables)
 
 
 def confusion(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Returns how many pictures of a class were taken for another.
-
-    Args:
-      probabilities: [n, classes]; among equal ones the lower class wins.
-      labels: integers [n].
 
     Returns:
       int64 [classes, classes]: rows the classes, columns what they were taken for.
@@ -87,76 +48,80 @@ def confusion(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return np.bincount(cell, minlength=classes**2).reshape(classes, classes)
 
 
-def class_scores(probabilities: np.ndarray, labels: np.ndarray) -> list[ClassScore]:
-    """Returns the score of each class, in the order of labels; arguments as above."""
-    counts = confusion(probabilities, labels)
-    likeliest = np.argsort(-probabilities, axis=1, kind="stable")[:, :5]
-    hit5 = (likeliest == labels[:, None]).any(1)
-    correct5 = np.bincount(labels[hit5], minlength=len(counts))
-    others = counts - np.diag(np.diag(counts))
-    rivals, taken = others.argmax(1), others.max(1)
-    columns = (
-        range(len(counts)),
-        counts.sum(1).tolist(),
-        np.diag(counts).tolist(),
-        correct5.tolist(),
-        counts.sum(0).tolist(),
-        np.where(taken > 0, rivals, -1).tolist(),
-        taken.tolist(),
+def class_table(counts: np.ndarray, names: Sequence[str]) -> Table:
+    """Returns one row a class that has pictures, those of the lowest accuracy first."""
+    of, right = counts.sum(1), np.diag(counts)
+    others = _others(counts)
+    lowest_first = np.argsort(right / np.maximum(of, 1), kind="stable")
+    rows = [
+        [
+            names[label],
+            _percent(right[label], of[label]),
+            f"{of[label]:,}",
+            f"{counts[:, label].sum():,}",
+            _most_often(others[label], names),
+        ]
+        for label in lowest_first
+        if of[label]
+    ]
+    columns = ["Class", "Top-1 accuracy", "Pictures", "Taken for it"]
+    note = (
+        "Pictures: of the class. Taken for it: pictures of all classes whose likeliest "
+        "class it is. Two binomial standard errors of an accuracy over n pictures are "
+        "up to 100 / sqrt(n) points: much of the order is chance."
     )
-    return [ClassScore(*values) for values in zip(*columns, strict=True)]
+    return Table(
+        "Accuracy of each class", [*columns, "Most often taken for"], rows, note
+    )
 
 
-def confused_pairs(counts: np.ndarray, most: int) -> list[Pair]:
+def pairs_table(counts: np.ndarray, names: Sequence[str], most: int) -> Table:
     """Returns the pairs of classes that are confused most often, most often first.
 
     Of equal counts the larger share of the class's pictures comes first, then the lower
     labels.
-
-    Args:
-      counts: of `confusion`.
-      most: how many pairs.
     """
-    of = counts.sum(1)
-    labels, predicted = np.nonzero(counts - np.diag(np.diag(counts)))
-    count = counts[labels, predicted]
+    of, others = counts.sum(1), _others(counts)
+    labels, predicted = np.nonzero(others)
+    count = others[labels, predicted]
     order = np.lexsort((predicted, labels, -count / of[labels], -count))[:most]
-    return [
-        Pair(
-            int(label),
-            int(other),
-            int(counts[label, other]),
-            int(of[label]),
-            int(counts[other, label]),
-        )
+    rows = [
+        [
+            names[label],
+            names[other],
+            f"{counts[label, other]:,}",
+            f"{of[label]:,}",
+            _percent(counts[label, other], of[label]),
+            f"{counts[other, label]:,}",
+        ]
         for label, other in zip(labels[order], predicted[order], strict=True)
     ]
+    columns = ["Class", "Taken for", "Pictures", "Of", "Share", "The other way"]
+    note = (
+        "Of: the class's pictures. The other way: pictures of the second class that "
+        "were taken for the first."
+    )
+    return Table("Classes taken for one another", columns, rows, note)
 
 
-def confident_mistakes(
-    probabilities: np.ndarray, labels: np.ndarray, mask: np.ndarray, most: int
-) -> list[Mistake]:
-    """Returns the mistakes with the highest probability of a wrong class, surest first.
-
-    Args:
-      probabilities: [n, classes]; among equal ones the lower class wins.
-      labels: integers [n].
-      mask: bool [n], False where a picture does not count; indices count all.
-      most: how many mistakes.
-    """
+def mistakes_table(probabilities, labels, mask, names: Sequence[str], most: int):
+    """Returns the mistakes with the highest probability of a wrong class as a Table."""
     predicted = probabilities.argmax(1)
     wrong = np.flatnonzero((predicted != labels) & mask)
     surest = np.argsort(-probabilities[wrong, predicted[wrong]], kind="stable")[:most]
-    return [
-        Mistake(
-            int(i),
-            int(labels[i]),
-            int(predicted[i]),
-            float(probabilities[i, predicted[i]]),
-            float(probabilities[i, labels[i]]),
-        )
+    rows = [
+        [
+            str(i),
+            names[labels[i]],
+            names[predicted[i]],
+            f"{100 * probabilities[i, predicted[i]]:.1f} %",
+            f"{100 * probabilities[i, labels[i]]:.1f} %",
+        ]
         for i in wrong[surest]
     ]
+    columns = ["Picture", "Class", "Taken for", "With probability", "Of its class"]
+    note = "Picture: its number among those evaluated, from 0, in the order of names."
+    return Table("Confident mistakes", columns, rows, note)
 
 
 def short_names(names: Sequence[str]) -> list[str]:
@@ -175,3 +140,16 @@ def short_names(names: Sequence[str]) -> list[str]:
         name if named.count(name) == 1 else f"{name} [{label}]"
         for label, name in enumerate(named)
     ]
+
+
+def _others(counts: np.ndarray) -> np.ndarray:
+    return counts - np.diag(np.diag(counts))
+
+
+def _most_often(others: np.ndarray, names: Sequence[str]) -> str:
+    rival = others.argmax()
+    return f"{names[rival]} ({others[rival]:,})" if others[rival] else "-"
+
+
+def _percent(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.1f} %"
