@@ -20,6 +20,7 @@ import operator
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from bn_repro import loop, models
@@ -28,6 +29,12 @@ from bn_repro.errors import UserError
 from bn_repro.resolve import resolve
 from bn_repro.run_folder import checkpoint, manifest, records
 
+# Parts of names that wrappers add: compiled, parallel, sharded or held in a module.
+WRAPPERS = {
+    *("_orig_mod", "module", "model", "net", "network", "base_model", "backbone"),
+    *("_fsdp_wrapped_module", "_checkpoint_wrapped_module"),
+}
+HOLDERS = ("state_dict", "model_state_dict", "model")  # of a state dict in a checkpoint
 CLASSIFIERS = ("last_linear", "fc_action", "fc")  # names in use
 MEAN = (104.0, 117.0, 128.0)  # of blue, green, red, as Caffe's users subtract
 NETWORK = {
@@ -87,7 +94,10 @@ def read_state(file) -> dict[str, np.ndarray]:
 
     Args:
       file: an .npz, or what `torch.save` wrote, which PyTorch is needed to read. The
-        state may lie under "state_dict", and its names may begin with "module.".
+        state may lie under one of HOLDERS, and its names may hold WRAPPERS.
+
+    Raises:
+      UserError: the file cannot be read, or two of its names are one without wrappers.
     """
     file = Path(file)
     if not file.is_file():
@@ -99,7 +109,13 @@ def read_state(file) -> dict[str, np.ndarray]:
     except Exception as error:  # neither format promises what it raises
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise UserError(f"cannot read {file} as a state dict: {reason[0]}") from error
-    return {name.removeprefix("module."): array for name, array in arrays.items()}
+    state = {}
+    for name, array in arrays.items():
+        bare = ".".join(part for part in name.split(".") if part not in WRAPPERS)
+        if bare in state:
+            raise UserError(f"{file} holds {bare} more than once, one as {name}")
+        state[bare] = array
+    return state
 
 
 def _load_npz(file):
@@ -116,8 +132,11 @@ def _load_torch(file):
     import torch
 
     content = torch.load(file, map_location="cpu", weights_only=True)
-    content = content.get("state_dict", content)
-    return {name: tensor.numpy() for name, tensor in content.items()}
+    while held := [content[k] for k in HOLDERS if isinstance(content.get(k), dict)]:
+        content = held[0]
+    tensors = {k: v for k, v in content.items() if isinstance(v, torch.Tensor)}
+    exact = {torch.bfloat16: torch.float32}  # numpy has no bfloat16
+    return {k: v.to(exact.get(v.dtype, v.dtype)).numpy() for k, v in tensors.items()}
 
 
 def convert(state, shapes, channels="bgr", mean=MEAN, deviation=(1, 1, 1)) -> dict:
@@ -204,7 +223,7 @@ class _Rest:
     def take(self, name: str, *shape: int) -> np.ndarray:
         if name not in self._arrays:
             raise UserError(f"the state dict lacks {name}: it is of another network")
-        array = np.asarray(self._arrays.pop(name), np.float64)
+        array = _numbers(name, self._arrays.pop(name))
         if array.shape == (1, *shape):  # BN's arrays in old files
             array = array[0]
         if array.shape != shape:
@@ -212,8 +231,13 @@ class _Rest:
                 f"{name} is {list(array.shape)} in the state dict but {list(shape)} in "
                 f"the network"
             )
-        if not np.isfinite(array).all():
-            raise UserError(f"{name} of the state dict is not finite")
+        if not (np.abs(array) <= np.finfo(np.float32).max).all():
+            raise UserError(f"{name} of the state dict is not finite in float32")
+        if name.endswith(".running_var") and (array < 0).any():
+            raise UserError(
+                f"{name} of the state dict is negative, which no variance is: the file "
+                "is damaged or holds something else"
+            )
         return array
 
     def take_layer(self, name: str, shape: tuple[int, ...]):
@@ -241,6 +265,16 @@ class _Rest:
                 f"the state dict holds {', '.join(sorted(self._arrays)[:5])}, which "
                 f"the network lacks: it is of another network"
             )
+
+
+def _numbers(name: str, array) -> np.ndarray:
+    """Returns an array of a state dict as float64."""
+    array = np.asarray(array)
+    if array.dtype == np.dtype("V2"):  # as numpy keeps bfloat16 in a file
+        array = array.view(jnp.bfloat16)
+    if array.dtype.kind not in "fiu" and array.dtype != jnp.bfloat16:
+        raise UserError(f"{name} of the state dict is {array.dtype}, not real numbers")
+    return array.astype(np.float64)
 
 
 def _classifier(state) -> str:

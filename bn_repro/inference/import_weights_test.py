@@ -1,5 +1,7 @@
 """Holds the import to the port's names and shapes; scripts/ holds it to its outputs."""
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -55,6 +57,7 @@ def port_state(fill):
         state[f"{name}.bias"] = fill(shape[:1])
         for field in ("weight", "bias", "running_mean", "running_var"):
             state[f"{name}_bn.{field}"] = fill(shape[:1])
+        state[f"{name}_bn.running_var"] = np.abs(state[f"{name}_bn.running_var"])
         state[f"{name}_bn.num_batches_tracked"] = np.array(3)
     state["last_linear.weight"] = fill((CLASSES, 1024))
     state["last_linear.bias"] = fill((CLASSES,))
@@ -172,6 +175,15 @@ def test_other_spellings_of_a_state_dict(shapes, state):
         ("conv2_3x3.bias", np.zeros(9), r"conv2_3x3.bias is \[9\] .* but \[192\]"),
         ("last_linear.bias", np.zeros(9), r"last_linear.bias is \[9\]"),
         ("conv2_3x3_bn.bias", np.full(192, np.nan), "conv2_3x3_bn.bias .* not finite"),
+        ("conv2_3x3_bn.bias", np.full(192, 1e39), "conv2_3x3_bn.bias .* not finite"),
+        ("conv2_3x3_bn.running_var", np.full(192, -1e-9), "running_var .* negative"),
+        ("conv2_3x3_bn.running_var", np.full(192, np.inf), "running_var .* not finite"),
+        (
+            "conv2_3x3_bn.bias",
+            np.full(192, "x"),
+            "conv2_3x3_bn.bias .*not real numbers",
+        ),
+        ("conv2_3x3_bn.bias", np.full(192, 1j), "conv2_3x3_bn.bias .*not real numbers"),
     ],
 )
 def test_another_network_is_refused_by_name(shapes, state, name, value, message):
@@ -179,6 +191,39 @@ def test_another_network_is_refused_by_name(shapes, state, name, value, message)
     changed |= {} if value is None else {name: value}
     with pytest.raises(UserError, match=message):
         import_weights.convert(changed, shapes)
+
+
+@pytest.mark.parametrize(
+    "wrapped",
+    [
+        "module.{}",
+        "module.module.{}",
+        "_orig_mod.{}",
+        "model._orig_mod.module.{}",
+        "base_model.{}",
+        "net.{}",
+    ],
+)
+def test_wrappers_names_are_taken_off(tmp_path, wrapped):
+    names = ("conv1_7x7_s2.weight", "inception_3a_1x1_bn.running_var", "fc.bias")
+    arrays = {wrapped.format(name): np.zeros(3) for name in names}
+    inside = {"conv2_3x3._orig_mod.weight": np.zeros(2)}  # one compiled layer
+    np.savez(tmp_path / "port.npz", **arrays, **inside)
+    state = import_weights.read_state(tmp_path / "port.npz")
+    assert set(state) == {*names, "conv2_3x3.weight"}
+    np.savez(tmp_path / "port.npz", **arrays, **{names[0]: np.ones(3)})
+    with pytest.raises(UserError, match="holds conv1_7x7_s2.weight more than once"):
+        import_weights.read_state(tmp_path / "port.npz")
+
+
+def test_bfloat16_as_numpy_keeps_it(tmp_path, shapes, state):
+    rounded = {k: v.astype(jnp.bfloat16) for k, v in state.items()}
+    np.savez(tmp_path / "port.npz", **rounded)
+    read = import_weights.read_state(tmp_path / "port.npz")
+    assert read["conv2_3x3.weight"].dtype == "V2"
+    wide = {k: v.astype(np.float32) for k, v in rounded.items()}
+    found, expected = (import_weights.convert(x, shapes) for x in (read, wide))
+    jax.tree.map(np.testing.assert_array_equal, found, expected)
 
 
 def test_a_run_folder_that_others_can_read(tmp_path):
