@@ -28,6 +28,8 @@ class Experiment(NamedTuple):
       image_shape: shape of one image.
       class_names: of the data set, in the order of its labels.
       digests: split -> sha256 of which examples it holds.
+      class_folders: names of the class folders, in the order of the labels; empty where
+        the data set has none.
     """
 
     recipe: train.Recipe
@@ -38,6 +40,7 @@ class Experiment(NamedTuple):
     image_shape: tuple[int, ...]
     class_names: list[str]
     digests: dict[str, str]
+    class_folders: tuple[str, ...] = ()
 
 
 IN_MEMORY = ("mnist",)  # data sets that live on the devices
@@ -127,6 +130,7 @@ def make_imagenet(config, mesh) -> Experiment:
         image_shape=(config.data.image_size, config.data.image_size, 3),
         class_names=sources["val"].class_names,
         digests={split: source.digest() for split, source in sources.items()},
+        class_folders=tuple(sources["val"].wnids),
     )
 
 
@@ -149,9 +153,15 @@ def _by_statistics(config, split: str, evaluations: dict) -> dict:
     return found
 
 
-def open_source(config, split: str):
-    """Returns the random-access source of a split's pictures, "train" or "val"."""
-    source = data.select(config.data)(config.data, split)
+def open_source(config, split: str, recorded=None):
+    """Returns the random-access source of a split's pictures, "train" or "val".
+
+    Args:
+      config: the resolved configuration.
+      split: "train" or "val".
+      recorded: `classes.Classes` of a run: the pictures get the labels that it gave.
+    """
+    source = data.select(config.data)(config.data, split, recorded)
     return EvenlySpaced(source, config.data.limit) if config.data.limit else source
 
 

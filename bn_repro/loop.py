@@ -134,7 +134,7 @@ def start_or_resume(config, stated, writer, parts, mesh) -> Run:
     if parallel.is_main():
         writer.cut(step if found else -1)
         writer.write_config(as_record(config, stated))
-        writer.write_class_names(parts.class_names)
+        writer.write_class_names(parts.class_names, parts.class_folders)
         described = manifest.describe(config, state.params, parts)
         before = writer.manifest.get("starts", []) if found else []
         names = ("started", "command", "git_revision", "git_dirty", "devices")

@@ -15,16 +15,16 @@ def _mnist_tfds(config):
     return mnist_tfds.load(config)
 
 
-def _imagenet_image_folder(config, split):
+def _imagenet_image_folder(config, split, recorded=None):
     from bn_repro.data import image_folder
 
-    return image_folder.open_source(config, split)
+    return image_folder.open_source(config, split, recorded)
 
 
-def _imagenet_tfds(config, split):
+def _imagenet_tfds(config, split, recorded=None):
     from bn_repro.data import imagenet
 
-    return imagenet.open_source(config, split)
+    return imagenet.open_source(config, split, recorded)
 
 
 # Each entry imports its module when it is called, so that nobody pays for the others.
@@ -37,8 +37,9 @@ SOURCES = {
 def select(config):
     """Returns the function of SOURCES that config (the `data` keys) asks for.
 
-    MNIST's take config and return its arrays in memory; ImageNet's take config and the
-    split ("train" | "val") and return a random-access source of undecoded pictures.
+    MNIST's take config and return its arrays in memory; ImageNet's take config, the
+    split ("train" | "val") and perhaps the `classes.Classes` of a run whose labels they
+    take, and return a random-access source of undecoded pictures.
 
     Raises:
         UserError: an unknown config.name or config.source.

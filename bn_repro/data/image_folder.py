@@ -8,22 +8,26 @@ may hold the class folders themselves, or a folder called like the split ("train
 of a tar costs one short read a picture at the start: on a spinning disk unpack it.
 
 The class index is the place of the class folder's name, the WordNet id, in sorted
-order. Readable class names come from a words file beside the pictures, if there is one.
+order; folders that are all called by numbers are sorted as numbers. Readable class
+names come from a words file beside the pictures, if there is one.
+
+A file is a picture if its suffix says so, or else its first bytes. What systems and
+programs hide in folders is none, links are followed, and what is left out is said once.
 """
 
 import dataclasses
 import functools
 import hashlib
+import itertools
 import os
-import tarfile
-from pathlib import Path
 
 import numpy as np
 
+from bn_repro.data import classes, tar_index
+from bn_repro.data.classes import Classes, text
+from bn_repro.data.listing import Listing, of_split
+from bn_repro.data.picture_header import LENGTH
 from bn_repro.errors import UserError
-
-SUFFIXES = (".jpeg", ".jpg", ".png", ".bmp", ".webp")
-WORDS_FILES = ("LOC_synset_mapping.txt", "synset_words.txt", "words.txt")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -32,10 +36,10 @@ class ImageFolder:
 
     Attributes:
       path: the directory of the class folders, or the tar.
-      wnids: class folder names, sorted.
+      wnids: class folder names, in the order of the labels.
       class_names: readable names if a words file lies beside, else `wnids`.
       labels: class index of each picture, int32 [N].
-      names: "<class>/<file>" of each picture, encoded, bytes [N].
+      names: "<class>/<file>" of each picture, as the disk has it, bytes [N].
     """
 
     path: str
@@ -48,17 +52,39 @@ class ImageFolder:
         return len(self.labels)
 
     def __getitem__(self, i: int) -> dict:
-        return {
-            "jpeg": self._read(i),
-            "label": int(self.labels[i]),
-            "name": os.fsdecode(self.names[i]),
-        }
+        """Returns "jpeg", "label", "name"; no bytes if it can no longer be read."""
+        found = {"label": int(self.labels[i]), "name": text(self.names[i])}
+        try:
+            return {"jpeg": self._read(i), **found}
+        except OSError as error:
+            return {"jpeg": b"", **found, "problem": error.strerror or str(error)}
 
     def digest(self) -> str:
         """Returns the sha256 of the pictures' names, in a tar also of their sizes."""
         sha256 = hashlib.sha256(b"\0".join(self.names.tolist()))
         sha256.update(getattr(self, "sizes", np.array([], np.int64)).tobytes())
         return sha256.hexdigest()
+
+    def labelled_as(self, recorded: Classes, described: str) -> "ImageFolder":
+        """Returns the same pictures with the labels that a run gave to their classes.
+
+        Args:
+          recorded: the run's; of one from before, nothing: it sorted numbers as text.
+          described: where the pictures are from, for messages.
+
+        Raises:
+          UserError: these are other classes.
+        """
+        found = Classes(tuple(self.class_names), tuple(self.wnids))
+        recorded = recorded if any(recorded) else Classes((), tuple(sorted(self.wnids)))
+        label = classes.labels_in(recorded, found, described)
+        order = np.argsort(label)
+        return dataclasses.replace(
+            self,
+            labels=label[self.labels],
+            wnids=[self.wnids[i] for i in order],
+            class_names=list(recorded.names) or [self.class_names[i] for i in order],
+        )
 
     def _read(self, i: int) -> bytes:
         with open(os.path.join(os.fsencode(self.path), self.names[i]), "rb") as file:
@@ -71,34 +97,45 @@ class ImageTar(ImageFolder):
 
     Attributes:
       offsets: first byte of each picture, int64 [N].
-      sizes: bytes of each picture, int64 [N].
+      sizes: bytes of each picture, int64 [N]; negative of a link that leads nowhere.
     """
 
     offsets: np.ndarray
     sizes: np.ndarray
 
     def _read(self, i: int) -> bytes:
+        if self.sizes[i] < 0:
+            raise OSError("a link that leads nowhere")
         # Opened anew: threads and forks that share a file also share its closing.
         with open(self.path, "rb", buffering=0) as file:
             return os.pread(file.fileno(), int(self.sizes[i]), int(self.offsets[i]))
 
 
-def open_source(data, split: str) -> ImageFolder:
+def open_source(data, split: str, recorded: Classes | None = None) -> ImageFolder:
     """Returns the pictures of a split, "train" or "val", of `config.data`.
 
+    Args:
+      data: `config.data`.
+      split: "train" or "val".
+      recorded: the classes of the run that is to see the pictures, if there is one:
+        they decide on the labels, and the classes must be the same.
+
     Raises:
-      UserError: the path is missing or empty, the number of classes is not
-        `data.classes`, or the validation classes are not the training classes.
+      UserError: the path is missing, damaged or empty, the number of classes is not
+        `data.classes`, or the classes are not the run's or the training set's.
     """
     source = _open(*_located(data, split), split)
+    described = f"data.{split}={data[split]}"
+    if recorded and any(recorded):
+        return source.labelled_as(recorded, described)
     if len(source.wnids) != data.classes:
         raise UserError(
-            f"data.{split}={data[split]} has {len(source.wnids)} classes, but "
+            f"{described} has {len(source.wnids)} classes, but "
             f"data.classes is {data.classes}: set one of them to the other"
         )
     if split != "train" and data.train:
         _check_same_classes(_open(*_located(data, "train"), "train"), source, data)
-    return source
+    return source if recorded is None else source.labelled_as(recorded, described)
 
 
 def is_there(data, split: str) -> bool:
@@ -117,14 +154,10 @@ def _check_same_classes(train: ImageFolder, val: ImageFolder, data) -> None:
     only_val = sorted(set(val.wnids) - set(train.wnids))
     raise UserError(
         f"the classes of data.train={data.train} and data.val={data.val} differ "
-        f"(only in train: {_some(only_train)}; only in val: {_some(only_val)}): "
-        "both need the same class folders, since a class is its place among them"
+        f"(only in train: {classes.listed(only_train)}; only in val: "
+        f"{classes.listed(only_val)}): both need the same class folders, since a class "
+        "is its place among them"
     )
-
-
-def _some(names: list[str], most: int = 5) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return (", ".join(names[:most]) or "none") + more
 
 
 def _located(data, split: str) -> tuple[str, str | None, int]:
@@ -150,112 +183,78 @@ def _located(data, split: str) -> tuple[str, str | None, int]:
 def _open(path: str, folder: str | None, changed: int, split: str) -> ImageFolder:
     del changed  # part of the key only: a rewritten tar is indexed anew
     if os.path.isdir(path):
-        root = os.path.join(path, split)
-        root = root if os.path.isdir(root) else path
-        return ImageFolder(
-            root, **_catalogue(_walk(root), root, [root, os.path.dirname(root)])
+        listing = _listed_folder(os.fsencode(path), os.fsencode(split))
+        root = os.fsdecode(listing.root)
+        fields = _catalogue(listing, root, [root, os.path.dirname(root)])
+        return ImageFolder(root, **fields)
+    members, folders = tar_index.scan(path)
+    if members and all(name.endswith(".tar") for name in members):
+        raise UserError(
+            f"{path} holds tars, not pictures: unpack it first with "
+            "scripts/prepare_data.py imagenet"
         )
-    members = _in_folder(_scan(path), folder, split)
+    listing = _listed_tar(path, members, folders, (folder or "").strip("/"), split)
     described = f"{path}:{folder}" if folder else path
-    fields = _catalogue(sorted(members), described, [os.path.dirname(path)])
-    places = np.array([members[name] for name in sorted(members)], np.int64)
+    fields = _catalogue(listing, described, [os.path.dirname(path)])
+    stored = (listing.root + name for name in fields["names"].tolist())
+    places = [members[name.decode("utf-8", "surrogateescape")] for name in stored]
+    if tar_index.SPARSE in places:
+        raise UserError(f"{path} has sparse members: pack it again without --sparse")
+    places = np.array(places, np.int64)
     return ImageTar(path, **fields, offsets=places[:, 0], sizes=places[:, 1])
 
 
-def _catalogue(names: list[str], described: str, beside: list[str]) -> dict:
-    """Returns the attributes of an ImageFolder for sorted names "<class>/<file>"."""
-    classes = [name.split("/", 1)[0] for name in names]
-    wnids = sorted(set(classes))
+def _listed_folder(path: bytes, split: bytes) -> Listing:
+    inside = os.path.join(path, split)
+    if not os.path.isdir(inside):
+        return Listing(path).walk()
+    return of_split(Listing(path).walk, Listing(inside).walk())
+
+
+def _listed_tar(path, members, folders, folder: str, split: str) -> Listing:
+    def first_bytes(name: str) -> bytes:
+        offset, size = members[name]
+        with open(path, "rb", buffering=0) as file:
+            return os.pread(file.fileno(), max(0, min(size, LENGTH)), offset)
+
+    def listed(root: str) -> Listing:
+        root = root.encode("utf-8", "surrogateescape")
+        return Listing(root).take(members, folders, first_bytes)
+
+    if folder:
+        return listed(f"{folder}/")
+    inside = listed(f"{split}/")
+    if not inside.names and not inside.loose:
+        return listed("")
+    return of_split(lambda: listed(""), inside)
+
+
+def _catalogue(listing: Listing, described: str, beside: list[str]) -> dict:
+    """Returns the attributes of an ImageFolder, and says what is not in it."""
+    names = sorted(listing.names)
+    folders = {name.split(b"/", 1)[0] for name in names}
     if not names:
         raise UserError(
             f"{described} holds no pictures in class folders (<class>/<picture>.JPEG); "
             "scripts/prepare_data.py imagenet unpacks the official archives"
         )
+    if empty := sorted(map(text, listing.folders - folders)):
+        raise UserError(
+            f"class folders of {described} without a picture: {classes.listed(empty)}"
+        )
+    wnids = classes.in_order(map(text, folders))
+    if twice := [a for a, b in itertools.pairwise(wnids) if a == b]:
+        raise UserError(
+            f"{described} has class folders whose names differ in their encoding "
+            f"alone: {classes.listed(twice)}; put their pictures together"
+        )
+    listing.report(described)
     index = {wnid: i for i, wnid in enumerate(wnids)}
+    label = {folder: index[text(folder)] for folder in folders}
+    labels = [label[name.split(b"/", 1)[0]] for name in names]
     return {
         "wnids": wnids,
-        "class_names": readable_names(wnids, beside),
-        "labels": np.array([index[name] for name in classes], np.int32),
-        "names": np.array([os.fsencode(name) for name in names]),
+        "class_names": classes.readable_names(wnids, beside),
+        "labels": np.array(labels, np.int32),
+        "names": np.array(names),
     }
-
-
-def _is_picture(name: str) -> bool:
-    hidden = os.path.basename(name).startswith(".")
-    return name.lower().endswith(SUFFIXES) and not hidden
-
-
-def _walk(root: str) -> list[str]:
-    """Returns the sorted "<class>/<file>" of the pictures under a directory."""
-    wnids = [entry.name for entry in os.scandir(root) if entry.is_dir()]
-    names, empty = [], []
-    for wnid in sorted(name for name in wnids if not name.startswith(".")):
-        found = []
-        for folder, _, files in os.walk(os.path.join(root, wnid), followlinks=True):
-            inside = os.path.relpath(folder, root)
-            found += [f"{inside}/{file}" for file in files if _is_picture(file)]
-        names += found
-        empty += [] if found else [wnid]
-    if names and empty:
-        raise UserError(f"class folders of {root} without a picture: {_some(empty)}")
-    return sorted(names)
-
-
-class _QuickTarInfo(tarfile.TarInfo):
-    """Reads plain headers 7 times faster: 1.3 million in seconds; leaves others."""
-
-    @classmethod
-    def frombuf(cls, buf, encoding, errors):
-        plain = len(buf) == tarfile.BLOCKSIZE and buf[156:157] == tarfile.REGTYPE
-        if not plain or buf[345] or buf[124] & 0x80:  # a name or size that overflows
-            return super().frombuf(buf, encoding, errors)
-        member = cls(buf[:100].split(b"\0", 1)[0].decode(encoding, errors))
-        member.size = int(buf[124:136].strip(b" \0"), 8)
-        return member
-
-
-def _scan(path: str) -> dict[str, tuple[int, int]]:
-    """Returns name -> (offset, size) of the files in an uncompressed tar."""
-    places = {}
-    try:
-        with tarfile.open(path, "r:", tarinfo=_QuickTarInfo) as tar:
-            while (member := tar.next()) is not None:
-                tar.members.clear()  # TarFile would keep them all
-                if member.isreg():
-                    name = member.name.removeprefix("./")
-                    places[name] = (member.offset_data, member.size)
-    except (tarfile.TarError, OSError, ValueError) as error:
-        raise UserError(
-            f"cannot read {path} as an uncompressed tar ({error}): decompress or "
-            "download it again"
-        ) from error
-    if places and all(name.endswith(".tar") for name in places):
-        raise UserError(
-            f"{path} holds tars, not pictures: unpack it first with "
-            "scripts/prepare_data.py imagenet"
-        )
-    return places
-
-
-def _in_folder(members: dict, folder: str | None, split: str) -> dict:
-    """Returns the pictures in class folders under a folder, named from there."""
-    prefix = (folder or split).strip("/") + "/"
-    inside = {k[len(prefix) :]: v for k, v in members.items() if k.startswith(prefix)}
-    chosen = inside if inside or folder else members
-    return {k: v for k, v in chosen.items() if "/" in k and _is_picture(k)}
-
-
-def readable_names(wnids: list[str], folders: list[str]) -> list[str]:
-    """Returns readable class names from the first words file found, else the wnids.
-
-    A line of a words file is a WordNet id, white space and the words; a class that it
-    does not name keeps its WordNet id.
-    """
-    for folder in folders:
-        for file in (Path(folder, name) for name in WORDS_FILES):
-            if file.is_file():
-                lines = file.read_text(encoding="utf-8").splitlines()
-                pairs = (line.strip().split(maxsplit=1) for line in lines)
-                words = dict(pair for pair in pairs if len(pair) == 2)
-                return [words.get(wnid, wnid) for wnid in wnids]
-    return list(wnids)

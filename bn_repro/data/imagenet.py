@@ -6,10 +6,11 @@ Neither TensorFlow nor a download is needed to read it; to prepare it both are.
 import dataclasses
 import hashlib
 
+import numpy as np
 import tensorflow_datasets as tfds
 
 from bn_repro.data import prepared
-from bn_repro.data.image_folder import readable_names
+from bn_repro.data.classes import Classes, labels_in, readable_names
 from bn_repro.errors import UserError
 
 NAME = "imagenet2012"
@@ -24,14 +25,18 @@ class TfdsSource:
 
     Attributes:
       records: TFDS's random access, `image` as encoded bytes.
+      wnids: the classes' WordNet ids, in the order of the labels.
       class_names: readable names if a words file lies in the data directory, else the
         WordNet ids.
       name: of the data set, with its version.
+      label: the label of each of TFDS's labels.
     """
 
     records: object
+    wnids: list[str]
     class_names: list[str]
     name: str
+    label: np.ndarray
 
     def __len__(self) -> int:
         return len(self.records)
@@ -40,7 +45,7 @@ class TfdsSource:
         record = self.records[i]
         return {
             "jpeg": record["image"],
-            "label": int(record["label"]),
+            "label": int(self.label[record["label"]]),
             "name": record["file_name"].decode(),
         }
 
@@ -50,8 +55,10 @@ class TfdsSource:
         return hashlib.sha256(repr(held).encode()).hexdigest()
 
 
-def open_source(data, split: str) -> TfdsSource:
+def open_source(data, split: str, recorded: Classes | None = None) -> TfdsSource:
     """Returns the pictures of a split, "train" or "val", of `config.data`.
+
+    With the classes of a run, `recorded`, these decide on the labels.
 
     Raises:
       UserError: the data set is not prepared in `data.dir`, has another number of
@@ -74,5 +81,9 @@ def open_source(data, split: str) -> TfdsSource:
             f"{COUNTS[split]:,}: prepare it again from complete archives"
         )
     folders = [str(builder.data_dir), data.dir] if data.dir else [str(builder.data_dir)]
-    names = readable_names(wnids, folders)
-    return TfdsSource(records, names, builder.info.full_name)
+    found = Classes(tuple(readable_names(wnids, folders)), tuple(wnids))
+    given = recorded if recorded and any(recorded) else found
+    label = labels_in(given, found, str(builder.data_dir))
+    wnids = [wnids[i] for i in np.argsort(label)]
+    names = [found.names[i] for i in np.argsort(label)]
+    return TfdsSource(records, wnids, names, builder.info.full_name, label)

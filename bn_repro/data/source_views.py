@@ -35,6 +35,11 @@ class EvenlySpaced:
         """Names of the classes, in the order of the labels."""
         return self.source.class_names
 
+    @property
+    def wnids(self) -> list[str]:
+        """Names of the class folders, likewise."""
+        return self.source.wnids
+
 
 @dataclasses.dataclass(frozen=True)
 class Mixed:

@@ -8,6 +8,7 @@ import numpy as np
 from ml_collections import config_dict
 
 from bn_repro import models
+from bn_repro.data.classes import Classes
 from bn_repro.errors import UserError
 from bn_repro.resolve import resolve
 from bn_repro.run_folder import checkpoint, records
@@ -23,6 +24,7 @@ class Member(NamedTuple):
       variables: params, and batch_stats and ema_count where it has them.
       step: steps that it was trained for.
       class_names: in the order of the labels; empty where the run did not record them.
+      class_folders: names of the class folders, likewise.
     """
 
     name: str
@@ -31,6 +33,12 @@ class Member(NamedTuple):
     variables: dict
     step: int
     class_names: tuple[str, ...] = ()
+    class_folders: tuple[str, ...] = ()
+
+    @property
+    def classes(self) -> Classes:
+        """What the run recorded of its classes."""
+        return Classes(self.class_names, self.class_folders)
 
 
 def load(workdir, defaults, overrides: dict | None = None) -> Member:
@@ -59,8 +67,13 @@ def load(workdir, defaults, overrides: dict | None = None) -> Member:
         raise UserError(f"{workdir}: {error}") from error
     if config.model.dtype == "float64":
         jax.config.update("jax_enable_x64", True)
-    names = tuple(run.class_names)
-    return Member(run.name, Path(workdir), config, variables, step, names)
+    names, folders = tuple(run.class_names), tuple(run.class_folders)
+    if names and len(names) != config.data.classes:
+        raise UserError(
+            f"{workdir}: classes.json names {len(names)} classes, but the network has "
+            f"{config.data.classes}; remove the file if it is of another run"
+        )
+    return Member(run.name, Path(workdir), config, variables, step, names, folders)
 
 
 def config_of(there: dict, defaults, overrides: dict):

@@ -12,10 +12,12 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from absl import logging
 from jax.experimental import multihost_utils
 
 from bn_repro import data, experiment, metrics, models, parallel
 from bn_repro.data import crops as views
+from bn_repro.data.classes import Classes
 from bn_repro.errors import UserError
 from bn_repro.inference.members import Member
 from bn_repro.layers import Mode
@@ -24,6 +26,11 @@ from bn_repro.run_folder import checkpoint, files
 
 SAVE_EVERY = 30.0  # seconds between saves of an evaluation under way
 SECONDS = "seconds"  # in what is saved: spent so far
+_UNRECORDED = (
+    "the run did not record its classes and its training pictures are not here: labels "
+    "are the places of the class folders of %s in sorted order, which is wrong if the "
+    "run saw others"
+)
 
 
 class Split(NamedTuple):
@@ -49,7 +56,13 @@ class Split(NamedTuple):
     inputs: Callable
 
 
-def open_split(config, crops: int = 1, name: str = "", limit: int = 0) -> Split:
+def open_split(
+    config,
+    crops: int = 1,
+    name: str = "",
+    limit: int = 0,
+    recorded: Classes | None = None,
+) -> Split:
     """Returns the pictures that a resolved configuration evaluates on.
 
     Args:
@@ -57,14 +70,17 @@ def open_split(config, crops: int = 1, name: str = "", limit: int = 0) -> Split:
       crops: 1, 10 or 144 views of each picture; MNIST has 1.
       name: "val" for ImageNet, "test" for MNIST, "train" for either; "": not "train".
       limit: only so many pictures of this split; 0: as `data.limit` says.
+      recorded: what the run recorded of its classes: they decide on the labels.
 
     Raises:
-      UserError: no such split or number of crops, a bad limit, or data are missing.
+      UserError: no such split or number of crops, a bad limit, data are missing, or
+        of other classes than the run's.
     """
     data.select(config.data)
+    recorded = recorded or Classes(())  # of a run from before
     config = experiment.limited(config, limit)
     split = {"mnist": _open_mnist, "imagenet": _open_imagenet}[config.data.name](
-        config, crops, name
+        config, crops, name, recorded
     )
     if config.data.classes != len(split.class_names):
         raise UserError(
@@ -74,9 +90,10 @@ def open_split(config, crops: int = 1, name: str = "", limit: int = 0) -> Split:
     return split
 
 
-def _open_mnist(config, crops: int, name: str) -> Split:
+def _open_mnist(config, crops: int, name: str, recorded) -> Split:
     from bn_repro.data import mnist
 
+    del recorded  # digits are digits
     name = _known(name, ("test", "train"))
     if crops != 1:
         raise UserError(f"crops is {crops}; MNIST is evaluated with 1 view of a digit")
@@ -100,13 +117,16 @@ def _open_mnist(config, crops: int, name: str) -> Split:
     return Split(name, len(labels), splits.class_names, 1, 1, batches, inputs)
 
 
-def _open_imagenet(config, crops: int, name: str) -> Split:
+def _open_imagenet(config, crops: int, name: str, recorded) -> Split:
     from bn_repro.data import image_folder, stream
 
     name = _known(name, ("val", "train"))
-    if name == "val" and not image_folder.is_there(config.data, "train"):
+    if name == "val" and any(recorded):
+        config.data.train = ""  # the classes are compared with the run's
+    elif name == "val" and not image_folder.is_there(config.data, "train"):
         config.data.train = ""  # elsewhere; its classes were compared in training
-    source = experiment.open_source(config, name)
+        logging.warning(_UNRECORDED, config.data.val or config.data.dir)
+    source = experiment.open_source(config, name, recorded)
     processes = (jax.process_index(), jax.process_count())
 
     def batches(first: int, size: int):

@@ -1,7 +1,8 @@
 """The run folder: what a run leaves on disk, and the one way to write and read it.
 
     config.json        the resolved configuration; "stated": what resolve() translated
-    classes.json       {"names": those of the classes, in the order of the labels}
+    classes.json       {"names": those of the classes, in the order of the labels,
+                       "folders": likewise, of their folders, for ImageNet}
     manifest.json      command, revision, versions, devices, times
     status.json        {"status": one of STATUSES, "step": n, ...}
     metrics.jsonl      one object a line: step, split, statistics, loss, accuracy, ...
@@ -88,9 +89,12 @@ class RunWriter:
         """Writes the resolved configuration, nested dicts of plain values."""
         files.write_json(self.path / CONFIG, config)
 
-    def write_class_names(self, names: Sequence[str]) -> None:
-        """Writes the names of the classes, in the order of the labels."""
-        files.write_json(self.path / CLASSES, {"names": list(names)})
+    def write_class_names(
+        self, names: Sequence[str], folders: Sequence[str] = ()
+    ) -> None:
+        """Writes names of the classes and of their folders, in the order of labels."""
+        classes = {"names": list(names), "folders": list(folders)}
+        files.write_json(self.path / CLASSES, classes)
 
     def write_manifest(self, manifest: Mapping) -> None:
         """Writes the manifest, in place of the one that was there."""
@@ -220,6 +224,7 @@ class Run:
       path: the folder.
       config: resolved configuration, nested dicts, under the keys of today.
       class_names: in the order of the labels; empty if the run is from before.
+      class_folders: names of the class folders, likewise; empty for MNIST.
       manifest: empty if not written yet.
       status: {"status": ..., "step": n, ...}; "unknown" at step 0 if not written yet.
       metrics: the lines of metrics.jsonl; what was not finite is None.
@@ -233,6 +238,7 @@ class Run:
     path: Path
     config: dict
     class_names: list[str]
+    class_folders: list[str]
     manifest: dict
     status: dict
     metrics: list[dict]
@@ -332,6 +338,7 @@ def read_run(path: str | os.PathLike, name: str | None = None) -> Run:
         path=path,
         config=_read_config(path / CONFIG),
         class_names=files.read_json(path / CLASSES, missing={}).get("names", []),
+        class_folders=files.read_json(path / CLASSES, missing={}).get("folders", []),
         manifest=files.read_json(path / MANIFEST, missing={}),
         status=files.read_json(path / STATUS, missing={"status": "unknown", "step": 0}),
         metrics=_read_metrics(path / METRICS),
