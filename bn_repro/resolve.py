@@ -63,6 +63,7 @@ AT_LEAST = {
     "data.shard_size": 1,
     "data.eval_resize": 1,
     "data.workers": 0,
+    "data.max_pixels": 1,
     "optimizer.warmup_steps": 0,
 }
 # Open below, closed above where the bound is written so: (low, high, what is accepted).

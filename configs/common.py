@@ -127,6 +127,7 @@ def data() -> config_dict.ConfigDict:
         256  # evaluation: the shorter side, pixels, before the centre crop
     )
     config.workers = 0  # decoding processes of each host; 0 = in the training process
+    config.max_pixels = 100_000_000  # a picture of more is not decoded, but counted bad
     config.max_bad_fraction = 0.001  # stop when more of the pictures cannot be decoded
     return config
 

@@ -133,9 +133,8 @@ def write_views(
     for view, target in zip(views[: len(out)], out, strict=True):
         if shape != (view.height, view.width):
             shape = view.height, view.width
-            resized = decode.resize_to(picture, shape)
-        rows = slice(view.top, view.top + view.side)
-        square = resized[rows, view.left : view.left + view.side]
+            resized = decode.Resized(picture, shape)
+        square = resized.square(view.top, view.left, view.side)
         if view.side == size:
             target[:] = square
         else:

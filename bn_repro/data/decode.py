@@ -14,19 +14,40 @@ import math
 import cv2
 import numpy as np
 
+from bn_repro.data import picture_header
+
+MAX_PIXELS = 100_000_000  # 300 MB decoded
 _CROP_ATTEMPTS = 10
+_LONG = 4  # length over width from which less is resized than the whole
 
 
-def decode(encoded: bytes) -> np.ndarray | None:
+def decode(encoded: bytes, max_pixels: int = MAX_PIXELS) -> np.ndarray | None:
     """Returns the picture, uint8 RGB [H, W, 3], or None if it cannot be decoded.
 
     A truncated file cannot be decoded; damage that leaves a valid stream goes unseen.
+    One whose header states more than max_pixels is not begun.
     """
+    if picture_header.pixels(encoded) > max_pixels:
+        return None
     flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
     try:
         return cv2.imdecode(np.frombuffer(encoded, np.uint8), flags)
     except cv2.error:  # no bytes at all, or a header that claims too many pixels
         return None
+
+
+def problem(record: dict, max_pixels: int = MAX_PIXELS) -> str:
+    """Returns why a record's picture cannot be decoded, in a few words.
+
+    Args:
+      record: of a source; "problem" says why it could not be read, if that is why.
+      max_pixels: as in `decode`.
+    """
+    if "problem" in record:
+        return record["problem"]
+    if (pixels := picture_header.pixels(record["jpeg"])) > max_pixels:
+        return f"{pixels:,} pixels, more than data.max_pixels={max_pixels:,}"
+    return "damaged, or no picture" if record["jpeg"] else "empty"
 
 
 def random_crop_box(
@@ -99,9 +120,9 @@ def evaluation_view(picture: np.ndarray, resize: int, out: np.ndarray) -> None:
       out: uint8 [size, size, 3].
     """
     size = len(out)
-    resized = resize_to(picture, resized_shape(*picture.shape[:2], resize))
-    top, left = ((side - size) // 2 for side in resized.shape[:2])
-    out[:] = resized[top : top + size, left : left + size]
+    shape = resized_shape(*picture.shape[:2], resize)
+    top, left = ((side - size) // 2 for side in shape)
+    out[:] = Resized(picture, shape).square(top, left, size)
 
 
 def resized_shape(height: int, width: int, shorter: int) -> tuple[int, int]:
@@ -111,6 +132,31 @@ def resized_shape(height: int, width: int, shorter: int) -> tuple[int, int]:
     return max(shorter, height), max(shorter, width)
 
 
-def resize_to(picture: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Returns the picture, uint8 [H, W, 3], resized to shape, (height, width)."""
-    return cv2.resize(picture, shape[::-1], interpolation=cv2.INTER_LINEAR)
+class Resized:
+    """A picture of another size, of which squares are taken.
+
+    It is resized as a whole, unless it is so long that this would take gigabytes.
+    """
+
+    def __init__(self, picture: np.ndarray, shape: tuple[int, int]):
+        """Takes a picture, uint8 [H, W, 3], and (height, width) to resize it to."""
+        self._picture, self._shape, self._whole = picture, shape, None
+        if max(shape) <= _LONG * min(shape):
+            self._whole = cv2.resize(
+                picture, shape[::-1], interpolation=cv2.INTER_LINEAR
+            )
+
+    def square(self, top: int, left: int, side: int) -> np.ndarray:
+        """Returns the square, uint8 [side, side, 3], at a row and column."""
+        if self._whole is not None:
+            return self._whole[top : top + side, left : left + side]
+        found, starts = self._picture, (top, left)
+        for axis in sorted((0, 1), key=lambda axis: -found.shape[axis]):
+            old, new = found.shape[axis], self._shape[axis]
+            at = (np.arange(starts[axis], starts[axis] + side) + 0.5) * old / new - 0.5
+            at = np.clip(at, 0, old - 1)
+            low = at.astype(int)
+            share = (at - low)[(slice(None), *[None] * (2 - axis))]
+            above = found.take(np.minimum(low + 1, old - 1), axis)
+            found = found.take(low, axis) * (1 - share) + above * share
+        return np.rint(found).astype(np.uint8)

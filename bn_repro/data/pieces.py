@@ -74,6 +74,7 @@ class TrainingPieces:
       size: side of the network's input, pixels.
       view: writes a random view, as decode.training_view, given picture, rng and out.
       allocate: shape -> what to hand on and the array to write, as Blocks.fill.
+      max_pixels: more are not decoded.
     """
 
     source: object
@@ -82,6 +83,7 @@ class TrainingPieces:
     size: int
     view: Callable
     allocate: Callable
+    max_pixels: int = decode.MAX_PIXELS
 
     def read(self, positions: np.ndarray) -> tuple[np.ndarray, list[dict]]:
         """Returns the positions and the undecoded examples there."""
@@ -89,7 +91,7 @@ class TrainingPieces:
         return positions, [self.source[int(example)] for example in examples]
 
     def decode(self, piece: tuple[np.ndarray, list[dict]]) -> dict:
-        """Returns "image", "label", "position", and "bad", names that do not decode."""
+        """Returns "image", "label", "position", and "bad": (name, why) a picture."""
         positions, records = piece
         shape = (len(records), self.size, self.size, 3)
         images, views = self.allocate(shape)
@@ -98,19 +100,19 @@ class TrainingPieces:
             labels[i] = self._fill(views[i], int(position), record, bad)
         return {"image": images, "label": labels, "position": positions, "bad": bad}
 
-    def _fill(self, out, position: int, record: dict, bad: list[str]) -> int:
+    def _fill(self, out, position: int, record: dict, bad: list) -> int:
         """Writes a view of the record, or of its replacement; returns the label."""
         for attempt in range(_ATTEMPTS):
             rng = np.random.default_rng((self.seed, position, attempt))
             if attempt:
                 record = self.source[int(rng.integers(len(self.source)))]
-            picture = decode.decode(record["jpeg"])
+            picture = decode.decode(record["jpeg"], self.max_pixels)
             if picture is not None:
                 self.view(picture, rng, out=out)
                 return record["label"]
-            bad.append(record["name"])
+            bad.append((record["name"], decode.problem(record, self.max_pixels)))
         raise UserError(
-            f"{_ATTEMPTS} pictures in a row cannot be decoded: {listed(bad)}"
+            f"{_ATTEMPTS} pictures in a row cannot be decoded: {listed(dict(bad))}"
         )
 
 
@@ -124,6 +126,7 @@ class EvaluationPieces:
       view: writes them, given picture and out, as decode.evaluation_view.
       allocate: shape -> what to hand on and the array to write, as Blocks.fill.
       first: index of the first example.
+      max_pixels: more are not decoded.
     """
 
     source: object
@@ -131,6 +134,7 @@ class EvaluationPieces:
     view: Callable
     allocate: Callable
     first: int = 0
+    max_pixels: int = decode.MAX_PIXELS
 
     def read(self, positions: np.ndarray) -> tuple[np.ndarray, list[dict | None]]:
         """Returns the indices, -1 beyond the last example, and the undecoded ones."""
@@ -153,11 +157,11 @@ class EvaluationPieces:
         arrays = {"image": images, "label": labels, "mask": mask, "index": index}
         return {**arrays, "bad": bad}
 
-    def _fill(self, out, record: dict, bad: list[str]) -> bool:
+    def _fill(self, out, record: dict, bad: list) -> bool:
         """Writes the record's views; returns whether it can be decoded."""
-        picture = decode.decode(record["jpeg"])
+        picture = decode.decode(record["jpeg"], self.max_pixels)
         if picture is None:
-            bad.append(record["name"])
+            bad.append((record["name"], decode.problem(record, self.max_pixels)))
             return False
         self.view(picture, out=out)
         return True
@@ -176,7 +180,7 @@ def joined(kept: Kept, pieces: list[dict]) -> dict:
         return pieces[0]
     if filled:
         pieces = [{**piece, "image": piece["image"].images} for piece in pieces]
-    bad = [name for piece in pieces for name in piece.pop("bad")]
+    bad = [found for piece in pieces for found in piece.pop("bad")]
     batch = {key: np.concatenate([piece[key] for piece in pieces]) for key in pieces[0]}
     for block in filled:
         kept.keep(block)
@@ -184,7 +188,8 @@ def joined(kept: Kept, pieces: list[dict]) -> dict:
     return {**batch, "bad": bad}
 
 
-def listed(names: list[str]) -> str:
-    """Returns the names in one line, the first ones if they are many."""
-    more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
-    return ", ".join(names[:_NAMES_SHOWN]) + more
+def listed(problems: dict[str, str]) -> str:
+    """Returns names and why, in one line; the first ones if they are many."""
+    more = len(problems) - _NAMES_SHOWN
+    shown = [f"{name} ({why})" for name, why in list(problems.items())[:_NAMES_SHOWN]]
+    return ", ".join(shown) + (f" and {more} more" if more > 0 else "")

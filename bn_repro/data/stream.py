@@ -5,13 +5,16 @@ keeps encoded bytes; a later map decodes. The stream starts at any step: its pla
 one number, not the state of an iterator.
 """
 
+import dataclasses
 import functools
 import multiprocessing
 import os
+import re
 import signal
 import threading
 import weakref
 from collections.abc import Callable
+from multiprocessing import resource_tracker
 
 import cv2
 import grain
@@ -19,12 +22,19 @@ import numpy as np
 from absl import flags, logging
 
 from bn_repro.data import crops as view_crops
-from bn_repro.data import decode, pieces, shared_memory
+from bn_repro.data import decode, handed, pieces, shared_memory
 from bn_repro.data.order import Order
 from bn_repro.errors import UserError
 
 _JUDGED_OVER = 10_000  # pictures
 _ENDLESS = 2**40  # batches
+# To the whole process group they are the main process's to handle: it may still want a
+# batch before it saves and stops.
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_LESS_MEMORY = (
+    "set fewer --config.data.workers or a smaller --config.data.max_pixels, or give "
+    "the machine or job more of it"
+)
 
 
 def train_batches(config, source, start_step, process_index=0, process_count=1):
@@ -55,7 +65,13 @@ def train_batches(config, source, start_step, process_index=0, process_count=1):
         flip=data.flip,
     )
     work = pieces.TrainingPieces(
-        source, order, config.seed, data.image_size, view, _allocate(data)
+        source,
+        order,
+        config.seed,
+        data.image_size,
+        view,
+        _allocate(data),
+        data.max_pixels,
     )
     cut = pieces.Pieces(config.batch_size, process_index, process_count)
     return _batches(cut, range(start_step, _ENDLESS), work, data)
@@ -84,8 +100,9 @@ def eval_batches(config, source, process_index=0, process_count=1):
     data = config.data
     _check_eval_resize(data)
     view = functools.partial(decode.evaluation_view, resize=data.eval_resize)
+    shape = (data.image_size, data.image_size, 3)
     work = pieces.EvaluationPieces(
-        source, (data.image_size, data.image_size, 3), view, _allocate(data)
+        source, shape, view, _allocate(data), max_pixels=data.max_pixels
     )
     cut = pieces.Pieces(config.eval.batch_size, process_index, process_count)
     steps = -(-len(source) // config.eval.batch_size)
@@ -125,6 +142,7 @@ def view_batches(
         ),
         _allocate(data),
         first,
+        data.max_pixels,
     )
     most = max(1, pieces.MOST // views)
     cut = pieces.Pieces(batch_size, process_index, process_count, most)
@@ -154,8 +172,9 @@ class Batches:
         """Opens the stream; `kept` is closed with it."""
         self.bad: dict[str, int] = {}
         self.pictures = 0
+        self._problems: dict[str, str] = {}
         self._max_bad_fraction = max_bad_fraction
-        self._open = [iter(dataset)]
+        self._open = [_started(dataset)]
         self._finalizer = weakref.finalize(self, _close, self._open, kept)
 
     def __iter__(self):
@@ -164,19 +183,25 @@ class Batches:
     def __next__(self) -> dict[str, np.ndarray]:
         if not self._open:
             raise StopIteration
-        batch = next(self._open[0])
+        try:
+            batch = next(self._open[0])
+        except (RuntimeError, MemoryError) as error:
+            self.close()
+            raise _explained(error) from error
         self.pictures += len(batch["label"])
-        for name in batch.pop("bad"):
-            self._count_bad(name)
+        for name, why in batch.pop("bad"):
+            self._count_bad(name, why)
         return batch
 
     def close(self) -> None:
         """Stops reading ahead and the worker processes; no batch follows."""
         self._finalizer()
 
-    def _count_bad(self, name: str) -> None:
+    def _count_bad(self, name: str, why: str) -> None:
         if name not in self.bad:
-            logging.warning("cannot decode %s; replaced in training, else masked", name)
+            what = f"cannot decode {name} ({why}); replaced in training, else masked"
+            logging.warning("%s", what)
+            self._problems[name] = why
         self.bad[name] = self.bad.get(name, 0) + 1
         total = sum(self.bad.values())
         # A few bad pictures among the first say little about their share.
@@ -185,8 +210,38 @@ class Batches:
             raise UserError(
                 f"{total} of {self.pictures} pictures cannot be decoded, more than "
                 f"data.max_bad_fraction={self._max_bad_fraction}; replace or remove "
-                f"them, or raise it: {pieces.listed(list(self.bad))}"
+                f"them, or raise it: {pieces.listed(self._problems)}"
             )
+
+
+def _started(dataset):
+    """Returns the dataset's iterator, which reads ahead from now on.
+
+    The threads that it starts, and the worker processes that those start, cannot be
+    interrupted: a signal to the whole process group waits for the main thread, and a
+    worker has none but SIGKILL to fear from its first instruction on.
+    """
+    resource_tracker.ensure_running()  # it would unblock the signals when it starts
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    try:
+        iterator = iter(dataset)
+        iterator.start_prefetch()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    return iterator
+
+
+def _explained(error: Exception) -> Exception:
+    """Returns what to raise for an error while decoding; explains a lost worker."""
+    if isinstance(error, MemoryError):
+        return UserError(f"a picture does not fit in memory ({error}): {_LESS_MEMORY}")
+    if code := re.search(r"terminated unexpectedly with exit code (-?\d+)", str(error)):
+        return UserError(
+            f"a decoding worker was killed (exit code {code[1]}), most likely because "
+            f"memory ran out: {_LESS_MEMORY}; the same command goes on from the last "
+            "checkpoint"
+        )
+    return error
 
 
 def _close(iterators: list, kept: shared_memory.Kept) -> None:
@@ -198,6 +253,8 @@ def _close(iterators: list, kept: shared_memory.Kept) -> None:
 def _batches(cut: pieces.Pieces, steps: range, work, data) -> Batches:
     """Returns the batches of the steps, read and decoded by grain."""
     cv2.setNumThreads(0)  # the workers are the parallelism
+    if data.workers:
+        work = dataclasses.replace(work, source=handed.Handed(work.source))
     numbers = grain.MapDataset.range(
         steps.start * cut.per_batch, steps.stop * cut.per_batch
     )
@@ -215,10 +272,9 @@ def _batches(cut: pieces.Pieces, steps: range, work, data) -> Batches:
         dataset = grain.experimental.WithOptionsIterDataset(dataset, small)
         options = grain.MultiprocessingOptions(data.workers, per_worker_buffer_size=2)
         dataset = dataset.mp_prefetch(options, worker_init_fn=_start_worker)
-    else:
-        dataset = grain.experimental.ThreadPrefetchIterDataset(
-            dataset, prefetch_buffer_size=2
-        )
+    dataset = grain.experimental.ThreadPrefetchIterDataset(
+        dataset, prefetch_buffer_size=2
+    )
     kept = shared_memory.Kept()
     join = functools.partial(pieces.joined, kept)
     dataset = dataset.batch(cut.per_batch, batch_fn=join)
@@ -234,10 +290,8 @@ def _start_worker(index: int, count: int) -> None:
     """Prepares a worker process: one thread, and the main process's life span."""
     del index, count
     cv2.setNumThreads(0)
-    # A signal to the whole process group is the main process's to handle: it may still
-    # want a batch before it saves and stops.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
