@@ -49,7 +49,8 @@ def steps_of(name, devices):
     key = jax.eval_shape(lambda: jax.random.key(0))
     training = (state, sums, key, batch | {"position": batch["label"]})
     mask = jax.ShapeDtypeStruct((c.batch_size,), bool)
-    evaluation = (state.variables(), batch | {"mask": mask})
+    masked = batch | {"mask": mask, "index": batch["label"]}
+    evaluation = (state.variables(), masked)
     return (
         (feeds.streamed_step(recipe, mesh), training),
         (evaluate.streamed_step(recipe, mesh, "ema"), evaluation),

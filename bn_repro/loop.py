@@ -135,7 +135,12 @@ def start_or_resume(config, stated, writer, parts, mesh) -> Run:
         writer.cut(step if found else -1)
         writer.write_config(as_record(config, stated))
         writer.write_class_names(parts.class_names, parts.class_folders)
-        described = manifest.describe(config, state.params, parts)
+        described = manifest.describe(
+            config,
+            state.params,
+            data_sha256=parts.digests,
+            classes=len(parts.class_names),
+        )
         before = writer.manifest.get("starts", []) if found else []
         names = ("started", "command", "git_revision", "git_dirty", "devices")
         start = {name: described[name] for name in names}

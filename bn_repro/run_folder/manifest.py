@@ -15,13 +15,13 @@ import numpy as np
 PACKAGES = ("bn_repro", "jax", "jaxlib", "flax", "optax", "grain", "numpy")
 
 
-def describe(config, params, parts) -> dict:
+def describe(config, params, **data) -> dict:
     """Returns the manifest of a run that starts now, as plain values.
 
     Args:
       config: the resolved configuration.
       params: the network's parameters, for their number.
-      parts: of the experiment, for what its data are.
+      **data: fields that say what the data are.
     """
     revision, dirty = _git_revision()
     return {
@@ -31,8 +31,7 @@ def describe(config, params, parts) -> dict:
         "versions": versions(),
         "devices": [f"{d.platform}:{d.device_kind}" for d in jax.devices()],
         "machine": machine(),
-        "data_sha256": parts.digests,
-        "classes": len(parts.class_names),
+        **data,
         "process_count": jax.process_count(),
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
         "threads": available_cores(),
