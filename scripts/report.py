@@ -5,6 +5,7 @@ python scripts/report.py --workdir results/mnist --out /tmp/mnist
 python scripts/report.py --workdir runs/mnist --viewer_runs bn_seed4,plain_seed4
 python scripts/report.py --workdir runs/tiny_imagenet --target bn_baseline
 python scripts/report.py --workdir runs/mnist_lr_sweep --target 0.95
+python scripts/report.py --workdir runs/mnist_lr_sweep --watch
 """
 
 from absl import flags
@@ -25,14 +26,20 @@ _TARGET = flags.DEFINE_string(
     "Accuracy to count steps to: a fraction, or a run whose best it is. Default: that "
     "of the network without BN; on MNIST sweeps 0.9.",
 )
+_WATCH = flags.DEFINE_bool(
+    "watch", False, "Draw anew every minute while the runs go on; Ctrl-C ends it."
+)
 
 
 def main():
     from bn_repro.analysis import report  # here, so that --help needs no matplotlib
 
-    made, paths = report.write_report(
-        _WORKDIR.value, _OUT.value, _VIEWER_RUNS.value, _target()
-    )
+    flagged = _WORKDIR.value, _OUT.value, _VIEWER_RUNS.value, _target()
+    if _WATCH.value:
+        from bn_repro.analysis.page import watch
+
+        return watch.watch(lambda now: report.write_report(*flagged, now)[0].runs)
+    made, paths = report.write_report(*flagged)
     print(made.markdown())
     print("Written:")
     for path in paths:

@@ -52,6 +52,7 @@ def write_report(
     out: str | os.PathLike | None = None,
     viewer_runs: Sequence[str] = (),
     target: str | float | None = None,
+    watched: str = "",
 ) -> tuple[Report, list[Path]]:
     """Draws the figures, writes tables.md and report.html; returns report and files.
 
@@ -61,6 +62,7 @@ def write_report(
       viewer_runs: whose single units the page keeps; see `page_units.select`.
       target: accuracy to count steps to: a fraction, or a run whose best it is; default
         by experiment, see `convergence.find_target` and `comparison.find_target`.
+      watched: as in `page.render`.
 
     Raises:
       UserError: there is no run to read, `out` cannot be written, or `viewer_runs` or
@@ -72,7 +74,7 @@ def write_report(
         out.mkdir(parents=True, exist_ok=True)
     report = _compose(Path(workdir), runs, notes, out, target)
     files.write_atomically(out / TABLES, report.markdown().encode())
-    text = page.render(*report, viewer_runs, target)
+    text = page.render(*report, viewer_runs, target, watched)
     files.write_atomically(out / PAGE, text.encode())
     drawn = [path for drawing in report.drawings for path in drawing[:2]]
     return report, [*drawn, out / TABLES, out / PAGE]

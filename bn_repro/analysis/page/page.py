@@ -23,7 +23,7 @@ ASSETS = resources.files("bn_repro.analysis.page") / "assets"
 # One after the other in one scope: each uses what stands before it.
 SCRIPTS = (
     "core.js",
-    "overview.js",
+    "runs.js",
     "curves.js",
     "sweep.js",
     "activations.js",
@@ -41,6 +41,7 @@ def render(
     runs: Sequence[Run],
     viewer_runs: Sequence[str] = (),
     target: str | float | None = None,
+    watched: str = "",
 ) -> str:
     """Returns the page; equal runs give equal pages.
 
@@ -52,21 +53,24 @@ def render(
       runs: at least one.
       viewer_runs: of which runs single units are kept; see `page_units.select`.
       target: that the page begins with, as in `convergence.find_target`.
+      watched: when it was drawn, of a page that opens itself anew every minute.
 
     Raises:
       UserError: `viewer_runs` or `target` names a run that is not there.
     """
     data = page_data.page_data(runs, viewer_runs, target)
+    data.values["watched"] = watched
     values = json.dumps(data.values, allow_nan=False, separators=(",", ":"))
     return string.Template(_asset("page.html")).substitute(
         title=html.escape(title),
         style=_asset("page.css"),
         notes="".join(f"<li>{html.escape(note)}</li>\n" for note in notes),
         figures="\n".join(map(_figure, drawings)),
-        tables="\n".join(table.html() for table in shown_tables),
+        tables="\n".join(map(_table, shown_tables)),
         plotly_version=get_plotlyjs_version(),
         values=_packed(values.encode()),
         units=_packed(data.units.tobytes()),
+        histograms=_packed(data.histograms.tobytes()),
         plotly=_packed(get_plotlyjs().encode()),
         script="\n".join(map(_asset, SCRIPTS)),
     )
@@ -86,6 +90,13 @@ def _figure(drawing: Drawing) -> str:
         html.escape, (drawing.title, drawing.caption, drawing.alt)
     )
     return (
-        f'<figure>\n<img alt="{alt}" src="data:image/png;base64,{image}">\n'
-        f"<figcaption><strong>{title}.</strong> {caption}</figcaption>\n</figure>"
+        '<figure><button type="button" aria-pressed="false" title="Larger or smaller">'
+        f'<img alt="{alt}" src="data:image/png;base64,{image}"></button>\n'
+        f"<figcaption><details><summary>{title}</summary>{caption}</details>"
+        "</figcaption></figure>"
     )
+
+
+def _table(table: Table) -> str:
+    title = html.escape(table.title)
+    return f"<details><summary>{title}</summary>\n{table.html()}</details>"

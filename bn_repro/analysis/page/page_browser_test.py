@@ -18,8 +18,8 @@ from bn_repro.analysis.page import page
 from bn_repro.run_folder import records
 
 WAIT = 60  # seconds; on a busy machine a start takes many
-COLUMNS = ["Run", "Variant", "Status", "norm", "Rate", "Seed", "Best accuracy"]
-COLUMNS += ["Steps to target", "Time"]
+COLUMNS = ["Run", "Variant", "Status", "Final accuracy", "Best accuracy"]
+COLUMNS += ["Steps to target", "learning_rate", "norm", "seed", "Time"]
 
 
 def start_browser():
@@ -42,7 +42,10 @@ def start_browser():
 
 
 def write_sweep(root):
-    """Three rates with and without BN; one run diverges, one ends at chance."""
+    """Three rates with and without BN; one run diverges, one ends at chance.
+
+    The loss of the one that diverges ends at 2e31.
+    """
     for rate, name in ((0.1, "lr0.1"), (1.0, "lr1"), (10.0, "lr10")):
         optimizer = {"optimizer": {"learning_rate": rate}}
         testing.write_run(root / f"bn_{name}", "before", 0, 4_000, **optimizer)
@@ -53,6 +56,38 @@ def write_sweep(root):
         )
     writer = records.RunWriter(root / "plain_lr1")
     testing.write_metrics(writer, 4_500, 0.1)
+    row = {"step": 1_000, "split": "train", "statistics": "batch", "loss": 2e31}
+    records.RunWriter(root / "plain_lr10").append_metrics(row | {"seconds": 1.0})
+
+
+def write_grid(root):
+    """Two rates by two deviations, one of them running, and one that failed."""
+    for name, rate, stddev, status in (
+        ("a", 0.1, 0.1, "finished"),
+        ("b", 0.1, 0.3, "running"),
+        ("c", 1.0, 0.1, "finished"),
+        ("d", 1.0, 0.3, "failed"),
+    ):
+        model = testing.config("before", 0, 1000)["model"] | {"init_stddev": stddev}
+        optimizer = {"learning_rate": rate}
+        testing.write_run(
+            root / name, "before", 0, 1000, status, model=model, optimizer=optimizer
+        )
+
+
+def show(browser, folder, runs, **options):
+    text = page.render("Sweep", ["A note."], [], [], runs, **options)
+    (folder / "report.html").write_text(text)
+    reopen(browser, (folder / "report.html").as_uri())
+
+
+def reopen(browser, address):
+    """Opens an address anew and waits until the page is ready."""
+    browser.get("about:blank")
+    browser.get(address)
+    WebDriverWait(browser, WAIT).until(
+        lambda b: b.execute_script("return document.documentElement.dataset.ready")
+    )
 
 
 @pytest.fixture(scope="module")
@@ -64,13 +99,10 @@ def opened(tmp_path_factory):
         write_sweep(folder)
         runs = records.find_runs(folder)
         named = [run.name for run in runs if run.name != "bn_lr10"]
-        text = page.render("Sweep", ["A note."], [], [], runs, named)
-        (folder / "report.html").write_text(text)
-        browser.get((folder / "report.html").as_uri())
-        WebDriverWait(browser, WAIT).until(
-            lambda b: b.execute_script("return document.documentElement.dataset.ready")
-        )
-        yield SimpleNamespace(browser=browser, runs={run.name: run for run in runs})
+        show(browser, folder, runs, viewer_runs=named)
+        address = browser.current_url
+        by_name = {run.name: run for run in runs}
+        yield SimpleNamespace(browser=browser, runs=by_name, address=address)
         assert browser.get_log("browser") == []
     finally:
         browser.quit()
@@ -79,10 +111,7 @@ def opened(tmp_path_factory):
 @pytest.fixture
 def fresh(opened):
     """The page as it opens."""
-    opened.browser.get(opened.browser.current_url)
-    WebDriverWait(opened.browser, WAIT).until(
-        lambda b: b.execute_script("return document.documentElement.dataset.ready")
-    )
+    reopen(opened.browser, opened.address)
     return opened.browser
 
 
@@ -115,17 +144,41 @@ def drawn(browser, name):
     )
     script = """
       const plot = document.getElementById(arguments[0]);
-      const busy = plot.closest("section").ariaBusy === "true";
+      const busy = plot.closest(".section").ariaBusy === "true";
       if (busy || !plot.data) return null;
       const traces = plot.data.map((t) => ({name: t.name, x: [...t.x], y: [...t.y],
-        symbol: t.marker?.symbol, type: t.type, line: t.line?.color}));
-      return {traces, title: plot.layout.yaxis.title.text,
+        z: t.z, axis: t.xaxis, shown: t.showlegend, group: t.legendgroup,
+        symbol: t.marker?.symbol, type: t.type, line: t.line}));
+      const range = plot._fullLayout.yaxis.range;
+      return {traces, title: plot.layout.yaxis.title?.text, range,
+        titles: (plot.layout.annotations ?? []).map((a) => a.text),
+        ticks: plot.layout.xaxis.ticktext, log: plot.layout.yaxis.type === "log",
         ground: plot._fullLayout.paper_bgcolor};"""
     return WebDriverWait(browser, WAIT).until(lambda b: b.execute_script(script, name))
 
 
+def curves_drawn(browser, name):
+    """Returns the traces of a plot that hold data: neither legend nor colour bar."""
+    traces = drawn(browser, name)["traces"]
+    return [trace for trace in traces if trace["x"] not in ([], [None])]
+
+
 def names_drawn(browser, name):
-    return {trace["name"] for trace in drawn(browser, name)["traces"]} - {None}
+    """Returns the names of the runs drawn."""
+    names = {trace["name"] for trace in curves_drawn(browser, name)} - {None}
+    return {name.split(":")[0] for name in names}
+
+
+def legend_of(browser, name):
+    traces = drawn(browser, name)["traces"]
+    return {t["name"] for t in traces if t["x"] == [None] and t["shown"] is not False}
+
+
+def move(browser, name, value):
+    """Moves a slider."""
+    script = """arguments[0].value = arguments[1];
+      arguments[0].dispatchEvent(new Event("input", {bubbles: true}));"""
+    browser.execute_script(script, find(browser, name), value)
 
 
 def click(browser, name):
@@ -144,7 +197,7 @@ def test_all_runs_are_listed_in_the_sweep_s_order(fresh):
     names = column(fresh, "Run")
     arms = ["plain_lr0.1", "plain_lr1", "plain_lr10", "bn_lr0.1", "bn_lr1", "bn_lr10"]
     assert names == arms
-    assert column(fresh, "Rate") == 2 * ["0.1", "1", "10"]
+    assert column(fresh, "learning_rate") == 2 * ["0.1", "1", "10"]
     assert column(fresh, "Status")[2] == "diverged at step 1,001"
     assert find(fresh, "counts").text == "6 of 6 runs shown, 6 plotted"
     assert "A note." in fresh.find_element(By.CLASS_NAME, "notes").text
@@ -163,8 +216,8 @@ def test_a_click_on_a_heading_sorts_and_a_second_one_turns_round(fresh):
 
 
 def test_the_keyboard_sorts_filters_and_ticks(fresh):
-    heading(fresh, "Rate").send_keys(Keys.ENTER)
-    assert column(fresh, "Rate") == ["0.1", "0.1", "1", "1", "10", "10"]
+    heading(fresh, "learning_rate").send_keys(Keys.ENTER)
+    assert column(fresh, "learning_rate") == ["0.1", "0.1", "1", "1", "10", "10"]
     find(fresh, "filter").send_keys("norm=none finished")
     assert column(fresh, "Run") == ["plain_lr0.1", "plain_lr1"]
     box = fresh.find_element(By.CSS_SELECTOR, "input[aria-label='plot plain_lr1']")
@@ -199,7 +252,7 @@ def test_the_target_may_be_a_number_or_the_best_of_a_run(fresh, opened):
 def test_curves_are_those_of_the_ticked_runs(fresh, opened):
     click(fresh, "choose-none")
     assert "Tick runs" in find(fresh, "curve-plot").text
-    find(fresh, "filter").send_keys("bn_ rate=1")
+    find(fresh, "filter").send_keys("bn_ learning_rate=1")
     click(fresh, "choose-shown")
     choose(fresh, "curve-field", "loss (cross-entropy)")
     choose(fresh, "curve-data", "training data, mini-batch statistics")
@@ -210,55 +263,216 @@ def test_curves_are_those_of_the_ticked_runs(fresh, opened):
     assert (trace["name"], trace["x"]) == ("bn_lr1", steps.tolist())
     np.testing.assert_allclose(trace["y"], loss, rtol=1e-4)
     choose(fresh, "curve-x", "images")
-    assert drawn(fresh, "curve-plot")["traces"][0]["x"][-1] == 60 * 4_000
+    assert curves_drawn(fresh, "curve-plot")[0]["x"][-1] == 60 * 4_000
     click(fresh, "curve-mean")
-    assert "bn_lr1 (1 run)" in names_drawn(fresh, "curve-plot")
+    assert names_drawn(fresh, "curve-plot") >= {"bn_lr1 (1 run)"}
+
+
+def test_a_diverged_run_does_not_flatten_the_others(fresh):
+    choose(fresh, "curve-field", "loss (cross-entropy)")
+    choose(fresh, "curve-data", "training data, mini-batch statistics")
+    shown = drawn(fresh, "curve-plot")
+    assert max(max(t["y"]) for t in curves_drawn(fresh, "curve-plot")) > 1e31
+    assert shown["range"][1] < 3
+    options = [o.text for o in Select(find(fresh, "target-run")).options]
+    assert not any(option.startswith("plain_lr10:") for option in options)
+
+
+def test_accuracy_may_stand_on_an_error_axis_and_be_smoothed(fresh, opened):
+    choose(fresh, "curve-scale", "error, logarithmic")
+    shown = drawn(fresh, "curve-plot")
+    trace = next(t for t in shown["traces"] if t["name"] == "bn_lr1")
+    accuracy = opened.runs["bn_lr1"].series("test", "ema", "accuracy")[1]
+    np.testing.assert_allclose(trace["y"], 1 - accuracy, rtol=1e-3)
+    assert shown["log"] and "error" in shown["title"]
+    choose(fresh, "curve-scale", "linear")
+    assert_smoothed(fresh, opened)
+
+
+def assert_smoothed(fresh, opened):
+    """Half of each value is the average before it, which begins without a lag."""
+    move(fresh, "curve-smooth", 0.5)
+    accuracy = opened.runs["bn_lr1"].series("test", "ema", "accuracy")[1]
+    weights = 0.5 ** np.arange(len(accuracy))
+    expected = [
+        np.average(accuracy[: n + 1][::-1], weights=weights[: n + 1])
+        for n in range(len(accuracy))
+    ]
+    traces = drawn(fresh, "curve-plot")["traces"]
+    trace = next(t for t in traces if t["name"] == "bn_lr1")
+    np.testing.assert_allclose(trace["y"], expected, rtol=1e-3)
+
+
+def test_a_network_has_one_colour_everywhere(fresh):
+    def color(plot):
+        traces = curves_drawn(fresh, plot)
+        return next(t for t in traces if t["name"] == "bn_lr1")["line"]["color"]
+
+    assert color("curve-plot") == color("layer-plot")
+    swatch = fresh.find_element(By.XPATH, "//th[text()='bn_lr1']/span")
+    assert f"--light: {color('curve-plot')}" in swatch.get_attribute("style")
+    assert legend_of(fresh, "curve-plot") == {"With BN", "Without BN"}
+
+
+FILTERED = {
+    "final>90": 3,
+    "final>90 or diverged": 4,
+    "not bn_ not diverged": 2,
+    "learning_rate<=1 norm=before": 2,
+    "optimizer.learning_rate>=1e1": 2,
+    "seed!=0": 3,
+    "learning_rate=1": 2,
+    "no_such_key>1": 0,
+}
+
+
+def test_the_filter_compares_joins_and_negates(fresh):
+    for words, count in FILTERED.items():
+        type_into(find(fresh, "filter"), words)
+        assert len(column(fresh, "Run")) == count, words
 
 
 def test_the_sweep_marks_what_diverged_and_what_is_at_chance(fresh):
-    marks = [t for t in drawn(fresh, "sweep-plot")["traces"] if len(t["x"]) == 3]
-    bn, plain = [t for t in marks if isinstance(t["symbol"], list)]
+    shown = drawn(fresh, "sweep-plot")
+    assert shown["ticks"] == ["0.1", "1", "10"]
+    bn, plain = [t for t in shown["traces"] if isinstance(t["symbol"], list)]
     assert plain["x"] == bn["x"] == [0.1, 1, 10]
     assert plain["symbol"] == ["circle", "square-open", "x"]
-    assert plain["y"][2] == 0
+    assert plain["y"][2] == shown["range"][0]  # at the worse edge
     assert bn["symbol"] == 3 * ["circle"]
-    names = names_drawn(fresh, "sweep-plot")
-    assert names == {"norm=none", "norm=before", "at chance", "diverged"}
+    names = {t["name"] for t in shown["traces"]} - {None}
+    assert {"Without BN", "With BN", "at chance", "diverged"} <= names
     choose(fresh, "sweep-measure", "steps to the target")
-    assert "target not reached" in names_drawn(fresh, "sweep-plot")
+    names = {t["name"] for t in drawn(fresh, "sweep-plot")["traces"]}
+    assert "target not reached" in names
 
 
-def unit_shown(browser, side):
-    return int(find(browser, f"{side}-unit").get_attribute("value"))
+def test_the_sweep_s_axis_follows_the_data(fresh, opened):
+    finals = {
+        name: run.series("test", "ema", "accuracy")[1][-1]
+        for name, run in opened.runs.items()
+        if name != "plain_lr10"
+    }
+    low, high = drawn(fresh, "sweep-plot")["range"]
+    assert 0 < min(finals.values()) - low < 0.1
+    assert 0 < high - max(finals.values()) < 0.1
+    choose(fresh, "sweep-scale", "error, logarithmic")
+    shown = drawn(fresh, "sweep-plot")
+    bn = [t for t in shown["traces"] if isinstance(t["symbol"], list)][0]
+    expected = [1 - finals[f"bn_lr{rate}"] for rate in ("0.1", "1", "10")]
+    assert shown["log"]
+    np.testing.assert_allclose(bn["y"], expected, rtol=1e-3)
+    assert "Best against best: With BN" in find(fresh, "sweep-note").text
 
 
-def assert_shows(browser, side, run, layer, unit):
+def test_a_click_on_a_mark_ticks_its_run_everywhere(fresh):
+    click(fresh, "choose-none")
+    drawn(fresh, "sweep-plot")
+    script = """const plot = document.getElementById("sweep-plot");
+      const index = plot.data.findIndex((t) => t.text);
+      const customdata = plot.data[index].customdata[1];
+      plot.emit("plotly_click", {points: [{customdata}]});"""
+    fresh.execute_script(script)
+    box = fresh.find_element(By.CSS_SELECTOR, "input[aria-label='plot bn_lr1']")
+    assert box.is_selected()
+    assert names_drawn(fresh, "curve-plot") == {"bn_lr1"}
+    fresh.execute_script(script)
+    assert "0 plotted" in find(fresh, "counts").text
+
+
+def test_two_keys_of_a_running_sweep_are_a_heat_map(opened, tmp_path):
+    write_grid(tmp_path)
+    browser = opened.browser
+    show(browser, tmp_path, records.find_runs(tmp_path), watched="12:34")
+    Select(find(browser, "sweep-key")).select_by_index(2)
+    [heat] = drawn(browser, "sweep-plot")["traces"]
+    assert heat["type"] == "heatmap"
+    finals = testing.accuracy("before", 1000) + np.zeros((2, 2))
+    np.testing.assert_allclose(np.array(heat["z"], float), finals, atol=0.01)
+    classes = [
+        cell.get_attribute("class").split()[0]
+        for cell in browser.find_elements(
+            By.CSS_SELECTOR, "#runs tbody td:nth-child(4)"
+        )
+    ]
+    assert classes == ["finished", "running", "finished", "failed"]
+    assert "b (running)" in {t["name"] for t in curves_drawn(browser, "curve-plot")}
+    assert "Drawn at 12:34" in find(browser, "watched").text
+
+
+def assert_shows_unit(trace_list, run, layer, unit):
     expected = run.activations[layer][:, :, unit].T
-    shown = [trace["y"] for trace in drawn(browser, f"{side}-plot")["traces"]]
-    np.testing.assert_allclose(shown, expected, rtol=1e-6)
+    np.testing.assert_allclose([t["y"] for t in trace_list], expected, rtol=1e-6)
 
 
 def test_the_viewer_shows_the_unit_asked_for(fresh, opened):
+    choose(fresh, "viewer-show", "percentiles of one unit")
     choose(fresh, "viewer-layer", "hidden_2")
     choose(fresh, "left-run", "bn_lr1")
-    type_into(find(fresh, "left-unit"), "16")
-    assert_shows(fresh, "left", opened.runs["bn_lr1"], "hidden_2", 16)
-    find(fresh, "left-unit").send_keys(Keys.ARROW_UP)
-    assert unit_shown(fresh, "left") == 17
-    assert_shows(fresh, "left", opened.runs["bn_lr1"], "hidden_2", 17)
     choose(fresh, "right-run", "plain_lr1")
-    unit = unit_shown(fresh, "right")
-    assert_shows(fresh, "right", opened.runs["plain_lr1"], "hidden_2", unit)
-    click(fresh, "left-typical")
-    typical = drift.typical_unit(opened.runs["bn_lr1"].activations, "hidden_2")
-    assert unit_shown(fresh, "left") == typical
+    for side, name in enumerate(("bn_lr1", "plain_lr1")):
+        typical = drift.typical_unit(opened.runs[name].activations, "hidden_2")
+        shown = drawn(fresh, "viewer-plot")
+        assert shown["titles"][side].endswith(f"hidden_2, unit {typical}")
+        traces = shown["traces"][3 * side : 3 * side + 3]
+        assert_shows_unit(traces, opened.runs[name], "hidden_2", typical)
+    click(fresh, "viewer-typical")
+    type_into(find(fresh, "viewer-unit"), "16")
+    find(fresh, "viewer-unit").send_keys(Keys.ARROW_UP)
+    traces = drawn(fresh, "viewer-plot")["traces"]
+    assert_shows_unit(traces[:3], opened.runs["bn_lr1"], "hidden_2", 17)
+    assert_shows_unit(traces[3:], opened.runs["plain_lr1"], "hidden_2", 17)
+    choose(fresh, "viewer-arrange", "overlaid")
+    assert {t["axis"] for t in drawn(fresh, "viewer-plot")["traces"]} == {"x"}
     choose(fresh, "viewer-show", "medians of all units")
-    assert drawn(fresh, "left-plot")["traces"][0]["type"] == "heatmap"
+    assert drawn(fresh, "viewer-plot")["traces"][0]["type"] == "heatmap"
+
+
+def test_distributions_over_training_are_a_heat_map_of_input_and_output(fresh):
+    shown = drawn(fresh, "viewer-plot")
+    assert [t["type"] for t in shown["traces"]] == 4 * ["heatmap"]
+    for trace, (low, high) in zip(
+        shown["traces"], 2 * [(-3.0, 3.0), (0.0, 1.0)], strict=True
+    ):
+        assert trace["x"] == ["0", "1,000", "2,000", "3,000", "4,000"]
+        assert low < trace["y"][0] < low + 0.1 < high - 0.1 < trace["y"][-1] < high
+    assert len(set(shown["titles"])) == 2
+
+
+def test_a_slider_shows_distributions_at_a_step_of_one_or_all_layers(fresh, opened):
+    choose(fresh, "viewer-show", "distributions at one step")
+    assert find(fresh, "viewer-step-text").text == "4,000"
+    move(fresh, "viewer-step", 1)
+    shown = drawn(fresh, "viewer-plot")
+    assert find(fresh, "viewer-step-text").text == "1,000"
+    given = opened.runs["plain_lr0.1"].activations["input_histogram"][1, 2]
+    np.testing.assert_allclose(shown["traces"][0]["y"][:-1], given / given.max())
+    np.testing.assert_allclose(shown["traces"][0]["x"], np.linspace(-3, 3, 9))
+    choose(fresh, "viewer-arrange", "overlaid")
+    assert [t["axis"] for t in drawn(fresh, "viewer-plot")["traces"]] == [
+        "x",
+        "x",
+        "x2",
+        "x2",
+    ]
+    assert_all_layers(fresh)
+
+
+def assert_all_layers(fresh):
+    choose(fresh, "viewer-show", "all layers at one step")
+    shown = drawn(fresh, "viewer-plot")
+    assert shown["titles"] == ["hidden_1", "hidden_2", "hidden_3"]
+    assert len(shown["traces"]) == 2
+    gaps = [at for at, x in enumerate(shown["traces"][0]["x"]) if x is None]
+    assert gaps == [9, 19, 29]
+    choose(fresh, "viewer-side", "output")
+    assert len(drawn(fresh, "viewer-plot")["traces"]) == 2
 
 
 def test_the_viewer_says_what_it_left_out(fresh):
     left_out = find(fresh, "viewer-left-out")
-    left_out.find_element(By.TAG_NAME, "summary").click()
+    click(fresh, "viewer-left-out-count")
+    assert left_out.get_attribute("open")
     assert find(fresh, "viewer-left-out-names").text == "bn_lr10"
     options = Select(find(fresh, "left-run")).options
     assert "bn_lr10" not in [option.text for option in options]
@@ -266,12 +480,67 @@ def test_the_viewer_says_what_it_left_out(fresh):
 
 def test_layers_show_drift_and_gradients_of_the_ticked_runs(fresh):
     assert names_drawn(fresh, "layer-plot") == set(column(fresh, "Run"))
-    choose(fresh, "layer-measure", "gradient norm")
+    choose(fresh, "layer-measure", "norm of the weights' gradient")
     shown = drawn(fresh, "layer-plot")
     assert shown["title"] == "norm of the weights' gradient"
-    assert shown["traces"][0]["x"] == ["hidden_1", "hidden_2", "hidden_3"]
+    assert shown["traces"][0]["x"] == [0, 1, 2]
+    assert shown["ticks"] == ["hidden_1", "hidden_2", "hidden_3"]
     np.testing.assert_allclose(shown["traces"][0]["y"], 0.1, rtol=1e-4)
-    assert Select(find(fresh, "layer-step")).options[-1].text == "4,000"
+    assert find(fresh, "layer-step-text").text == "4,000"
+    move(fresh, "layer-step", 2)
+    assert find(fresh, "layer-step-text").text == "2,000"
+
+
+def test_sections_fold(fresh):
+    drawn(fresh, "curve-plot")
+    fresh.execute_script("scrollTo(0, 0)")
+    fresh.find_element(By.CSS_SELECTOR, "#curves > summary").click()
+    assert not find(fresh, "curve-plot").is_displayed()
+    fresh.find_element(By.CSS_SELECTOR, "nav a[href='#curves']").click()
+    assert find(fresh, "curve-plot").is_displayed()
+
+
+def test_the_address_holds_the_view(fresh, opened):
+    assert "#" not in fresh.current_url
+    click(fresh, "choose-none")
+    find(fresh, "filter").send_keys("bn_lr1")
+    click(fresh, "choose-shown")
+    heading(fresh, "Final accuracy").click()
+    type_into(find(fresh, "target"), "70")
+    choose(fresh, "viewer-show", "distributions at one step")
+    choose(fresh, "viewer-layer", "hidden_1")
+    move(fresh, "viewer-step", 1)
+    click(fresh, "curve-mean")
+    fresh.find_element(By.CSS_SELECTOR, "#layers > summary").click()
+    address = fresh.current_url
+    reopen(fresh, address)
+    assert find(fresh, "counts").text == "2 of 6 runs shown, 2 plotted"
+    assert column(fresh, "Run") == ["bn_lr1", "bn_lr10"]
+    assert find(fresh, "target").get_attribute("value") == "70"
+    drawn(fresh, "viewer-plot")
+    assert find(fresh, "viewer-step-text").text == "1,000"
+    assert find(fresh, "viewer-layer").get_attribute("value") == "hidden_1"
+    assert find(fresh, "curve-mean").is_selected()
+    assert not find(fresh, "layer-plot").is_displayed()
+    assert fresh.current_url == address
+
+
+def test_a_narrow_window_scrolls_tables_only(opened, fresh):
+    metrics = {"width": 400, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    fresh.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    try:
+        reopen(fresh, opened.address)
+        for name in ("curve-plot", "sweep-plot", "viewer-plot", "layer-plot"):
+            drawn(fresh, name)
+        script = (
+            "const p = document.documentElement; return [p.scrollWidth, p.clientWidth]"
+        )
+        wide, window = fresh.execute_script(script)
+        assert wide == window <= 400
+        script = "const b = arguments[0]; return b.scrollWidth > b.clientWidth"
+        assert fresh.execute_script(script, find(fresh, "runs-box"))
+    finally:
+        fresh.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 def test_configurations_are_compared_and_documents_shown(fresh):
@@ -309,7 +578,8 @@ def test_the_page_follows_dark_and_light(opened, scheme, plot, body):
 def test_every_control_has_a_name(fresh):
     controls = fresh.find_elements(By.CSS_SELECTOR, "main input, main select, button")
     assert len(controls) > 40
-    assert [c for c in controls if not c.accessible_name.strip()] == []
+    unnamed = [c for c in controls if not c.accessible_name.strip()]
+    assert not any(control.is_displayed() for control in unnamed)
 
 
 def test_nothing_is_fetched(fresh):

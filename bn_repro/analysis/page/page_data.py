@@ -1,7 +1,8 @@
-"""What the interactive page shows of a set of runs: plain values and one array.
+"""What the interactive page shows of a set of runs: plain values and two arrays.
 
+What is grouped, labelled, coloured or put in order is so here; the script draws it.
 Values are rounded to five significant digits and the page is compressed as a whole, so
-that 200 runs stay below 15 MB; percentiles of single units are kept for some runs only.
+that 200 runs stay below 15 MB; single units and histograms are kept for some runs only.
 """
 
 from collections.abc import Sequence
@@ -10,16 +11,29 @@ from typing import NamedTuple
 import numpy as np
 
 from bn_repro.analysis import arms, convergence, tables
-from bn_repro.analysis.layers import drift
-from bn_repro.analysis.page import page_units
+from bn_repro.analysis.page import page_layers, page_style, page_sweeps, page_units
 from bn_repro.analysis.sweep import comparison
 from bn_repro.run_folder import files
 from bn_repro.run_folder.records import Run
 
 CHOSEN = 8  # runs that are drawn when the page opens
-HELD_OUT = ("val ema", "test ema")  # whose accuracy the tables show
-FIELDS = ("accuracy", "loss", "top5")
-LAYER_FIELDS = ("gradient_norm", "saturated")  # of records.PROBE_FIELDS
+# Whose accuracy is shown: held-out data, with Algorithm 2's statistics where recorded.
+HELD_OUT = ("val population", "val ema", "test population", "test ema")
+NOT_MEASURED = ("step", "examples", "seconds", "count")
+FIELD_NAMES = {
+    "accuracy": "accuracy",
+    "loss": "loss (cross-entropy)",
+    "top5": "top-5 accuracy",
+    "l2": "L2 penalty",
+    "learning_rate": "learning rate",
+}
+SPLIT_NAMES = {"train": "training", "test": "test", "val": "validation"}
+STATISTICS_NAMES = {
+    "batch": "mini-batch statistics",
+    "ema": "moving averages",
+    "population": "Algorithm 2's statistics",
+}
+MOST_KEYS = 4  # of the configuration with a column each; the filter finds all
 
 
 class PageData(NamedTuple):
@@ -28,10 +42,12 @@ class PageData(NamedTuple):
     Attributes:
       values: JSON-like; see `page_data`.
       units: float32 [n], the percentiles of single units of all layers, run after run.
+      histograms: uint8 [n], as well; see `page_units.histograms`.
     """
 
     values: dict
     units: np.ndarray
+    histograms: np.ndarray
 
 
 def page_data(
@@ -42,9 +58,11 @@ def page_data(
     """Returns everything that the page shows of the runs.
 
     `values` holds "runs" (those of a sweep in its order; an object each: overview,
-    curves, layers, configuration, manifest), "keys" (of the configuration that differ,
-    but the seed), "chosen" (indices of the runs drawn at first), "target" (an accuracy
-    and whose best it is), "sweep_key" and "viewer" (see `page_units.viewer`).
+    style, curves, layers, configuration, manifest), "groups" (runs that differ in the
+    seed only), "columns" of the table, "keys" (of the configuration that differ, but
+    the seed), "curves" and "fields" (key -> name), "chosen" (indices of the runs drawn
+    at first), "target" (an accuracy and whose best it is), and what `page_style`,
+    `page_sweeps`, `page_layers` and `page_units` say of themselves.
 
     Args:
       runs: at least one.
@@ -57,25 +75,38 @@ def page_data(
     sweep = comparison.find_sweep(runs)
     runs = sweep.runs() if sweep else runs
     found = arms.group(runs)
-    variants = {id(run): arm.label for arm in found for run in arm.runs}
+    keys = tables.varying_keys(run.config for run in runs)
+    styles, legend, scale = page_style.styles(runs, found, sweep)
+    labels = {id(run): arm.label for arm in found for run in arm.runs}
     windows = tables.drift_windows(arms.counted(runs))
     windows = dict(zip(tables.FROM_STEPS, windows, strict=True))
-    viewer, units = page_units.viewer(runs, page_units.select(runs, viewer_runs))
+    shown = [
+        {"variant": labels.get(id(run), run.name)} | style | _run_values(run, windows)
+        for run, style in zip(runs, styles, strict=True)
+    ]
+    viewer, units, histograms = page_units.viewer(
+        runs, page_units.select(runs, viewer_runs)
+    )
     values = {
-        "runs": [
-            {"variant": variants.get(id(run), run.name)} | _run_values(run, windows)
-            for run in runs
-        ],
-        "keys": tables.varying_keys(run.config for run in runs),
-        "chosen": _chosen(runs, found),
+        "runs": shown,
+        "groups": _groups(runs, found),
+        "columns": _columns(runs, keys),
+        "keys": keys,
+        "held_out": _held_out_text(shown),
+        "curves": _names_of_curves(shown),
+        "fields": _names_of_fields(shown),
+        "chosen": _chosen(runs, found, sweep),
         "target": first_target(runs, sweep, target),
-        "sweep_key": sweep.key if sweep else None,
+        "legend": legend,
+        "scale": scale,
+        "sweeps": page_sweeps.sweeps(runs, keys, sweep),
+        "layers": page_layers.overview(runs),
         "viewer": viewer,
     }
     values = _rounded(values)
-    for run, shown in zip(runs, values["runs"], strict=True):
-        shown |= _documents(run)
-    return PageData(values, units)
+    for run, entry in zip(runs, values["runs"], strict=True):
+        entry |= _documents(run)
+    return PageData(values, units, histograms)
 
 
 def first_target(
@@ -86,90 +117,168 @@ def first_target(
     """Returns the accuracy that steps are counted to at first, and whose best it is.
 
     The tables' own: of a sweep what counts as trained, else the best of Inception or of
-    the networks without BN; or the one wanted.
+    the networks without BN; or the one wanted. A run that diverged sets no target
+    unless it is asked for.
     """
     if sweep and wanted is None:
         accuracy, run = comparison.find_target(sweep), None
     else:
-        target = convergence.find_target(list(map(convergence.course, runs)), wanted)
+        courses = list(map(convergence.course, runs))
+        lasting = [course for course in courses if not course.diverged]
+        taken = courses if wanted is not None else lasting or courses
+        target = convergence.find_target(taken, wanted)
         accuracy, run = target.accuracy, target.course and target.course.run.name
     return {"accuracy": accuracy, "run": run} if np.isfinite(accuracy) else None
 
 
-def _run_values(run: Run, windows: dict[int, drift.Window | None]) -> dict:
+def _run_values(run: Run, windows: page_layers.Windows) -> dict:
     flat = run.stated
     curves = _curves(run)
-    course = convergence.course(run)
+    held_out = next((key for key in HELD_OUT if key in curves), None)
+    accuracy = np.array(curves[held_out]["accuracy"] if held_out else [], float)
     return {
         "name": run.name,
         "status": run.status["status"],
         "status_text": tables.status_text(run),
+        "outcome": _outcome(run, accuracy, held_out),
         "steps": run.status.get("step", 0),
         "batch": flat.get("batch_size"),
-        "rate": flat.get("optimizer.learning_rate"),
-        "seed": flat.get("seed"),
         "seconds": run.metrics[-1].get("seconds") if run.metrics else None,
-        "best": course.best,
-        "final": course.accuracy[-1] if course.accuracy.size else None,
-        "at_chance": bool(course.accuracy.size)
-        and convergence.is_chance(course.accuracy[-1], course.classes, course.count),
-        "held_out": next((key for key in HELD_OUT if key in curves), None),
+        "best": float(np.fmax.reduce(accuracy, initial=np.nan)),
+        "final": float(accuracy[-1]) if accuracy.size else None,
+        "held_out": held_out,
         "curves": curves,
-        "layers": _layers(run, windows),
+        "layers": page_layers.of_run(run, windows),
     }
+
+
+def _outcome(run: Run, accuracy: np.ndarray, held_out: str | None) -> str:
+    """Returns how a run stands: its status, of a finished one "trained" or "chance"."""
+    if run.status["status"] != "finished":
+        return run.status["status"]
+    if not accuracy.size:
+        return "trained"
+    counts = run.series(*held_out.split(), "count")[1]
+    classes = run.config["data"]["classes"]
+    count = int(counts[-1]) if counts.size else 0
+    guessing = convergence.is_chance(accuracy[-1], classes, count)
+    return "chance" if guessing else "trained"
 
 
 def _curves(run: Run) -> dict:
-    """Returns "split statistics" -> {"steps", "seconds", and the recorded FIELDS}."""
+    """Returns "split statistics" -> {"steps", "seconds", and each recorded number}."""
     rows: dict[str, list[dict]] = {}
     for row in run.metrics:
         rows.setdefault(f"{row.get('split')} {row.get('statistics')}", []).append(row)
-    curves = {}
-    for key, group in rows.items():
-        fields = [name for name in FIELDS if any(name in row for row in group)]
-        columns = {name: [row.get(name) for row in group] for name in fields}
-        curves[key] = {
-            "steps": [row["step"] for row in group],
-            "seconds": [row.get("seconds") for row in group],
-            **columns,
-        }
-    return curves
+    return {key: _columns_of(group) for key, group in rows.items()}
 
 
-def _layers(run: Run, windows: dict[int, drift.Window | None]) -> dict | None:
-    """Returns what is known of each layer, None without a probe.
-
-    "drift" has, per start and its window, location and scale drift as [L] medians and
-    quartiles over the units; "gradient_norm" and "saturated" are [T, L].
-    """
-    probes = run.activations
-    if not probes or not len(probes["steps"]):
-        return None
+def _columns_of(rows: list[dict]) -> dict:
+    names = dict.fromkeys(name for row in rows for name in row)
+    measured = [
+        name
+        for name in names
+        if name not in NOT_MEASURED
+        and not any(isinstance(row.get(name), str) for row in rows)
+    ]
     return {
-        "names": probes["layers"],
-        "steps": probes["steps"],
-        **{name: probes[name] for name in LAYER_FIELDS if name in probes},
-        "drift": {start: _drifts(probes, over) for start, over in windows.items()},
+        "steps": [row["step"] for row in rows],
+        "seconds": [row.get("seconds") for row in rows],
+    } | {name: [row.get(name) for row in rows] for name in measured}
+
+
+def _names_of_curves(shown: Sequence[dict]) -> dict[str, str]:
+    found = dict.fromkeys(key for run in shown for key in run["curves"])
+    best_first = [key for key in HELD_OUT if key in found]
+    return {key: _data_name(key) for key in [*best_first, *found]}
+
+
+def _data_name(key: str) -> str:
+    split, statistics = key.split(" ", 1)
+    data = f"{SPLIT_NAMES.get(split, split)} data"
+    return f"{data}, {STATISTICS_NAMES.get(statistics, statistics)}"
+
+
+def _names_of_fields(shown: Sequence[dict]) -> dict[str, str]:
+    curves = [curve for run in shown for curve in run["curves"].values()]
+    found = dict.fromkeys(name for curve in curves for name in curve)
+    named = [*FIELD_NAMES, *found]
+    kept = [name for name in dict.fromkeys(named) if name in found]
+    return {
+        name: FIELD_NAMES.get(name, name.replace("_", " "))
+        for name in kept
+        if name not in ("steps", "seconds")
     }
 
 
-def _drifts(probes: dict, over: drift.Window | None) -> dict:
-    """Returns the drifts of all layers; NaN where none is known over these steps."""
-    rows = np.full((len(probes["layers"]), 2, 3), np.nan)
-    if over and drift.has_percentiles(probes):
-        for row, name in zip(rows, probes["layers"], strict=True):
-            row[:] = list(
-                map(drift.quartiles, drift.unit_drifts(probes, name, over=over))
-            )
-    # [L, location and scale, (median, lower, upper)]
-    return {"location": rows[:, 0].T, "scale": rows[:, 1].T}
+def _held_out_text(shown: Sequence[dict]) -> str:
+    """Returns a sentence on which accuracy the table shows."""
+    used = dict.fromkeys(run["held_out"] for run in shown if run["held_out"])
+    if not used:
+        return "No held-out accuracy was recorded."
+    return (
+        f"Accuracy is on {' or, where that is missing, '.join(map(_data_name, used))}."
+    )
 
 
-def _chosen(runs: Sequence[Run], found: Sequence[arms.Arm]) -> list[int]:
-    """Returns the first runs of up to CHOSEN arms, spread over all arms."""
-    places = np.linspace(0, len(found) - 1, min(CHOSEN, len(found))).round().astype(int)
-    first = {id(found[place].runs[0]) for place in places}
+def _columns(runs: Sequence[Run], keys: Sequence[str]) -> list[dict]:
+    """Returns the table's columns: "kind" says how the script writes a value."""
+    rate = "optimizer.learning_rate"
+    own = [key for key in keys if key != rate]
+    own = [rate, *own] if len(own) <= MOST_KEYS else [rate]
+    flats = [run.stated for run in runs]
+    settings = [
+        {"label": key.split(".")[-1], "key": key, "kind": _kind(flats, key)}
+        for key in [*own, "seed"]
+    ]
+    return [
+        {"label": "Run", "field": "name", "kind": "text"},
+        {"label": "Variant", "field": "variant", "kind": "text"},
+        {"label": "Status", "field": "status_text", "kind": "text"},
+        {"label": "Final accuracy", "field": "final", "kind": "percent"},
+        {"label": "Best accuracy", "field": "best", "kind": "percent"},
+        {"label": "Steps to target", "field": "to_target", "kind": "count"},
+        *settings,
+        {"label": "Time", "field": "seconds", "kind": "duration"},
+    ]
+
+
+def _kind(flats: Sequence[dict], key: str) -> str:
+    numbers = all(isinstance(flat.get(key), int | float) for flat in flats)
+    return "number" if numbers else "text"
+
+
+def _groups(runs: Sequence[Run], found: Sequence[arms.Arm]) -> list[dict]:
+    places = {id(run): place for place, run in enumerate(runs)}
+    return [
+        {"label": arm.label, "runs": [places[id(run)] for run in arm.runs]}
+        for arm in found
+    ]
+
+
+def _chosen(
+    runs: Sequence[Run], found: Sequence[arms.Arm], sweep: comparison.Sweep | None
+) -> list[int]:
+    """Returns the first runs of up to CHOSEN arms, spread over all arms.
+
+    Of a sweep the same places among the values in each of its arms.
+    """
+    if sweep:
+        count = max(1, CHOSEN // len(sweep.arms))
+        firsts = [
+            point.courses[0].run
+            for arm in sweep.arms
+            for point in _spread(arm.points, count)
+        ]
+    else:
+        firsts = [arm.runs[0] for arm in _spread(found, CHOSEN)]
+    first = {id(run) for run in firsts}
     return [index for index, run in enumerate(runs) if id(run) in first]
+
+
+def _spread(items: Sequence, most: int) -> list:
+    places = np.linspace(0, len(items) - 1, min(most, len(items)))
+    return [items[place] for place in places.round().astype(int)]
 
 
 def _documents(run: Run) -> dict:

@@ -33,13 +33,14 @@ def test_a_run_has_its_overview_and_curves(runs):
     shown = named(page_data.page_data(runs), "bn_seed1")
     run = next(run for run in runs if run.name == "bn_seed1")
     steps, accuracy = run.series("test", "ema", "accuracy")
-    assert (shown["variant"], shown["seed"], shown["rate"]) == ("bn", 1, 0.01)
+    assert shown["variant"] == "bn"
+    assert shown["config"]["optimizer.learning_rate"] == 0.01
     assert (shown["status"], shown["steps"]) == ("finished", 50_000)
     assert shown["seconds"] == 50.0
     assert shown["held_out"] == "test ema"
     assert shown["best"] == pytest.approx(accuracy.max(), rel=1e-4)
     assert shown["final"] == pytest.approx(accuracy[-1], rel=1e-4)
-    assert not shown["at_chance"]
+    assert shown["outcome"] == "trained"
     curve = shown["curves"]["test ema"]
     assert curve["steps"] == steps.tolist()
     np.testing.assert_allclose(curve["accuracy"], accuracy, rtol=1e-4)
@@ -73,7 +74,7 @@ def test_what_differs_what_is_drawn_first_and_the_target(runs):
     }
     name = max(best, key=best.get)
     assert values["target"] == {"run": name, "accuracy": best[name]}
-    assert values["sweep_key"] is None
+    assert values["sweeps"] == []
 
 
 def test_a_sweep_comes_in_its_order_with_its_target(runs):
@@ -88,10 +89,15 @@ def test_a_sweep_comes_in_its_order_with_its_target(runs):
         for run in runs
     ]
     values = page_data.page_data(swept).values
-    assert [run["rate"] for run in values["runs"]] == 2 * [0.03, 0.03, 0.1, 0.1, 10, 10]
-    assert values["sweep_key"] == "optimizer.learning_rate"
+    key = "optimizer.learning_rate"
+    found = [run["config"][key] for run in values["runs"]]
+    assert found == 2 * [0.03, 0.03, 0.1, 0.1, 10, 10]
+    assert values["sweeps"][0]["key"] == key
     assert values["target"] == {"run": None, "accuracy": 0.9}
-    assert len(values["chosen"]) == 6
+    drawn = [values["runs"][index]["name"] for index in values["chosen"]]
+    assert drawn == [
+        f"{arm}_lr{r}_seed0" for arm in ("plain", "bn") for r in (0.03, 0.1, 10)
+    ]
 
 
 def test_a_run_at_chance_is_told_from_one_that_learned(tmp_path):
@@ -99,7 +105,7 @@ def test_a_run_at_chance_is_told_from_one_that_learned(tmp_path):
     for step, value in ((0, 0.098), (500, 0.1028)):
         testing.write_metrics(writer, step, value)
     shown = page_data.page_data(records.find_runs(tmp_path)).values["runs"][0]
-    assert shown["at_chance"]
+    assert shown["outcome"] == "chance"
 
 
 def test_units_lie_where_the_viewer_says(runs):
@@ -162,3 +168,46 @@ def test_what_is_not_finite_is_null_and_documents_keep_their_digits(tmp_path):
     assert run["manifest"]["images_per_second"] == 123_456.7
     # One probe: nothing can be said to have moved.
     assert run["layers"]["drift"]["0"]["location"][0] == [None, None, None]
+
+
+def test_algorithm_2_s_statistics_are_preferred_and_named(tmp_path):
+    writer = testing.write_run(tmp_path / "bn", steps=500)
+    for step, accuracy in ((0, 0.1), (500, 0.75)):
+        row = {"step": step, "split": "test", "statistics": "population"}
+        writer.append_metrics(row | {"accuracy": accuracy, "count": 10_000})
+    values = page_data.page_data(records.find_runs(tmp_path)).values
+    run = values["runs"][0]
+    assert (run["held_out"], run["final"]) == ("test population", 0.75)
+    assert values["held_out"] == "Accuracy is on test data, Algorithm 2's statistics."
+    assert list(values["curves"])[0] == "test population"
+
+
+def test_every_recorded_number_can_be_drawn(tmp_path):
+    writer = testing.write_run(tmp_path / "bn", steps=500)
+    row = {"step": 500, "split": "train", "statistics": "batch", "examples": 9}
+    writer.append_metrics(row | {"l2": 0.5, "new_thing": 2.0, "note": "text"})
+    values = page_data.page_data(records.find_runs(tmp_path)).values
+    assert list(values["fields"]) == ["accuracy", "loss", "l2", "new_thing"]
+    assert values["fields"]["new_thing"] == "new thing"
+    assert values["runs"][0]["curves"]["train batch"]["new_thing"][-1] == 2
+
+
+def test_a_run_that_diverged_is_no_target(tmp_path):
+    testing.write_course(
+        tmp_path / "plain_a", [0.1, 0.9], "diverged", model__norm="none"
+    )
+    testing.write_course(tmp_path / "plain_b", [0.1, 0.6], model__norm="none", seed=1)
+    runs = records.find_runs(tmp_path)
+    found = page_data.page_data(runs).values["target"]
+    assert found == {"run": "plain_b", "accuracy": 0.6}
+    asked = page_data.page_data(runs, target="plain_a").values["target"]
+    assert asked == {"run": "plain_a", "accuracy": 0.9}
+
+
+def test_how_a_run_stands_is_told(tmp_path):
+    for status in ("running", "failed", "interrupted", "diverged"):
+        testing.write_run(tmp_path / status, steps=1000, status=status, done=500)
+    shown = page_data.page_data(records.find_runs(tmp_path)).values["runs"]
+    assert {run["name"]: run["outcome"] for run in shown} == {
+        status: status for status in ("running", "failed", "interrupted", "diverged")
+    }

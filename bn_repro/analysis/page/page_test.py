@@ -30,9 +30,11 @@ def render(runs, title="Runs", notes=(), shown_tables=(), viewer_runs=()):
 def test_the_page_holds_its_data_and_plotly(runs):
     text = render(runs)
     data = page_data.page_data(runs)
-    assert json.loads(unpacked(text, "values")) == data.values
+    assert json.loads(unpacked(text, "values")) == data.values | {"watched": ""}
     units = np.frombuffer(unpacked(text, "units"), "<f4")
     np.testing.assert_array_equal(units, data.units)
+    counts = np.frombuffer(unpacked(text, "histograms"), np.uint8)
+    np.testing.assert_array_equal(counts, data.histograms)
     assert b"window.Plotly = Plotly" in unpacked(text, "plotly")
 
 

@@ -1,4 +1,4 @@
-"""Percentiles of single units for the page's viewer: of some runs, within its size."""
+"""What the page's viewer shows of some runs, within its size: units and histograms."""
 
 from collections.abc import Sequence
 
@@ -11,6 +11,8 @@ from bn_repro.run_folder.records import Run
 
 VIEWER_RUNS = 16
 VIEWER_VALUES = 2_000_000  # about 5 MB of the page
+HISTOGRAM_VALUES = 4_000_000  # bytes, about 2 MB of the page
+SIDES = ("input", "output")
 
 
 def select(runs: Sequence[Run], viewer_runs: Sequence[str]) -> list[Run]:
@@ -37,28 +39,29 @@ def select(runs: Sequence[Run], viewer_runs: Sequence[str]) -> list[Run]:
     return [by_name[name] for name in viewer_runs if by_name[name].activations]
 
 
-def viewer(runs: Sequence[Run], shown: Sequence[Run]) -> tuple[dict, np.ndarray]:
-    """Returns where whose units lie, and the units' percentiles, float32 [n].
+def viewer(
+    runs: Sequence[Run], shown: Sequence[Run]
+) -> tuple[dict, np.ndarray, np.ndarray]:
+    """Returns where whose values lie, the units' percentiles, and the histograms.
 
-    Of "runs" each has its steps, percentiles and layers; a layer's kept units, the
-    typical one of them, and where its [T, P, units] values begin. "left_out" and
-    "unprobed" name the other runs, "limit" is the number of units that a layer may keep
-    within VIEWER_VALUES, None if all are kept.
+    Of "runs" each has its steps, percentiles, histograms (see `histograms`) and layers;
+    a layer's kept units, the typical one of them, and where its [T, P, units] values
+    begin. "left_out" and "unprobed" name the other runs, "limit" is the number of units
+    that a layer may keep within VIEWER_VALUES, None if all are kept.
 
     Args:
       runs: all runs.
       shown: those whose units are kept.
     """
     limit = _units_per_layer(shown)
-    entries, parts, offset = [], [], 0
-    for run in shown:
-        layers = []
-        for name in run.activations["layers"]:
-            units = _units(run.activations, name, limit)
-            values = run.activations[name][:, :, units].astype("<f4")
-            layers.append(_layer_entry(run.activations, name, units, offset))
-            parts.append(values.ravel())
-            offset += values.size
+    entries, units, counts = [], [np.zeros(0, "<f4")], [np.zeros(0, np.uint8)]
+    for run, thinned in zip(shown, histograms(shown), strict=True):
+        offset = sum(map(len, units))
+        layers, values = _layers(run.activations, limit, offset)
+        if thinned:
+            counts.append(thinned.pop("values").ravel())
+            thinned["offset"] = sum(map(len, counts[:-1]))
+        units += values
         entries.append(
             {
                 "run": run.name,
@@ -66,17 +69,94 @@ def viewer(runs: Sequence[Run], shown: Sequence[Run]) -> tuple[dict, np.ndarray]
                 "percentiles": run.activations["percentiles"],
                 "nonlinearity": run.stated.get("model.nonlinearity"),
                 "layers": layers,
+                "histograms": thinned,
             }
         )
     names = {run.name for run in shown}
     probed = [run.name for run in runs if run.activations]
     found = {
         "runs": entries,
+        "pair": _pair(shown),
         "left_out": [name for name in probed if name not in names],
         "unprobed": [run.name for run in runs if not run.activations],
         "limit": limit,
     }
-    return found, np.concatenate(parts) if parts else np.zeros(0, "<f4")
+    return found, np.concatenate(units), np.concatenate(counts)
+
+
+def histograms(shown: Sequence[Run]) -> list[dict | None]:
+    """Returns of each run the histograms of inputs and outputs; None if it has none.
+
+    "values" are uint8 [T, L, 2, bins]: shares, 255 the largest of a histogram, of
+    ReLU's outputs the largest but for its zeros; "ranges" [T, L, 2, 2] the ends of the
+    bins, "steps" [T] of the probes kept: of all runs every n-th one, so that no more
+    than HISTOGRAM_VALUES are.
+    """
+    recorded_ = [_recorded_histograms(run.activations) for run in shown]
+    total = sum(shares.size for shares, _ in filter(None, recorded_))
+    every = -(-total // HISTOGRAM_VALUES) or 1
+    found = []
+    for run, both in zip(shown, recorded_, strict=True):
+        if both is None:
+            found.append(None)
+            continue
+        shares, ranges = both
+        kept = np.unique([*range(0, len(shares), every), len(shares) - 1])
+        found.append(
+            {
+                "values": _scaled(shares[kept], ranges[kept]),
+                "ranges": ranges[kept],
+                "steps": run.activations["steps"][kept],
+                "bins": shares.shape[-1],
+            }
+        )
+    return found
+
+
+def _recorded_histograms(probes: dict) -> tuple[np.ndarray, np.ndarray] | None:
+    """Returns shares [T, L, 2, bins] and ranges [T, L, 2, 2], if both are there."""
+    names = [f"{side}_{what}" for what in ("histogram", "range") for side in SIDES]
+    if any(name not in probes for name in names) or not len(probes["steps"]):
+        return None
+    values = [probes[name] for name in names]
+    return np.stack(values[:2], 2), np.stack(values[2:], 2)
+
+
+def _scaled(shares: np.ndarray, ranges: np.ndarray) -> np.ndarray:
+    """Returns the shares by the peak of each histogram, uint8.
+
+    Outputs that lie in the first bin from zero on, as ReLU's zeros do, do not set the
+    peak where others are there to be seen.
+    """
+    counted = shares.copy()
+    at_zero = ranges[:, :, 1, 0] == 0
+    counted[:, :, 1, 0] *= ~at_zero
+    peak = counted.max(axis=-1, keepdims=True)
+    peak = np.where(peak > 0, peak, np.maximum(shares.max(-1, keepdims=True), 1e-9))
+    return np.round(255 * np.minimum(shares / peak, 1)).astype(np.uint8)
+
+
+def _pair(shown: Sequence[Run]) -> list[str]:
+    """Returns two networks to begin with: the first run, and one of another norm."""
+    norms = [run.stated.get("model.norm") for run in shown]
+    others = [
+        run.name for run, norm in zip(shown, norms, strict=True) if norm != norms[0]
+    ]
+    names = [run.name for run in shown]
+    return [*names[:1], *(others or names[1:] or names)[:1]]
+
+
+def _layers(
+    probes: dict, limit: int | None, offset: int
+) -> tuple[list[dict], list[np.ndarray]]:
+    """Returns the layers' entries, the first at `offset`, and their values."""
+    entries, parts = [], []
+    for name in probes["layers"]:
+        units = _units(probes, name, limit)
+        parts.append(probes[name][:, :, units].astype("<f4").ravel())
+        entries.append(_layer_entry(probes, name, units, offset))
+        offset += parts[-1].size
+    return entries, parts
 
 
 def _layer_entry(probes: dict, name: str, units: np.ndarray, offset: int) -> dict:

@@ -1,11 +1,15 @@
-// The inputs to a layer's nonlinearity over the training, of two runs side by side.
-
-const SIDES = ["left", "right"];
+// What goes into and comes out of the nonlinearities, of two runs.
 
 const entryOf = (side) =>
-  state.viewer.runs.find((entry) => entry.run === element(`${side}-run`).value);
-const layerOf = (entry) =>
-  entry?.layers.find((layer) => layer.name === element("viewer-layer").value);
+  state.data.viewer.runs.find((entry) => entry.run === element(`${side}-run`).value);
+const entries = () => [...new Set([entryOf("left"), entryOf("right")])].filter(Boolean);
+const layerOf = (entry, name = element("viewer-layer").value) =>
+  entry.layers.find((layer) => layer.name === name);
+const runOf = (entry) => state.runs.find((run) => run.name === entry.run);
+const viewerStep = () => state.data.layers.steps[element("viewer-step").valueAsNumber] ?? 0;
+
+// The place of the last probe at or before a step; the first one if there is none.
+const probeAt = (steps, step) => Math.max(0, steps.filter((probed) => probed <= step).length - 1);
 
 // Percentile p of the u-th kept unit at all steps; the array lies as [T, P, units].
 function unitValues(entry, layer, p, u) {
@@ -16,199 +20,216 @@ function unitValues(entry, layer, p, u) {
   });
 }
 
-// The kept unit at or next after the one asked for.
-function keptIndex(layer, unit) {
-  const found = layer.units.findIndex((kept) => kept >= unit);
+// One histogram: edges of its bins and shares of its peak; they lie as [T, L, 2, bins].
+function histogram({ histograms, layers }, place, t, side) {
+  const { bins, offset, ranges } = histograms;
+  const [low, high] = ranges[t][place][side];
+  const start = offset + ((t * layers.length + place) * 2 + side) * bins;
+  const width = (high - low) / bins || 1;
+  return { low, width, bins, shares: state.histograms.subarray(start, start + bins) };
+}
+
+const sideName = (entry, side) =>
+  `${side ? "output" : "input"} of the ${entry.nonlinearity ?? "nonlinearity"}`;
+const placeOf = (entry) => entry.layers.indexOf(layerOf(entry));
+
+// Time to the right, values upwards: each histogram is spread over a grid of values.
+function overTime(entry, side) {
+  const { steps } = entry.histograms;
+  const all = steps.map((_, t) => histogram(entry, placeOf(entry), t, side));
+  const low = Math.min(...all.map((one) => one.low));
+  const high = Math.max(...all.map((one) => one.low + one.width * one.bins));
+  const y = Array.from({ length: 120 }, (_, i) => low + ((i + 0.5) * (high - low)) / 120);
+  const z = y.map((value) => all.map((one) => one.shares[Math.floor((value - one.low) / one.width)] / 255));
+  return { traces: [heat(steps.map(count.format), y, z)], ends: [low, high] };
+}
+
+const heat = (x, y, z) => ({
+  type: "heatmap", x, y, z, zmin: 0, zmax: 1, showscale: false,
+  colorscale: [[0, css("--ground")], [0.5, "#3A9BD9"], [1, dark() ? "#fde725" : "#440154"]],
+  hovertemplate: "step %{x}, %{y:.3g}: %{z:.2f} of the peak<extra></extra>",
+});
+
+function stairs(entry, place, t, side) {
+  const { low, width, bins, shares } = histogram(entry, place, t, side);
+  const x = Array.from({ length: bins + 1 }, (_, i) => low + i * width);
+  return { x, y: [...shares, last(shares)].map((share) => share / 255) };
+}
+
+function atStep(entry, side) {
+  const t = probeAt(entry.histograms.steps, viewerStep());
+  const { x, y } = stairs(entry, placeOf(entry), t, side);
+  const line = { ...lineOf(runOf(entry)), shape: "hv" };
+  const fillcolor = translucent(line.color, 0.15);
+  return {
+    traces: [{ name: entry.run, legendgroup: entry.run, x, y, mode: "lines", line, fill: "tozeroy", fillcolor,
+      hovertemplate: `%{x:.3g}: %{y:.2f} of the peak<extra>${entry.run}</extra>` }],
+    ends: [x[0], last(x)],
+  };
+}
+
+// All layers as small multiples: one trace a run, with gaps between the layers' boxes.
+function allLayers(shown) {
+  const side = Number(element("viewer-side").value);
+  const names = state.data.layers.names.filter((name) => shown.some((entry) => layerOf(entry, name)));
+  const widest = Math.max(95, ...names.map((name) => 6 * name.length));
+  const fitting = Math.floor(element("viewer-plot").clientWidth / widest);
+  const columns = Math.max(2, Math.min(12, fitting, names.length));
+  const boxes = names.map((name, i) => ({ name, left: i % columns, top: -Math.floor(i / columns) }));
+  const traces = shown.map((entry) => ({
+    name: entry.run, x: [], y: [], customdata: [], text: [], mode: "lines", line: { ...lineOf(runOf(entry)), width: 1.2 },
+    hovertemplate: `%{text}<extra>${entry.run}</extra>`,
+  }));
+  for (const { name, left, top } of boxes) {
+    const steps = shown.map((entry, i) => {
+      const place = entry.layers.findIndex((layer) => layer.name === name);
+      return place < 0 ? null : [i, stairs(entry, place, probeAt(entry.histograms.steps, viewerStep()), side)];
+    }).filter(Boolean);
+    const xs = steps.flatMap(([, { x }]) => [x[0], last(x)]);
+    const [low, high] = [Math.min(...xs), Math.max(...xs)];
+    for (const [i, { x, y }] of steps) {
+      const trace = traces[i];
+      trace.x.push(...x.map((value) => left + (0.9 * (value - low)) / (high - low || 1)), null);
+      trace.y.push(...y.map((value) => top + 0.68 * value), null);
+      const range = `${name}: ${low.toPrecision(2)} to ${high.toPrecision(2)}`;
+      trace.text.push(...x.map(() => range), "");
+      trace.customdata.push(...x.map(() => name), null);
+    }
+  }
+  const rows = 1 - last(boxes).top;
+  const annotations = boxes.map(({ name, left, top }) => ({
+    text: name, x: left, y: top + 0.7, xanchor: "left", yanchor: "bottom", showarrow: false, font: { size: 10 },
+  }));
+  const layout = {
+    height: 84 + 62 * rows, annotations, showlegend: true,
+    xaxis: { visible: false, range: [-0.05, columns] }, yaxis: { visible: false, range: [1 - rows - 0.05, 1.05] },
+    margin: { l: 4, r: 4, t: 28, b: 4 },
+  };
+  plot("viewer-plot", `all layers at step ${viewerStep()}`, traces, layout);
+}
+
+function unitOf(layer) {
+  if (element("viewer-typical").checked) return layer.units.indexOf(layer.typical);
+  const found = layer.units.findIndex((kept) => kept >= element("viewer-unit").valueAsNumber);
   return found < 0 ? layer.units.length - 1 : found;
 }
 
-const middle = (entry) =>
-  entry.percentiles.reduce((best, value, p) =>
-    Math.abs(value - 50) < Math.abs(entry.percentiles[best] - 50) ? p : best, 0);
+const middle = ({ percentiles }) => percentiles.reduce((best, value, p) =>
+  Math.abs(value - 50) < Math.abs(percentiles[best] - 50) ? p : best, 0);
 
-const normOf = (entry) =>
-  state.runs.find((run) => run.name === entry?.run)?.config["model.norm"];
-
-// The figures' colours, blue with BN and orange without, where that tells them apart.
-function colorIndex(side) {
-  const [left, right] = SIDES.map((one) => normOf(entryOf(one)) === "none");
-  if (left === right) return SIDES.indexOf(side);
-  return Number(side === "left" ? left : right);
-}
-
-function unitTraces(entry, layer, side) {
-  const u = keptIndex(layer, element(`${side}-unit`).valueAsNumber || 0);
-  const { color } = style(colorIndex(side));
-  return entry.percentiles.map((value, p) => ({
-    name: `${value}th percentile`,
-    x: entry.steps,
-    y: unitValues(entry, layer, p, u),
-    mode: entry.steps.length > 1 ? "lines" : "markers",
-    line: { color, width: p === middle(entry) ? 2.5 : 1 },
-    fill: p ? "tonexty" : "none",
-    fillcolor: translucent(color, 0.15),
-    hovertemplate: `%{y:.3f}<extra>${value}th</extra>`,
-  }));
-}
-
-function medians(entry, layer) {
-  return layer.units.map((_, u) => unitValues(entry, layer, middle(entry), u));
-}
-
-function heatTraces(entry, layer, limit) {
-  return [
-    {
-      type: "heatmap",
-      x: entry.steps,
-      y: layer.units,
-      z: medians(entry, layer),
-      zmin: -limit,
-      zmax: limit,
-      colorscale: [[0, "#2166ac"], [0.5, "#f7f7f7"], [1, "#b2182b"]],
-      colorbar: { title: { text: "median" } },
-      hovertemplate: "step %{x}, unit %{y}: %{z:.3f}<extra></extra>",
-    },
-  ];
-}
-
-function extent(values) {
-  let [low, high] = [Infinity, -Infinity];
-  for (const value of values) {
-    if (value === null) continue;
-    if (value < low) low = value;
-    if (value > high) high = value;
-  }
-  return [low, high];
-}
-
-// What a side shows; null where the run has not this layer.
-function pane(side) {
-  const entry = entryOf(side);
+function oneUnit(entry) {
   const layer = layerOf(entry);
-  if (!layer) return { side, entry, layer: null, range: [Infinity, -Infinity] };
-  const all = element("viewer-show").value === "all";
-  const values = all
-    ? medians(entry, layer).flat()
-    : unitTraces(entry, layer, side).flatMap((trace) => trace.y);
-  return { side, entry, layer, range: extent(values) };
+  const { color, dash } = lineOf(runOf(entry));
+  const traces = entry.percentiles.map((value, p) => ({
+    name: `${entry.run}, ${value}th percentile`, showlegend: false,
+    x: entry.steps, y: unitValues(entry, layer, p, unitOf(layer)),
+    mode: entry.steps.length > 1 ? "lines" : "markers",
+    line: { color, dash, width: p === middle(entry) ? 2.5 : 1 },
+    fill: p ? "tonexty" : "none", fillcolor: translucent(color, 0.15),
+    hovertemplate: `step %{x}: %{y:.3f}<extra>${entry.run}, ${value}th</extra>`,
+  }));
+  return { traces, ends: traces.flatMap(({ y }) => y).filter(known) };
 }
 
-function drawPane({ side, entry, layer, range }, shared) {
-  const all = element("viewer-show").value === "all";
-  const name = element("viewer-layer").value;
-  const [low, high] = element("viewer-same").checked ? shared : range;
-  const traces = !layer
-    ? []
-    : all
-      ? heatTraces(entry, layer, Math.max(Math.abs(low), Math.abs(high)) || 1)
-      : unitTraces(entry, layer, side);
-  const space = 0.05 * (high - low) || 1;
-  const layout = {
-    height: 400,
-    hovermode: all ? "closest" : "x unified",
-    showlegend: false,
-    xaxis: axisTitle("training steps", element("viewer-log").checked),
-    yaxis: all
-      ? axisTitle(`unit of ${name}`)
-      : {
-          ...axisTitle(`input to the ${entry?.nonlinearity ?? "nonlinearity"}`),
-          range: [low - space, high + space],
-        },
-  };
-  const label = `${name} of ${entry?.run}: ${element("viewer-show").selectedOptions[0].text}`;
-  const missing = entry
-    ? `${entry.run} has no layer ${name}.`
-    : "No run was probed.";
-  plot(`${side}-plot`, label, traces, layout, missing);
+function allUnits(entry) {
+  const layer = layerOf(entry);
+  const z = layer.units.map((_, u) => unitValues(entry, layer, middle(entry), u));
+  return { traces: [{
+    type: "heatmap", x: entry.steps.map(count.format), y: layer.units.map(String), z, coloraxis: "coloraxis",
+    hovertemplate: "step %{x}, unit %{y}: %{z:.3f}<extra></extra>",
+  }], ends: [] };
+}
+
+// view -> {what a run shows, of input and output or of the input alone, its axes}.
+const VIEWS = {
+  time: { of: overTime, sides: [0, 1], category: true },
+  step: { of: atStep, sides: [0, 1], overlay: true },
+  unit: { of: oneUnit, sides: [0], overlay: true },
+  units: { of: allUnits, sides: [0], category: true },
+};
+
+function viewerCells(kind, shown) {
+  const view = VIEWS[kind];
+  const layer = element("viewer-layer").value;
+  const scale = element("viewer-log").checked ? "log" : "linear";
+  const found = shown.flatMap((entry) => view.sides.map((side) => ({ entry, side, ...view.of(entry, side) })));
+  const rangeFor = (side, ends) =>
+    rangeOf(element("viewer-same").checked ? found.filter((one) => one.side === side).flatMap((one) => one.ends) : ends, "linear");
+  const cells = found.map(({ entry, side, traces, ends }) => {
+    const unit = kind === "unit" ? `, unit ${layerOf(entry).units[unitOf(layerOf(entry))]}` : "";
+    const values = { ...axisOf(sideName(entry, side)), ...(ends.length ? { range: rangeFor(side, ends) } : {}) };
+    const time = view.category ? { ...axisOf("training steps"), type: "category", nticks: 8 } : axisOf("training steps", scale);
+    const axes = kind === "step"
+      ? { xaxis: values, yaxis: { ...axisOf("share of the peak"), range: [0, 1.05] } }
+      : { xaxis: time, yaxis: kind === "units" ? { ...axisOf(`unit of ${layer}`), type: "category", nticks: 12 } : values };
+    return { title: `<b>${entry.run}</b>, ${layer}${unit}`, side, traces, ...axes };
+  });
+  if (!view.overlay || element("viewer-arrange").value === "side") return cells;
+  return view.sides.map((side) => {
+    const together = cells.filter((cell) => cell.side === side);
+    const joint = rangeOf(found.filter((one) => one.side === side).flatMap((one) => one.ends), "linear");
+    const axis = kind === "step" ? "xaxis" : "yaxis";
+    return {
+      ...together[0], title: together.map(({ title }) => title).join(" and "),
+      [axis]: { ...together[0][axis], range: joint }, traces: together.flatMap(({ traces }) => traces),
+    };
+  });
 }
 
 function drawViewer() {
-  const shown = SIDES.map(pane);
-  const shared = extent(shown.flatMap(({ range }) => range.filter(Number.isFinite)));
-  for (const one of shown) drawPane(one, shared);
-  const single = element("viewer-show").value === "unit";
-  for (const { side, layer } of shown) {
-    element(`${side}-unit`).disabled = !single || !layer;
-    element(`${side}-typical`).disabled = !single || !layer;
-  }
+  const kind = element("viewer-show").value;
+  const needs = (id, kinds) => { element(id).closest("label").hidden = !kinds.includes(kind); };
+  needs("viewer-layer", ["time", "step", "unit", "units"]);
+  needs("viewer-step", ["step", "layers"]);
+  needs("viewer-side", ["layers"]);
+  needs("viewer-unit", ["unit"]);
+  needs("viewer-typical", ["unit"]);
+  needs("viewer-arrange", ["step", "unit"]);
+  needs("viewer-same", ["time", "step", "unit"]);
+  needs("viewer-log", ["unit"]);
+  element("viewer-unit").disabled = element("viewer-typical").checked;
+  element("viewer-step-text").textContent = count.format(viewerStep());
+  const histograms = kind in { time: 0, step: 0, layers: 0 };
+  const shown = entries().filter((entry) =>
+    (!histograms || entry.histograms) && (kind === "layers" || layerOf(entry)));
+  const missing = entries().length
+    ? "The runs chosen recorded no histograms, or have no such layer."
+    : "No run was probed.";
+  if (!shown.length) return plot("viewer-plot", "", [], {}, missing);
+  if (kind === "layers") return allLayers(shown);
+  const cells = viewerCells(kind, shown);
+  const narrow = element("viewer-plot").clientWidth < 600;
+  const coloraxis = { cmid: 0, colorscale: [[0, "#2166ac"], [0.5, dark() ? "#2b2b2b" : "#f7f7f7"], [1, "#b2182b"]], colorbar: { title: { text: "median" }, thickness: 12 } };
+  const columns = narrow ? 1 : cells.length;
+  grid("viewer-plot", `${element("viewer-layer").value}: ${element("viewer-show").selectedOptions[0].text}`,
+    cells, columns, { showlegend: false, ...(kind === "units" ? { coloraxis } : {}) });
 }
 
-function setUnit(side, unit) {
-  const layer = layerOf(entryOf(side));
-  if (!layer) return;
-  const input = element(`${side}-unit`);
-  input.max = last(layer.units);
-  input.value = layer.units[keptIndex(layer, unit)];
+function showLayer(name) {
+  element("viewer-layer").value = name;
+  if (element("viewer-show").value === "layers") element("viewer-show").value = "step";
+  redraw("activations");
 }
 
-// With some units left out a step of the arrow keys goes to the next one that is kept.
-function stepUnit(side) {
-  const input = element(`${side}-unit`);
-  const layer = layerOf(entryOf(side));
-  if (!layer || Number.isNaN(input.valueAsNumber)) return;
-  const previous = Number(input.dataset.previous);
-  const kept = layer.units.indexOf(previous);
-  if (kept >= 0 && input.valueAsNumber === previous - 1) {
-    input.value = layer.units[Math.max(0, kept - 1)];
-  } else {
-    setUnit(side, input.valueAsNumber);
-  }
-  input.dataset.previous = input.value;
-}
-
-function typical(side) {
-  const layer = layerOf(entryOf(side));
-  if (layer) setUnit(side, layer.typical);
-  element(`${side}-unit`).dataset.previous = element(`${side}-unit`).value;
-}
-
-function viewerNote() {
-  const { limit } = state.viewer;
-  const parts = ["The typical unit is the one whose location drift is the median of its layer's."];
-  if (limit !== null) {
-    parts.push(`Of wider layers ${plural(limit, "evenly spaced unit")} are here, for the page's size.`);
-  }
-  return parts.join(" ");
-}
-
-function showLeftOut() {
-  const { left_out: leftOut, unprobed, runs } = state.viewer;
+// What the typical unit is, and what is not here.
+function viewerNote({ limit, left_out: leftOut, unprobed, runs }) {
+  const thinned = known(limit) ? ` Of wider layers ${plural(limit, "evenly spaced unit")} are here, for the page's size.` : "";
+  const without = unprobed.length ? ` Without probes: ${unprobed.join(", ")}.` : "";
+  element("viewer-units").textContent = thinned + without;
   element("viewer-left-out").hidden = leftOut.length === 0;
   element("viewer-left-out-count").textContent =
-    `Single units of ${plural(runs.length, "run")} are here; left out for the page's size: ${plural(leftOut.length, "run")}, to be had by scripts/report.py --viewer_runs=NAME,NAME`;
+    `Activations of ${plural(runs.length, "run")} are here; left out for the page's size: ${plural(leftOut.length, "run")}, to be had by scripts/report.py --viewer_runs=NAME,NAME`;
   element("viewer-left-out-names").textContent = leftOut.join(", ");
-  if (unprobed.length) {
-    element("viewer-note").append(` Without probes: ${unprobed.join(", ")}.`);
-  }
 }
 
-// Two different networks to begin with: the first run, and the first of another norm.
-function firstPair(entries) {
-  const other = entries.find((entry) => normOf(entry) !== normOf(entries[0]));
-  return [entries[0], other ?? entries[1] ?? entries[0]];
-}
-
-function startActivations() {
-  const entries = state.viewer.runs;
-  element("viewer-note").textContent = viewerNote();
-  showLeftOut();
-  const layers = [...new Set(entries.flatMap((entry) => entry.layers.map((l) => l.name)))];
-  setOptions("viewer-layer", layers.map((name) => [name, name]), last(layers));
-  const pair = entries.length ? firstPair(entries) : [];
-  SIDES.forEach((side, i) => {
-    const options = entries.map((entry) => [entry.run, entry.run]);
-    setOptions(`${side}-run`, options, pair[i]?.run);
-    const retype = () => { typical(side); redraw("activations"); };
-    onInput([`${side}-run`], retype);
-    onInput([`${side}-unit`], () => { stepUnit(side); redraw("activations"); });
-    element(`${side}-typical`).addEventListener("click", retype);
-    typical(side);
-  });
-  onInput(["viewer-layer"], () => { SIDES.forEach(typical); redraw("activations"); });
-  onInput(["viewer-show", "viewer-same", "viewer-log"], () => redraw("activations"));
-  element("viewer-controls").hidden = entries.length === 0;
-  element("viewer-panes").hidden = entries.length === 0;
-  element("viewer-log").checked = entries.some(({ steps }) => steps.length > 3
-    && steps[steps.length >> 1] < last(steps) / 4);
+function startActivations({ viewer, layers }) {
+  viewerNote(viewer);
+  element("viewer-controls").hidden = viewer.runs.length === 0;
+  setOptions("viewer-layer", layers.names.map((name) => [name, name]), last(layers.names));
+  ["left", "right"].forEach((side, i) =>
+    setOptions(`${side}-run`, viewer.runs.map(({ run }) => [run, run]), viewer.pair[i]));
+  Object.assign(element("viewer-step"), { max: Math.max(0, layers.steps.length - 1), value: layers.steps.length });
+  element("viewer-log").checked = layers.steps.length > 3
+    && layers.steps[layers.steps.length >> 1] < last(layers.steps) / 4;
   addPanel("activations", drawViewer);
 }

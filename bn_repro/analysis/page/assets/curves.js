@@ -1,17 +1,4 @@
-// Accuracy and loss of the chosen runs.
-
-const FIELDS = { accuracy: "accuracy", loss: "loss (cross-entropy)", top5: "top-5 accuracy" };
-const SPLITS = { train: "training", test: "test", val: "validation" };
-const STATISTICS = {
-  batch: "mini-batch statistics",
-  ema: "moving averages",
-  population: "Algorithm 2's statistics",
-};
-
-function dataName(key) {
-  const [split, statistics] = key.split(" ");
-  return `${SPLITS[split] ?? split} data, ${STATISTICS[statistics] ?? statistics}`;
-}
+// What was recorded over the training of the ticked runs.
 
 // Abscissae of a curve: steps, images or seconds.
 function abscissae(run, curve, kind) {
@@ -19,131 +6,104 @@ function abscissae(run, curve, kind) {
   return kind === "seconds" ? curve.seconds : curve.steps;
 }
 
-function curveTrace(run, i, { key, field, kind }) {
-  const curve = run.curves[key];
-  const finite = curve[field].filter((value) => value !== null).length;
-  return {
-    name: run.name,
-    x: abscissae(run, curve, kind),
-    y: curve[field],
-    mode: finite > 1 ? "lines" : "markers",
-    line: style(i),
-    hovertemplate: `%{y:.4f}<extra>${run.name}</extra>`,
-  };
-}
-
-// One cross where a run left the finite numbers, at its last recorded value.
-function divergence(run, i, { key, field, kind }) {
-  const curve = run.curves[key];
-  const known = curve[field].map((value, at) => (value === null ? -1 : at));
-  const at = Math.max(...known);
-  if (run.status !== "diverged" || at < 0) return [];
-  return [
-    {
-      x: [abscissae(run, curve, kind)[at]],
-      y: [curve[field][at]],
-      mode: "markers",
-      marker: { symbol: "x", size: 11, color: style(i).color },
-      showlegend: false,
-      hovertemplate: `${run.status_text}<extra>${run.name}</extra>`,
-    },
-  ];
-}
-
-// Mean, lowest and highest value of several runs at each step that any of them recorded.
-function average(runs, { key, field, kind }) {
-  const points = new Map();
-  for (const run of runs) {
-    const curve = run.curves[key];
-    const xs = abscissae(run, curve, kind);
-    curve[field].forEach((value, at) => {
-      if (value === null) return;
-      const step = curve.steps[at];
-      if (!points.has(step)) points.set(step, []);
-      points.get(step).push([xs[at], value]);
-    });
-  }
-  const mean = (values) => values.reduce((sum, v) => sum + v, 0) / values.length;
-  return [...points.keys()].sort((a, b) => a - b).map((step) => {
-    const values = points.get(step).map(([, value]) => value);
-    return {
-      x: mean(points.get(step).map(([x]) => x)),
-      mean: mean(values),
-      low: Math.min(...values),
-      high: Math.max(...values),
-    };
+// The exponential average over the evaluations so far, which begins without a lag.
+function smoothed(values, share) {
+  let [sum, weight] = [0, 0];
+  return values.map((value) => {
+    if (!known(value)) return null;
+    sum = share * sum + (1 - share) * value;
+    weight = share * weight + (1 - share);
+    return sum / weight;
   });
 }
 
-function bandTraces(name, runs, i, options) {
-  const points = average(runs, options);
-  const xs = points.map((point) => point.x);
-  const { color, dash } = style(i);
-  const shared = { x: xs, mode: "lines", legendgroup: name };
-  const edge = { ...shared, line: { width: 0 }, hoverinfo: "skip", showlegend: false };
+function curveTrace(run, { key, field, kind, scale, share }) {
+  const curve = run.curves[key];
+  const y = onScale(smoothed(curve[field], share), scale);
+  const mark = ["finished", "diverged"].includes(run.status) ? "" : ` (${run.status})`;
+  return {
+    name: run.name + mark, legendgroup: run.legend, showlegend: false,
+    customdata: curve.steps.map(() => run.index),
+    x: abscissae(run, curve, kind), y,
+    mode: y.filter(known).length > 1 ? "lines" : "markers",
+    line: { ...lineOf(run), width: 1.6 },
+    hovertemplate: `%{x}: ${hoverY(state.data.fields[field])}<extra>${run.name}${mark}</extra>`,
+  };
+}
+
+// A mark at the last value of a run that left the finite numbers, failed or goes on.
+function ending(run, trace) {
+  const at = trace.y.findLastIndex(known);
+  if (run.status === "finished" || at < 0) return [];
+  const [symbol] = OUTCOMES[run.status] ?? OUTCOMES.unknown;
+  return [{
+    ...trace, x: [trace.x[at]], y: [trace.y[at]], customdata: [run.index], mode: "markers",
+    marker: { symbol, size: 10, color: colorOf(run) }, name: `${run.name}: ${run.status}`,
+    hovertemplate: `${run.status_text}<extra>${run.name}</extra>`,
+  }];
+}
+
+// Mean, lowest and highest of several curves at each step that any of them recorded.
+function bandTraces(label, runs, options) {
+  const points = new Map();
+  for (const run of runs) {
+    const { x, y } = curveTrace(run, options);
+    run.curves[options.key].steps.forEach((step, at) => {
+      if (known(y[at])) points.set(step, [...(points.get(step) ?? []), [x[at], y[at]]]);
+    });
+  }
+  const steps = [...points.keys()].sort((a, b) => a - b);
+  const ys = steps.map((step) => points.get(step).map(([, y]) => y));
+  const x = steps.map((step) => mean(points.get(step).map(([one]) => one)));
+  const shared = { x, mode: "lines", legendgroup: runs[0].legend, showlegend: false };
+  const edge = { ...shared, line: { width: 0 }, hoverinfo: "skip" };
   return [
-    { ...edge, y: points.map((point) => point.low) },
-    {
-      ...edge,
-      y: points.map((point) => point.high),
-      fill: "tonexty",
-      fillcolor: translucent(color, 0.2),
-    },
-    {
-      ...shared,
-      name: `${name} (${plural(runs.length, "run")})`,
-      y: points.map((point) => point.mean),
-      line: { color, dash },
-      hovertemplate: `%{y:.4f}<extra>${name}</extra>`,
-    },
+    { ...edge, y: ys.map((row) => Math.min(...row)) },
+    { ...edge, y: ys.map((row) => Math.max(...row)), fill: "tonexty", fillcolor: translucent(colorOf(runs[0]), 0.2) },
+    { ...shared, y: ys.map(mean), line: lineOf(runs[0]), name: `${label} (${plural(runs.length, "run")})`,
+      hovertemplate: `%{x}: ${hoverY(state.data.fields[options.field])}<extra>${label}</extra>` },
   ];
 }
 
-function groupBy(items, keyOf) {
-  const groups = new Map();
-  for (const item of items) {
-    const key = keyOf(item);
-    if (!groups.has(key)) groups.set(key, []);
-    groups.get(key).push(item);
-  }
-  return [...groups];
-}
-
 function drawCurves() {
+  const { curves, fields, groups } = state.data;
   const options = {
     key: element("curve-data").value,
     field: element("curve-field").value,
     kind: element("curve-x").value,
+    scale: element("curve-scale").value,
+    share: element("curve-smooth").valueAsNumber,
   };
+  if (options.scale === "error" && !isShare(fields[options.field])) options.scale = "log";
   const runs = chosenRuns();
   const drawn = runs.filter((run) => run.curves[options.key]?.[options.field]);
+  const single = drawn.map((run) => curveTrace(run, options));
   const traces = element("curve-mean").checked
-    ? groupBy(drawn, (run) => run.variant).flatMap(([name, group], i) =>
-        bandTraces(name, group, i, options))
-    : drawn.flatMap((run, i) => [curveTrace(run, i, options), ...divergence(run, i, options)]);
-  const label = `${FIELDS[options.field]} on ${dataName(options.key)}`;
+    ? groups.flatMap(({ label, runs: places }) => {
+      const members = drawn.filter((run) => places.includes(run.index));
+      return members.length ? bandTraces(label, members, options) : [];
+    })
+    : drawn.flatMap((run, i) => [single[i], ...ending(run, single[i])]);
+  // A run that diverged leaves the axis to the others.
+  const lasting = single.filter((_, i) => drawn[i].status !== "diverged");
+  const range = rangeOf((lasting.length ? lasting : single).flatMap(({ y }) => y), options.scale);
+  const layout = {
+    xaxis: axisOf(options.kind === "seconds" ? "seconds of training" : `training ${options.kind}`),
+    yaxis: axisOf(fields[options.field], options.scale, range),
+  };
   const missing = runs.length
     ? "None of the ticked runs recorded this."
     : "Tick runs in the table above to see their curves.";
-  const layout = {
-    ...withLegend(drawn.length),
-    hovermode: drawn.length > 12 ? "closest" : "x unified",
-    xaxis: axisTitle(options.kind === "seconds" ? "seconds of training" : `training ${options.kind}`),
-    yaxis: axisTitle(FIELDS[options.field], element("curve-log").checked),
-  };
-  plot("curve-plot", `${label} of ${plural(drawn.length, "run")}`, traces, layout, missing);
+  const label = `${fields[options.field]} on ${curves[options.key]} of ${plural(drawn.length, "run")}`;
+  plot("curve-plot", label, [...traces, ...legendTraces(drawn)], layout, missing);
   const lacking = runs.filter((run) => !drawn.includes(run)).map((run) => run.name);
-  const others = drawn.length && lacking.length ? `Not recorded by: ${lacking.join(", ")}.` : "";
-  element("curve-note").textContent = legendNote(drawn.length) + others;
+  element("curve-note").textContent =
+    drawn.length && lacking.length ? `Not recorded by: ${lacking.join(", ")}.` : "";
 }
 
-function startCurves() {
-  const keys = [...new Set(state.runs.flatMap((run) => Object.keys(run.curves)))];
+function startCurves({ curves, fields }) {
   const held = state.runs.map((run) => run.held_out).find(Boolean);
-  setOptions("curve-data", keys.map((key) => [key, dataName(key)]), held);
-  const recorded = Object.entries(FIELDS).filter(([field]) =>
-    state.runs.some((run) => Object.values(run.curves).some((curve) => curve[field])));
-  setOptions("curve-field", recorded, "accuracy");
-  onInput(["curve-field", "curve-data", "curve-x", "curve-mean", "curve-log"], () => redraw("curves"));
+  setOptions("curve-data", Object.entries(curves), held);
+  setOptions("curve-field", Object.entries(fields), "accuracy");
   addPanel("curves", drawCurves);
 }

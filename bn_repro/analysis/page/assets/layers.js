@@ -1,81 +1,65 @@
-// Drift, gradients and saturation layer by layer, of every chosen run.
+// Drift and whatever else was recorded layer by layer, of every ticked run.
 
-const MEASURES = {
-  location: "location drift, in spreads",
-  scale: "scale drift, ln(largest / smallest spread)",
-  gradient_norm: "norm of the weights' gradient",
-  saturated: "share of saturated outputs",
-};
 const isDrift = (measure) => measure === "location" || measure === "scale";
+const hasMeasure = (run, measure) =>
+  run.layers && (isDrift(measure) || measure in run.layers.fields);
 
-// The probe at or before a step; the first one if there is none.
-const probeAt = (layers, step) =>
-  Math.max(0, layers.steps.filter((probed) => probed <= step).length - 1);
-
-function driftTrace(run, measure) {
-  const start = element("layer-start").value;
-  const [median, lower, upper] = run.layers.drift[start][measure];
-  const beside = (to) => median.map((m, l) => (m === null || to[l] === null ? 0 : Math.abs(m - to[l])));
+function driftValues(run, measure) {
+  const [median, lower, upper] = run.layers.drift[element("layer-start").value][measure];
+  const beside = (to) => median.map((m, l) => (known(m) && known(to[l]) ? Math.abs(m - to[l]) : 0));
   return {
     y: median,
     error_y: { type: "data", symmetric: false, array: beside(upper), arrayminus: beside(lower), width: 3 },
   };
 }
 
-function layerTrace(run, i, measure) {
-  const step = Number(element("layer-step").value);
-  const probed = isDrift(measure) ? null : probeAt(run.layers, step);
-  const values = isDrift(measure) ? driftTrace(run, measure) : { y: run.layers[measure][probed] };
+function layerTrace(run, measure, step) {
+  const { names, steps, fields } = run.layers;
   return {
-    name: run.name,
-    x: run.layers.names,
-    mode: "lines+markers",
-    line: { ...style(i), width: 1.5 },
-    hovertemplate: `%{x}: %{y:.4g}<extra>${run.name}</extra>`,
-    ...values,
+    name: run.name, legendgroup: run.legend, showlegend: false,
+    x: names.map((name) => state.data.layers.names.indexOf(name)),
+    text: names, customdata: names.map(() => run.index),
+    mode: "lines+markers", line: { ...lineOf(run), width: 1.5 }, marker: { size: 5 },
+    hovertemplate: `%{text}: %{y:.4g}<extra>${run.name}</extra>`,
+    ...(isDrift(measure) ? driftValues(run, measure) : { y: fields[measure][probeAt(steps, step)] }),
   };
-}
-
-const hasMeasure = (run, measure) => run.layers && (isDrift(measure) || measure in run.layers);
-
-function layerNote(measure, runs) {
-  const lacking = runs.filter((run) => !hasMeasure(run, measure)).map((run) => run.name);
-  const parts = {
-    location: "Location drift: (max - min of a unit's median over the training) / (mean of its 15-85 percentile spread). Median over the layer's units, bars from quartile to quartile.",
-    scale: "Scale drift: ln(largest / smallest 15-85 percentile spread over the training). Median over the layer's units, bars from quartile to quartile.",
-    gradient_norm: "The norm of the loss's gradient with respect to the layer's weights, at the probe at or before the step.",
-    saturated: "The share of the nonlinearity's outputs whose slope is nearly zero, at the probe at or before the step.",
-  };
-  const missing = isDrift(measure) ? " Gaps: dead (the inputs hardly differ between examples), or not recorded over the steps that all finished runs cover." : "";
-  return parts[measure] + missing + (lacking.length ? ` Not recorded: ${lacking.join(", ")}.` : "");
 }
 
 function drawLayers() {
-  const measure = element("layer-measure").value;
-  element("layer-start-label").hidden = !isDrift(measure);
-  element("layer-step-label").hidden = isDrift(measure);
+  const { names, modules, steps, measures } = state.data.layers;
+  const { key, name, note } = measures.find((one) => one.key === element("layer-measure").value) ?? {};
+  const step = steps[element("layer-step").valueAsNumber];
+  element("layer-start").closest("label").hidden = !isDrift(key);
+  element("layer-step").closest("label").hidden = isDrift(key);
+  element("layer-step-text").textContent = count.format(step ?? 0);
   const chosen = chosenRuns();
-  const runs = chosen.filter((run) => hasMeasure(run, measure));
-  const steps = [...new Set(runs.flatMap((run) => run.layers.steps))].sort((a, b) => a - b);
-  updateOptions("layer-step", steps.map((step) => [step, count.format(step)]), last(steps));
-  const traces = runs.map((run, i) => layerTrace(run, i, measure));
+  const runs = chosen.filter((run) => hasMeasure(run, key));
+  const room = element("layer-plot").clientWidth / names.length > 13;
+  const shown = room ? names : modules;
+  const places = shown.map((_, i) => i).filter((i) => shown[i]);
+  const scale = element("layer-log").checked ? "log" : "linear";
+  const traces = runs.map((run) => layerTrace(run, key, step));
+  const lasting = traces.filter((_, i) => runs[i].status !== "diverged");
   const layout = {
-    ...withLegend(traces.length),
-    hovermode: "closest",
-    xaxis: { type: "category" },
-    yaxis: axisTitle(MEASURES[measure], element("layer-log").checked),
+    height: 380,
+    xaxis: {
+      tickvals: places, ticktext: places.map((i) => shown[i]), range: [-0.5, names.length - 0.5],
+      tickangle: names.length > 6 ? -90 : 0, tickfont: { size: names.length > 16 ? 10 : 12 },
+    },
+    yaxis: axisOf(name, scale, isDrift(key) ? null : rangeOf((lasting.length ? lasting : traces).flatMap(({ y }) => y), scale)),
   };
   const missing = chosen.length
     ? "None of the ticked runs recorded it."
     : "Tick runs in the table above to see their layers.";
-  plot("layer-plot", `${MEASURES[measure]} of ${plural(runs.length, "run")}`, traces, layout, missing);
-  element("layer-note").textContent = legendNote(traces.length) + layerNote(measure, chosen);
+  plot("layer-plot", `${name} of ${plural(runs.length, "run")}`, [...traces, ...legendTraces(runs)], layout, missing);
+  const lacking = chosen.filter((run) => !hasMeasure(run, key)).map((run) => run.name);
+  element("layer-note").textContent = note + (lacking.length ? ` Not recorded: ${lacking.join(", ")}.` : "");
 }
 
-function startLayers() {
-  const probed = state.runs.find((run) => run.layers);
-  const starts = Object.keys(probed?.layers.drift ?? {});
-  setOptions("layer-start", starts.map((start) => [start, count.format(start)]), starts[0]);
-  onInput(["layer-measure", "layer-start", "layer-step", "layer-log"], () => redraw("layers"));
+function startLayers({ layers: { starts, steps, measures } }) {
+  setOptions("layer-measure", measures.map(({ key, name }) => [key, name]));
+  setOptions("layer-start", starts.map((start) => [start, count.format(start)]));
+  Object.assign(element("layer-step"), { max: Math.max(0, steps.length - 1), value: steps.length });
+  element("layer-controls").hidden = measures.length === 0;
   addPanel("layers", drawLayers);
 }

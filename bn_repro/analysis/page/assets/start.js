@@ -1,26 +1,38 @@
-// Opens the page: the table first, then Plotly, then the units of the viewer.
+// Opens the page: the table first, then what is drawn.
 
 async function start() {
-  const values = await (await unpack("packed-values")).json();
-  state.runs = values.runs.map((run, index) => ({ ...run, index }));
-  state.keys = values.keys;
-  state.sweepKey = values.sweep_key;
-  state.viewer = values.viewer;
-  state.chosen = new Set(values.chosen);
-  startCurves();
-  startSweep();
-  startLayers();
-  startConfiguration();
-  startOverview(values.target);
-  const script = await (await unpack("packed-plotly")).text();
-  document.head.append(make("script", { textContent: script }));
+  const data = await (await unpack("packed-values")).json();
+  state.data = data;
+  state.runs = data.runs.map((run, index) => ({ ...run, index }));
+  state.chosen = new Set(data.chosen);
+  for (const begin of [startRuns, startCurves, startSweep, startActivations, startLayers, startConfiguration]) {
+    begin(data);
+  }
+  restoreView();
+  showRows();
+  state.units = new Float32Array(await (await unpack("packed-units")).arrayBuffer());
+  state.histograms = new Uint8Array(await (await unpack("packed-histograms")).arrayBuffer());
+  document.head.append(make("script", { textContent: await (await unpack("packed-plotly")).text() }));
   redraw();
-  const units = await (await unpack("packed-units")).arrayBuffer();
-  state.units = new Float32Array(units);
-  startActivations();
-  const scheme = matchMedia("(prefers-color-scheme: dark)");
-  scheme.addEventListener("change", () => redraw());
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => redraw());
+  for (const details of document.querySelectorAll("main details")) details.addEventListener("toggle", saveView);
+  for (const button of document.querySelectorAll("figure button")) {
+    button.addEventListener("click", () => { button.ariaPressed = String(button.ariaPressed !== "true"); });
+  }
+  for (const link of document.querySelectorAll("nav a")) link.addEventListener("click", goTo);
+  if (data.watched) {
+    element("watched").textContent = `Drawn at ${data.watched}, and anew every minute.`;
+    setTimeout(() => location.reload(), 60_000);
+  }
   document.documentElement.dataset.ready = Math.round(performance.now());
+}
+
+// The address keeps the view, so that a link to a section must not replace it.
+function goTo(event) {
+  event.preventDefault();
+  const section = document.querySelector(event.target.getAttribute("href"));
+  section.open = true;
+  section.scrollIntoView();
 }
 
 start().catch((error) => {

@@ -1,166 +1,131 @@
-// What the runs reach against a key of the configuration that was swept.
+// What the runs reach against one swept key, or two.
 
-const SYMBOLS = { trained: "circle", chance: "square-open", diverged: "x", missed: "triangle-up-open" };
 const OUTCOMES = {
-  chance: "at chance",
-  diverged: "diverged",
-  missed: "target not reached",
+  trained: ["circle", ""],
+  chance: ["square-open", "at chance"],
+  diverged: ["x", "diverged"],
+  missed: ["triangle-up-open", "target not reached"],
+  running: ["circle-open", "running, or killed"],
+  interrupted: ["circle-open-dot", "interrupted"],
+  failed: ["cross-open", "failed"],
+  unknown: ["star-open", "not begun"],
 };
 
-// Keys with at least two different numbers.
-function sweptKeys() {
-  return state.keys.filter((key) => {
-    const values = state.runs.map((run) => run.config[key]);
-    return new Set(values.filter((value) => typeof value === "number")).size > 1;
-  });
-}
-
 function outcome(run, measure) {
-  if (run.status === "diverged") return "diverged";
-  if (measure === "target" && stepsToTarget(run) === null) return "missed";
-  return run.at_chance ? "chance" : "trained";
+  const missed = measure === "target" && ["trained", "chance"].includes(run.outcome);
+  return missed && stepsToTarget(run) === null ? "missed" : run.outcome;
 }
 
-// A run's height; one that diverged is at the bottom, one that missed at its last step.
-function height(run, measure) {
-  if (measure === "target") {
-    return stepsToTarget(run) ?? (run.status === "diverged" ? null : run.steps);
-  }
-  if (run.status === "diverged") return 0;
-  return measure === "best" ? run.best : run.final;
+// A run's height; null where it has none and stands at the worse edge.
+function height(run, measure, scale) {
+  if (measure === "target") return stepsToTarget(run) ?? (outcome(run, measure) === "missed" ? run.steps : null);
+  return run.outcome === "diverged" ? null : onScale([run[measure]], scale)[0];
 }
 
-// Runs that differ in the swept key and the seed only, named by what else differs.
-function sweepSeries(runs, key) {
-  const others = state.keys.filter((other) => other !== key);
-  const groups = groupBy(runs, (run) => JSON.stringify(others.map((k) => run.config[k])));
-  const differing = others.filter(
-    (other) => new Set(groups.map(([, group]) => text(group[0].config[other]))).size > 1);
-  // With BN first, which gives it the colour that it has in the figures.
-  const plain = ([, group]) => group[0].config["model.norm"] === "none";
-  groups.sort((a, b) => plain(a) - plain(b));
-  return groups.map(([, group]) => {
-    const named = differing.length && differing.length <= 3;
-    return { name: named ? statement(group[0], differing) : commonName(group), runs: group };
-  });
-}
-
-function commonName(runs) {
-  const names = runs.map((run) => run.variant);
-  let length = 0;
-  while (length < names[0].length && names.every((name) => name[length] === names[0][length])) {
-    length++;
-  }
-  return names[0].slice(0, length).replace(/[_\-/.]+$/, "") || names[0];
-}
-
-// The line through the means of the runs that neither diverged nor missed the target.
-function meanLine(series, key, measure, i) {
-  const good = series.runs.filter(
-    (run) => ["trained", "chance"].includes(outcome(run, measure)) && height(run, measure) !== null);
-  const points = groupBy(good, (run) => run.config[key])
-    .map(([x, runs]) => [x, runs.map((run) => height(run, measure))])
-    .sort(([a], [b]) => a - b);
-  const means = points.map(([, ys]) => ys.reduce((sum, y) => sum + y, 0) / ys.length);
-  const above = points.map(([, ys], at) => Math.max(...ys) - means[at]);
-  const below = points.map(([, ys], at) => means[at] - Math.min(...ys));
+// Line through the means over seeds of those that count, bars from lowest to highest.
+function meanLine(arm, measure, scale) {
+  const points = arm.points.map(({ x, runs }) => ({
+    x,
+    ys: runs.map((i) => state.runs[i])
+      .filter((run) => ["trained", "chance"].includes(outcome(run, measure)))
+      .map((run) => height(run, measure, scale)).filter(known),
+  })).filter(({ ys }) => ys.length);
+  const means = points.map(({ ys }) => mean(ys));
   return {
-    name: series.name,
-    x: points.map(([x]) => x),
-    y: means,
-    mode: "lines",
-    line: style(i),
-    error_y: { type: "data", symmetric: false, array: above, arrayminus: below, width: 3 },
-    hoverinfo: "skip",
-    legendgroup: series.name,
+    name: arm.label, legendgroup: arm.label, mode: "lines", hoverinfo: "skip",
+    x: points.map(({ x }) => x), y: means, line: { color: css("--soft"), dash: arm.dash, width: 1.5 },
+    error_y: {
+      type: "data", symmetric: false, width: 3, thickness: 1,
+      array: points.map(({ ys }, i) => Math.max(...ys) - means[i]),
+      arrayminus: points.map(({ ys }, i) => means[i] - Math.min(...ys)),
+    },
   };
 }
 
-function marks(series, key, measure, i) {
-  const runs = series.runs.filter((run) => height(run, measure) !== null);
+function marks(arm, measure, scale, edge) {
+  const placed = arm.points.flatMap(({ x, runs }) => runs.map((i) => [x, state.runs[i]]));
+  const runs = placed.map(([, run]) => run);
   return {
-    x: runs.map((run) => run.config[key]),
-    y: runs.map((run) => height(run, measure)),
+    x: placed.map(([x]) => x),
+    y: runs.map((run) => height(run, measure, scale) ?? edge),
+    customdata: runs.map((run) => run.index),
     text: runs.map((run) => `${run.name}: ${run.status_text}`),
-    mode: "markers",
+    mode: "markers", showlegend: false, legendgroup: arm.label, cliponaxis: false,
     marker: {
-      color: style(i).color,
-      size: 8,
-      symbol: runs.map((run) => SYMBOLS[outcome(run, measure)]),
+      color: runs.map(colorOf), size: 8,
+      opacity: runs.map((run) => (state.chosen.has(run.index) ? 1 : 0.55)),
+      symbol: runs.map((run) => OUTCOMES[outcome(run, measure)][0]),
+      line: { color: css("--ink"), width: runs.map((run) => (state.chosen.has(run.index) ? 1.5 : 0)) },
     },
-    cliponaxis: false,
-    showlegend: false,
-    legendgroup: series.name,
-    hovertemplate: "%{text}<br>%{y}<extra></extra>",
+    hovertemplate: `%{text}<br>%{x}: ${measure === "target" ? "%{y}" : "%{y:.4~p}"}<extra></extra>`,
   };
 }
 
 // Legend entries for the symbols that occur.
 function symbolLegend(runs, measure) {
   const found = new Set(runs.map((run) => outcome(run, measure)));
-  return Object.keys(OUTCOMES)
-    .filter((name) => found.has(name))
-    .map((name) => ({
-      name: OUTCOMES[name],
-      x: [null],
-      y: [null],
-      mode: "markers",
-      marker: { symbol: SYMBOLS[name], size: 8, color: css("--soft") },
+  return Object.entries(OUTCOMES).filter(([name, [, label]]) => label && found.has(name))
+    .map(([, [symbol, name]]) => ({
+      name, x: [null], y: [null], mode: "markers", marker: { symbol, size: 8, color: css("--soft") },
     }));
 }
 
-function isSpread(values) {
-  const positive = values.every((value) => value > 0);
-  return positive && Math.max(...values) / Math.min(...values) >= 20;
+function drawOne(sweep, measure, scale, measured) {
+  const runs = sweep.arms.flatMap((arm) => arm.points.flatMap((point) => point.runs)).map((i) => state.runs[i]);
+  const range = rangeOf(runs.map((run) => height(run, measure, scale)), scale) ?? [0, 1];
+  // What has no height stands where it is worst.
+  const worst = measure === "target" || scale === "error" ? range[1] : range[0];
+  const edge = isLog(scale) ? 10 ** worst : worst;
+  const traces = sweep.arms.flatMap((arm) => [meanLine(arm, measure, scale), marks(arm, measure, scale, edge)]);
+  const layout = {
+    showlegend: true,
+    xaxis: { ...axisOf(sweep.title, sweep.logarithmic ? "log" : "linear"), ...sweep.ticks },
+    yaxis: axisOf(measured, scale, range),
+  };
+  plot("sweep-plot", `${measured} against ${sweep.title}`, [...traces, ...symbolLegend(runs, measure)], layout);
+  element("sweep-note").textContent = sweep.best.join(" ");
+}
+
+// Two keys: the mean over seeds as a heat map, an arm beside the other.
+function drawTwo(sweep, measure, scale, measured) {
+  const tables = sweep.arms.map(({ cells }) => sweep.y.map((_, y) => sweep.x.map((_, x) => {
+    const runs = (cells[`${y},${x}`] ?? []).map((i) => state.runs[i]);
+    const heights = runs.map((run) => height(run, measure, scale)).filter(known);
+    const names = runs.map((run) => `${run.name}: ${run.status_text}`).join("<br>");
+    return { z: heights.length ? mean(heights) : null, names, failed: runs.length && !heights.length, run: runs[0]?.index };
+  })));
+  const all = tables.flat(2).map(({ z }) => z).filter(known);
+  const shades = isLog(scale) ? Math.log10 : (z) => z;
+  const cells = tables.map((table, i) => ({
+    title: sweep.arms[i].label,
+    xaxis: { ...axisOf(sweep.names[0]), type: "category" },
+    yaxis: { ...axisOf(sweep.names[1]), type: "category" },
+    traces: [{
+      type: "heatmap", x: sweep.x, y: sweep.y, coloraxis: "coloraxis",
+      z: table.map((line) => line.map(({ z }) => (known(z) ? shades(z) : null))),
+      text: table.map((line) => line.map(({ z, failed }) => (known(z) ? (isShare(measured) ? (100 * z).toFixed(1) : count.format(z)) : failed ? "✕" : ""))),
+      texttemplate: "%{text}", customdata: table.map((line) => line.map(({ run }) => run)),
+      hovertext: table.map((line) => line.map(({ names }) => names)), hovertemplate: "%{hovertext}<extra></extra>",
+    }],
+  }));
+  const colorbar = { title: { text: isLog(scale) ? "log10" : measured, side: "right" }, thickness: 12 };
+  const ends = all.length ? { cmin: Math.min(...all.map(shades)), cmax: Math.max(...all.map(shades)) } : {};
+  const layout = { height: 340, coloraxis: { colorscale: "Viridis", colorbar, ...ends } };
+  grid("sweep-plot", `${measured} against ${sweep.title}`, cells, cells.length, layout);
+  element("sweep-note").textContent = "A number is the mean over seeds (accuracy or error in %) of runs that did not diverge; ✕: all of them did, or have no value yet.";
 }
 
 function drawSweep() {
-  const key = element("sweep-key").value;
+  const sweep = state.data.sweeps.find(({ key }) => key === element("sweep-key").value);
   const measure = element("sweep-measure").value;
-  const pool = element("sweep-chosen").checked ? chosenRuns() : state.runs;
-  const runs = key ? pool.filter((run) => typeof run.config[key] === "number") : [];
-  const series = sweepSeries(runs, key);
-  const traces = series.flatMap((one, i) => [
-    meanLine(one, key, measure, i),
-    marks(one, key, measure, i),
-  ]);
-  if (runs.length) traces.push(...symbolLegend(runs, measure));
+  const scale = measure === "target" ? "linear" : element("sweep-scale").value;
   const measured = element("sweep-measure").selectedOptions[0].text;
-  const logarithmic = runs.length > 0 && isSpread(runs.map((run) => run.config[key]));
-  const layout = {
-    height: 440,
-    hovermode: "closest",
-    showlegend: true,
-    xaxis: axisTitle(key, logarithmic),
-    yaxis: axisTitle(measured),
-  };
-  if (measure !== "target") layout.yaxis.range = [-0.02, 1.02];
-  const missing = key
-    ? "Tick runs in the table above, or show all."
-    : "Nothing was swept here: no number in the configuration but the seed differs between runs.";
-  plot("sweep-plot", `${measured} against ${key}`, traces, layout, missing);
-  element("sweep-note").textContent = runs.length ? sweepNote(runs, measure) : "";
+  (sweep.names ? drawTwo : drawOne)(sweep, measure, scale, measured);
 }
 
-function sweepNote(runs, measure) {
-  const parts = ["One mark a run; lines through the means over seeds, bars from the lowest to the highest, without runs that diverged."];
-  if (measure === "target") {
-    const diverged = runs.filter((run) => height(run, measure) === null).length;
-    parts.push("A triangle stands at the steps that a run did without reaching the target.");
-    if (diverged) parts.push(`${plural(diverged, "run")} diverged before reaching it.`);
-  } else if (runs.some((run) => run.status === "diverged")) {
-    parts.push("A run that diverged stands at 0.");
-  }
-  if (runs.some((run) => outcome(run, measure) === "chance")) {
-    parts.push("At chance: a final accuracy of no more than guessing gives.");
-  }
-  return parts.join(" ");
-}
-
-function startSweep() {
-  const keys = sweptKeys();
-  element("sweep-controls").hidden = keys.length === 0;
-  setOptions("sweep-key", keys.map((key) => [key, key]), state.sweepKey);
-  onInput(["sweep-key", "sweep-measure", "sweep-chosen"], () => redraw("sweep"));
+function startSweep({ sweeps }) {
+  element("sweep").hidden = sweeps.length === 0;
+  if (!sweeps.length) return;
+  setOptions("sweep-key", sweeps.map(({ key, title }) => [key, title]));
   addPanel("sweep", drawSweep);
 }

@@ -1,0 +1,163 @@
+"""Runs against the keys of the configuration that were swept, one key or two at once.
+
+An arm is the runs that differ in these keys and the seed only; its points hold the
+places of the runs in the page's list.
+"""
+
+import itertools
+from collections.abc import Sequence
+
+from bn_repro.analysis import arms, tables
+from bn_repro.analysis.page import page_style
+from bn_repro.analysis.sweep import comparison
+from bn_repro.run_folder import records
+from bn_repro.run_folder.records import Run
+
+MOST_TICKS = 12
+LONGEST = 48  # characters of an arm's label; a longer one is the run's name instead
+
+
+def sweeps(
+    runs: Sequence[Run], keys: Sequence[str], sweep: comparison.Sweep | None
+) -> list[dict]:
+    """Returns the sweeps of one key and of two, what was really swept first.
+
+    Each has "key" and "title". Of one key there are "logarithmic" and "ticks" of its
+    axis, "arms": [{"label", "dash", "points": [{"x", "runs"}]}], and "best": sentences
+    on the arms' best against each other; of two keys "names", the values "x" and "y"
+    as text, and "arms": [{"label", "cells": {"place in y,place in x": runs}}].
+
+    Args:
+      runs: all runs, in the page's order.
+      keys: those that differ between them.
+      sweep: what `comparison.find_sweep` found.
+    """
+    flats = [run.stated for run in runs]
+    numbers = [key for key in keys if sum(_is_number(flat.get(key)) for flat in flats)]
+    single = [found for key in numbers if (found := _one(runs, flats, key, sweep))]
+    single.sort(key=lambda one: -one.pop("most"))
+    if sweep:
+        single.sort(key=lambda one: one["key"] != sweep.key)
+    swept = [one["key"] for one in single]
+    pairs = [_two(runs, flats, pair) for pair in itertools.combinations(swept, 2)]
+    return single + [pair for pair in pairs if pair]
+
+
+def _one(runs, flats, key: str, sweep: comparison.Sweep | None) -> dict | None:
+    """Returns the sweep of a key, None if no arm has two values of it."""
+    found = [arm for arm in _arms(runs, flats, (key,)) if len(arm[1]) > 1]
+    if not found:
+        return None
+    shown = [
+        {
+            "label": label,
+            "dash": page_style.DASHES[i % len(page_style.DASHES)],
+            "points": [{"x": x, "runs": points[(x,)]} for (x,) in sorted(points)],
+        }
+        for i, (label, points) in enumerate(found)
+    ]
+    values = sorted({point["x"] for arm in shown for point in arm["points"]})
+    marked = values[:: -(-len(values) // MOST_TICKS)]
+    return {
+        "key": key,
+        "title": comparison.KEY_NAMES.get(key, key),
+        "most": max(len(points) for _, points in found),
+        "logarithmic": values[0] > 0 and values[-1] / values[0] >= 20,
+        "ticks": {
+            "tickvals": marked,
+            "ticktext": list(map(tables.value_text, marked)),
+        },
+        "arms": shown,
+        "best": _best(runs, sweep) if sweep and sweep.key == key else [],
+    }
+
+
+def _two(runs, flats, keys: tuple[str, str]) -> dict | None:
+    """Returns the sweep of two keys; None if no arm has two values of both."""
+    found = [
+        (label, points)
+        for label, points in _arms(runs, flats, keys)
+        if all(len({values[i] for values in points}) > 1 for i in (0, 1))
+    ]
+    if not found:
+        return None
+    axes = [sorted({v[i] for _, points in found for v in points}) for i in (0, 1)]
+    shown = [
+        {
+            "label": label,
+            "cells": {
+                f"{axes[1].index(y)},{axes[0].index(x)}": members
+                for (x, y), members in points.items()
+            },
+        }
+        for label, points in found
+    ]
+    names = [comparison.KEY_NAMES.get(key, key) for key in keys]
+    texts = [[tables.value_text(value) for value in axis] for axis in axes]
+    title = " and ".join(names)
+    return {
+        "key": "*".join(keys),
+        "title": title,
+        "names": names,
+        "x": texts[0],
+        "y": texts[1],
+        "arms": shown,
+    }
+
+
+def _arms(runs, flats, keys: tuple[str, ...]) -> list[tuple[str, dict]]:
+    """Returns the arms' labels and their points, values -> places; with BN first."""
+    places = {id(run): place for place, run in enumerate(runs)}
+    found = []
+    for members in records.group(runs, ignoring=("seed", *keys)):
+        points: dict[tuple, list[int]] = {}
+        for run in members:
+            values = tuple(flats[places[id(run)]].get(key) for key in keys)
+            if all(map(_is_number, values)):
+                points.setdefault(values, []).append(places[id(run)])
+        found += [points] if points else []
+    firsts = [runs[next(iter(points.values()))[0]] for points in found]
+    labelled = list(zip(_labels(firsts, keys), found, firsts, strict=True))
+    labelled.sort(key=lambda arm: arm[2].stated["model.norm"] == "none")
+    return [(label, points) for label, points, _ in labelled]
+
+
+def _labels(firsts: Sequence[Run], keys: tuple[str, ...]) -> list[str]:
+    """Returns what distinguishes the arms: "With BN", key=value, or a run's name."""
+    differing = [
+        k for k in tables.varying_keys(r.config for r in firsts) if k not in keys
+    ]
+    flats = [run.stated for run in firsts]
+    if differing == ["model.norm"]:
+        names = comparison.NORM_NAMES
+        return [names.get(f["model.norm"], f["model.norm"]) for f in flats]
+    texts = [
+        ", ".join(
+            f"{k.split('.')[-1]}={tables.value_text(f.get(k))}" for k in differing
+        )
+        for f in flats
+    ]
+    if differing and max(map(len, texts)) <= LONGEST:
+        return texts
+    return [arms.group([run])[0].label for run in firsts]
+
+
+def _best(runs: Sequence[Run], sweep: comparison.Sweep) -> list[str]:
+    """Returns a sentence a pair of arms: each at its best value, and the difference."""
+    tuned = [(arm, arm.tuned()) for arm in reversed(sweep.arms)]
+    tuned = [(arm, point) for arm, point in tuned if point]
+    return [
+        f"Best against best: {_at(one, sweep)} against {_at(other, sweep)}: "
+        f"{comparison.difference(one[1], other[1]).text()}."
+        for one, other in itertools.combinations(tuned, 2)
+    ]
+
+
+def _at(tuned: tuple, sweep: comparison.Sweep) -> str:
+    arm, point = tuned
+    mean = tables.percent(point.final)
+    return f"{arm.label}, {mean} at {sweep.name} {point.value:g}"
+
+
+def _is_number(value) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
