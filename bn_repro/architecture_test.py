@@ -15,7 +15,8 @@ ROOT = pathlib.Path(__file__).parents[1]
 LEVELS = [
     "errors run_folder.files run_folder.records resolve batch_norm"
     " metrics cli run_folder.manifest sum_check",
-    "layers convolutions conv_layers data optim run_folder.checkpoint parallel",
+    "layers layer_norm convolutions conv_layers data optim run_folder.checkpoint"
+    " parallel",
     "models",
     "train evaluate probe run_folder.tensorboard feeds experiment loop"
     " inference.import_weights",

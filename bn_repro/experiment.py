@@ -140,7 +140,7 @@ def _evaluation_sizes(config) -> dict[str, int]:
     Their batch is the training batch: it is what normalises.
     """
     sizes = {"ema": config.eval.batch_size}
-    if config.eval.batch_statistics and config.model.norm != "none":
+    if config.eval.batch_statistics and config.model.norm == "batch_norm":
         sizes["batch"] = config.batch_size
     return sizes
 
@@ -148,7 +148,7 @@ def _evaluation_sizes(config) -> dict[str, int]:
 def _by_statistics(config, split: str, evaluations: dict) -> dict:
     """Returns the evaluations by split and statistics; "population" is run as "ema"."""
     found = {(split, statistics): run for statistics, run in evaluations.items()}
-    if config.eval.population_batches_during and config.model.norm != "none":
+    if config.eval.population_batches_during and config.model.norm == "batch_norm":
         found[split, "population"] = evaluations["ema"]
     return found
 

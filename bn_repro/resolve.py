@@ -26,7 +26,7 @@ RATE_FACTORS = {
 CHOICES = {
     "batch_rule": tuple(RATE_FACTORS),
     "model.nonlinearity": ("sigmoid", "tanh", "relu"),
-    "model.norm": ("none", "before", "after"),
+    "model.norm_placement": ("before", "after"),
     "model.dtype": ("float32", "bfloat16", "float64"),
     "model.first_conv": ("separable", "full"),
     "model.pool_proj_4cd": (128, 96),
@@ -156,6 +156,10 @@ def validate(config) -> None:
         ends = get(config, key)
         rising = len(ends) == 2 and 0 < ends[0] <= ends[1] <= most
         _require(config, key, rising, f"(low, high) with 0 < low <= high <= {most}")
+    per_activation = config.model.per_activation_last
+    is_bn = config.model.norm in ("none", "batch_norm")
+    what = 'False unless model.norm is "batch_norm"'
+    _require(config, "model.per_activation_last", is_bn or not per_activation, what)
     hidden = config.model.hidden
     _require(config, "model.hidden", all(n > 0 for n in hidden), "numbers of units > 0")
     probed = config.probe.steps

@@ -68,7 +68,8 @@ def model() -> config_dict.ConfigDict:
     config = config_dict.ConfigDict()
     config.name = "mlp"  # "mlp" (Sec. 4.1) | "inception" (Fig. 5)
     config.nonlinearity = "sigmoid"  # "sigmoid" | "tanh" | "relu"
-    config.norm = "none"  # "none" | "before" the nonlinearity, the paper's | "after" it
+    config.norm = "none"  # "none" | "batch_norm" | "layer_norm"; see models.NORMS
+    config.norm_placement = "before"  # the nonlinearity, the paper's | "after" it
     config.dropout = (
         0.0  # share dropped; mlp: hidden outputs, inception: before softmax
     )

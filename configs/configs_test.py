@@ -61,7 +61,8 @@ def test_sweeps_vary_what_they_say_and_nothing_else():
     assert varying("mnist_init_sweep") == {norm: 2, "model.init_stddev": 7, "seed": 3}
     assert varying("tiny_imagenet_lr_sweep") == {norm: 2, rate: 6}
     assert varying("mnist_variations") == {
-        norm: 3,
+        norm: 2,
+        "model.norm_placement": 2,
         "model.nonlinearity": 3,
         "model.hidden": 2,
         "model.dropout": 2,

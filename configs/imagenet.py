@@ -24,7 +24,7 @@ CHANGES = {
     "data.shuffle": "full",  # shuffle training examples more thoroughly
     "data.distortion": "reduced",  # reduce the photometric distortions
 }
-WITH_BN = {"model.norm": "before"}
+WITH_BN = {"model.norm": "batch_norm"}
 RATE_X5 = {"optimizer.learning_rate": 0.0075}
 RATE_X30 = {"optimizer.learning_rate": 0.045}
 SIGMOID = {"model.nonlinearity": "sigmoid"}

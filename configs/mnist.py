@@ -13,7 +13,7 @@ from configs import common
 
 ARMS = {
     "plain": {"model.norm": "none"},
-    "bn": {"model.norm": "before"},
+    "bn": {"model.norm": "batch_norm"},
 }
 SEEDS = range(20)
 

@@ -23,24 +23,25 @@ gradient vanish, so one arm has eight.
 from configs import common, mnist_lr_sweep
 
 NONLINEARITIES = ("sigmoid", "tanh", "relu")
-NORMS = ("none", "before", "after")
+NORMS = {
+    "none": {"model.norm": "none"},
+    "before": {"model.norm": "batch_norm"},
+    "after": {"model.norm": "batch_norm", "model.norm_placement": "after"},
+}
 SEEDS = range(3)
 
 ARMS = {
-    f"{nonlinearity}_{norm}": {
-        "model.nonlinearity": nonlinearity,
-        "model.norm": norm,
-    }
+    f"{nonlinearity}_{name}": {"model.nonlinearity": nonlinearity, **norm}
     for nonlinearity in NONLINEARITIES
-    for norm in NORMS
+    for name, norm in NORMS.items()
 }
 ARMS |= {
-    f"deep_{norm}": {"model.hidden": (100,) * 8, "model.norm": norm} for norm in NORMS
+    f"deep_{name}": {"model.hidden": (100,) * 8, **norm} for name, norm in NORMS.items()
 }
 # Without dropout these are sigmoid_none and sigmoid_before.
 ARMS |= {
-    f"dropout_{norm}": {"model.dropout": 0.5, "model.norm": norm}
-    for norm in ("none", "before")
+    f"dropout_{name}": {"model.dropout": 0.5, **NORMS[name]}
+    for name in ("none", "before")
 }
 
 RUNS = {

@@ -10,6 +10,12 @@ import numpy as np
 from bn_repro.run_folder import records
 from bn_repro.run_folder.records import Run
 
+NORM_NAMES = {
+    "none": "Without BN",
+    "batch_norm": "With BN",
+    "batch_norm after": "BN after the nonlinearity",
+}
+
 
 @dataclasses.dataclass(eq=False)
 class Arm:
@@ -115,7 +121,15 @@ def figure1(runs: Sequence[Run]) -> Figure1:
         best = max(by_rate, key=_size) if len(found) == 2 else best
     shown = {id(run) for arm in best.values() for run in arm.runs}
     left_out = [run for run in runs if id(run) not in shown]
-    return Figure1(best.get("none"), best.get("before"), left_out)
+    return Figure1(best.get("none"), best.get("batch_norm"), left_out)
+
+
+def norm_name(norm: str) -> str:
+    """Returns `Run.norm` in words: "With BN", "With layer norm", ..."""
+    if norm in NORM_NAMES:
+        return NORM_NAMES[norm]
+    kind, after = norm.removesuffix(" after"), norm.endswith(" after")
+    return f"With {kind.replace('_', ' ')}{' after the nonlinearity' * after}"
 
 
 def counted(runs: Sequence[Run]) -> list[Run]:
@@ -167,14 +181,14 @@ def _settings(found: Sequence[Arm], *ignored: str) -> list[dict[str, Arm]]:
     """Returns norm -> arm for each setting of all other keys but those ignored."""
     runs = [run for arm in found for run in arm.runs]
     return [
-        {arm.config["model"]["norm"]: arm for arm in group(members)}
-        for members in records.group(runs, ("seed", "model.norm", *ignored))
+        {arm.runs[0].norm: arm for arm in group(members)}
+        for members in records.group(runs, ("seed", *records.NORM_KEYS, *ignored))
     ]
 
 
 def _in_figure1(run: Run) -> bool:
-    norm = run.config.get("model", {}).get("norm")
-    return run.config.get("experiment") in FIGURE1 and norm in ("none", "before")
+    experiment = run.config.get("experiment")
+    return experiment in FIGURE1 and run.norm in ("none", "batch_norm")
 
 
 def _size(setting: dict[str, Arm]) -> tuple[int, int]:

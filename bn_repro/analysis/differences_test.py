@@ -71,8 +71,8 @@ def test_the_interval_covers_what_it_says(rule):
 def test_higher_at_counts_seed_by_seed_after_step_0(tmp_path):
     testing.write_seeds(tmp_path, "before", 0.1, [0.9, 0.8, 0.7])
     testing.write_seeds(tmp_path, "none", 0.1, [0.9, 0.7])
-    runs = {"before": [], "none": []}
+    runs = {"batch_norm": [], "none": []}
     for run in records.find_runs(tmp_path):
         runs[run.config["model"]["norm"]].append(run)
     # Seed 0: equal; seed 1: higher at three evaluations; seed 2 has no partner.
-    assert differences.higher_at(runs["before"], runs["none"]) == (3, 6)
+    assert differences.higher_at(runs["batch_norm"], runs["none"]) == (3, 6)

@@ -14,7 +14,7 @@ STATISTICS = {
     "population": "Algorithm 2",
     "batch": "mini-batch statistics",
 }
-BOTH = "model.norm=none, before"
+BOTH = "model.norm=none, batch_norm"
 ARMS = {"bn": "with BN", "plain": "without BN"}
 
 

@@ -15,7 +15,7 @@ from bn_repro.analysis import arms, convergence, differences, figure1, tables
 from bn_repro.analysis.arms import Arm
 from bn_repro.analysis.layers import layer_signals
 from bn_repro.analysis.sweep import comparison, comparison_tables
-from bn_repro.analysis.sweep.comparison import NORM_NAMES, Point
+from bn_repro.analysis.sweep.comparison import Point
 from bn_repro.analysis.tables import Table
 from bn_repro.run_folder import records
 from bn_repro.run_folder.records import Run
@@ -23,9 +23,10 @@ from bn_repro.run_folder.records import Run
 LEAST_SETTINGS = 2
 STYLES = {
     "none": ("#D55E00", (0, (4, 1.5))),
-    "before": ("#0072B2", "-"),
-    "after": ("#009E73", (0, (6, 1.5, 1, 1.5))),
+    "batch_norm": ("#0072B2", "-"),
+    "batch_norm after": ("#009E73", (0, (6, 1.5, 1, 1.5))),
 }
+OTHER_STYLE = ("#7F3C8D", (0, (2, 1)))  # of a norm that is not the paper's
 
 
 class Setting(NamedTuple):
@@ -46,8 +47,8 @@ def find_settings(runs: Sequence[Run]) -> list[Setting]:
     The setting that differs least from the others comes first.
     """
     groups = [
-        {arm.config["model"]["norm"]: arm for arm in arms.group(members)}
-        for members in records.group(runs, ignoring=("seed", "model.norm"))
+        {arm.runs[0].norm: arm for arm in arms.group(members)}
+        for members in records.group(runs, ignoring=("seed", *records.NORM_KEYS))
     ]
     kept = [group for group in groups if len(group) > 1]
     if len(kept) < LEAST_SETTINGS:
@@ -56,11 +57,15 @@ def find_settings(runs: Sequence[Run]) -> list[Setting]:
     settings = []
     for config, group in zip(configs, kept, strict=True):
         parts = [_label(key, config) for key in _differing(configs)]
-        by_norm = {norm: group[norm] for norm in NORM_NAMES if norm in group}
+        by_norm = {norm: group[norm] for norm in sorted(group, key=_norm_place)}
         settings.append(Setting(", ".join(filter(None, parts)), by_norm))
     unusual = [_unusual(config, configs) for config in configs]
     order = sorted(range(len(kept)), key=lambda i: (unusual[i], settings[i].label))
     return [settings[i] for i in order]
+
+
+def _norm_place(norm: str) -> int:
+    return [*STYLES, norm].index(norm)
 
 
 def point(arm: Arm) -> Point:
@@ -82,7 +87,7 @@ def variations_table(settings: Sequence[Setting], target: float) -> Table:
             rows.append(
                 [
                     setting.label,
-                    NORM_NAMES[norm],
+                    arms.norm_name(norm),
                     arm.seed_text(),
                     comparison_tables.final_text(point(arm)),
                     comparison_tables.steps_text(point(arm), target),
@@ -158,8 +163,8 @@ def _curve(axes: Axes, arm: Arm, norm: str) -> None:
     curve = arms.curve(arm, tables.held_out(arm), "ema", "accuracy")
     if curve is None:
         return
-    color, dash = STYLES[norm]
-    label = NORM_NAMES[norm]
+    color, dash = STYLES.get(norm, OTHER_STYLE)
+    label = arms.norm_name(norm)
     mean, low, high = (1 - np.asarray(x) for x in (curve.mean, curve.low, curve.high))
     axes.plot(curve.steps, mean, color=color, linestyle=dash, label=label)
     axes.fill_between(curve.steps, low, high, color=color, alpha=0.2, lw=0)
@@ -192,7 +197,7 @@ def _signals(arm: Arm) -> list[str]:
 def _differing(configs: list[dict]) -> list[str]:
     """Returns the keys that differ, the nonlinearity before depth and dropout."""
     first = ["model.nonlinearity", "model.hidden", "model.dropout"]
-    keys = [key for key in tables.varying_keys(configs) if key != "model.norm"]
+    keys = [key for key in tables.varying_keys(configs) if key not in records.NORM_KEYS]
     return sorted(keys, key=lambda k: first.index(k) if k in first else len(first))
 
 

@@ -51,10 +51,10 @@ def settings(tmp_path_factory):
 
 def test_settings_are_what_differs_besides_the_norm(settings):
     assert [(s.label, list(s.arms)) for s in settings] == [
-        ("sigmoid, 3 hidden layers", ["none", "before", "after"]),
-        ("ReLU, 3 hidden layers", ["none", "before"]),
-        ("sigmoid, 3 hidden layers, dropout 0.5", ["none", "before"]),
-        ("sigmoid, 8 hidden layers", ["none", "before"]),
+        ("sigmoid, 3 hidden layers", ["none", "batch_norm", "batch_norm after"]),
+        ("ReLU, 3 hidden layers", ["none", "batch_norm"]),
+        ("sigmoid, 3 hidden layers, dropout 0.5", ["none", "batch_norm"]),
+        ("sigmoid, 8 hidden layers", ["none", "batch_norm"]),
     ]
     runs = [run for s in settings[:1] for arm in s.arms.values() for run in arm.runs]
     assert variations.find_settings(runs) == []  # one setting is no variation

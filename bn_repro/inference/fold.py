@@ -3,7 +3,7 @@
 Before the nonlinearity of a dense or convolutional layer the map goes into weights and
 bias, and the network is that of `model.norm` = "none". Where it cannot, because it
 differs by location (per-activation BN) or follows the nonlinearity, it stays a map
-y = a x + b of its own.
+y = a x + b of its own. A norm that stores no statistics stays as it is.
 """
 
 from functools import partial
@@ -50,17 +50,16 @@ def inference_network(config, variables) -> tuple[nn.Module, dict]:
       (module, params): module.apply({"params": params}, images, Mode(True)) gives the
       logits of the trained network with stored statistics, but for rounding.
     """
+    if config.model.norm != "batch_norm":
+        return models.build(config), variables["params"]
+    into_weights = config.model.norm_placement == "before"
     folded = config_dict.ConfigDict(config.to_dict())
-    if config.model.norm == "before":
-        folded.model.norm = "none"
-    module = models.build(folded)
-    if config.model.norm == "after":
-        module = models.build(config, norm=LinearMap)
-    elif config.model.norm == "before" and config.model.per_activation_last:
+    folded.model.norm = "none"
+    module = models.build(folded, norm=None if into_weights else LinearMap)
+    if into_weights and config.model.per_activation_last:
         last = partial(LinearMap, per_activation=True)
         layer = partial(module.last_layer, norm=last, placement="before")
         module = module.clone(last_layer=layer)
-    into_weights = config.model.norm == "before"
     params = _fold(
         variables["params"],
         variables.get("batch_stats", {}),

@@ -46,10 +46,13 @@ def both(config, images):
     return before, after, variables, params
 
 
-@pytest.mark.parametrize("norm", ["before", "after", "none"])
+@pytest.mark.parametrize("norm", ["before", "after", "none", "layer_norm"])
 def test_mlp(norm):
     config = mnist.get_config("bn")
-    config.model.norm, config.model.hidden = norm, (20, 15)
+    config.model.hidden = (20, 15)
+    config.model.norm = norm
+    if norm in ("before", "after"):
+        config.model.norm, config.model.norm_placement = "batch_norm", norm
     images = np.random.default_rng(1).integers(0, 2, (9, 28, 28)).astype(np.float32)
     before, after, variables, params = both(resolve(config)[0], images)
     np.testing.assert_allclose(after, before, rtol=1e-4, atol=1e-4)

@@ -40,7 +40,7 @@ MEAN = (104.0, 117.0, 128.0)  # of blue, green, red, as Caffe's users subtract
 NETWORK = {
     "model.name": "inception",
     "model.nonlinearity": "relu",
-    "model.norm": "before",
+    "model.norm": "batch_norm",
     "model.width": 1.0,
     "model.first_conv": "full",
     "model.lrn": False,

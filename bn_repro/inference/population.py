@@ -138,7 +138,7 @@ def _kept(file: Path, member: Member, origin: dict, say) -> dict | None:
     if ORIGIN not in arrays:  # one from before it was recorded
         say(f"{file} does not say what it was estimated on: it is computed again")
         return None
-    there = json.loads(str(arrays.pop(ORIGIN)))
+    there = records.of_today(json.loads(str(arrays.pop(ORIGIN))))
     differing = [
         name
         for name, value in origin.items()

@@ -5,7 +5,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
-from bn_repro import layers
+from bn_repro import layer_norm, layers
 from bn_repro.errors import UserError
 from bn_repro.models import inception, mlp
 
@@ -19,21 +19,22 @@ def build(config, axis_name: str | None = None, norm=None):
     Args:
       config: the resolved configuration.
       axis_name: mesh axis that the examples are spread over; None on one device.
-      norm: makes what stands in the place of each BatchNorm; by default that.
+      norm: makes what stands in the place of the norm of each layer; by default that.
     """
-    if config.model.name not in MODELS:
-        raise UserError(
-            f"model.name is {config.model.name!r}; use one of {list(MODELS)}"
-        )
+    for key, known in (("name", MODELS), ("norm", NORMS)):
+        if config.model[key] not in known:
+            raise UserError(
+                f"model.{key} is {config.model[key]!r}; use one of {list(known)}"
+            )
     dtype = jnp.dtype(config.model.dtype)
     param_dtype = jnp.promote_types(dtype, jnp.float32)
-    if config.model.norm != "none" and norm is None:
-        norm = norm_factory(config.bn, axis_name, param_dtype)
+    if norm is None:
+        norm = NORMS[config.model.norm](config, axis_name, param_dtype)
     return MODELS[config.model.name](config, norm, dtype, param_dtype)
 
 
-def norm_factory(bn, axis_name, param_dtype):
-    """Returns what makes each layer's BatchNorm from the configuration's bn section."""
+def _batch_norm(config, axis_name, param_dtype):
+    bn = config.bn
     return partial(
         layers.BatchNorm,
         batch=bn.batch,
@@ -44,6 +45,15 @@ def norm_factory(bn, axis_name, param_dtype):
         biased=bn.biased,
         param_dtype=param_dtype,
     )
+
+
+# (config, axis_name, param_dtype) -> what makes each layer's module, called like
+# `layers.BatchNorm`, or None.
+NORMS = {
+    "none": lambda *_: None,
+    "batch_norm": _batch_norm,
+    "layer_norm": layer_norm.from_config,
+}
 
 
 def shapes(config, network=None) -> dict:

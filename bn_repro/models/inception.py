@@ -199,7 +199,7 @@ def from_config(config, norm, dtype, param_dtype) -> Inception:
     layer = partial(
         conv_layers.ConvNormAct,
         nonlinearity=model.nonlinearity,
-        placement=model.norm,
+        placement=model.norm_placement,
         init_scale=model.init_scale,
         symmetric=padding == "port",
         dtype=dtype,

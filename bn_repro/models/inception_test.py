@@ -18,9 +18,8 @@ PIXELS = np.random.default_rng(0).normal(size=(8, 32, 32, 3)).astype(np.float32)
 @cache
 def network(**overrides):
     config = common.get_config()
-    config.model.update(
-        {"name": "inception", "nonlinearity": "relu", "norm": "before", "width": 0.125}
-    )
+    config.model.update({"name": "inception", "nonlinearity": "relu", "width": 0.125})
+    config.model.norm = "batch_norm"
     config.data.classes = 10
     config.bn.epsilon = 1e-3
     config.update_from_flattened_dict(overrides)

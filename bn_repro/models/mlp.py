@@ -76,7 +76,7 @@ def from_config(config, norm, dtype, param_dtype) -> MLP:
         classes=config.data.classes,
         nonlinearity=config.model.nonlinearity,
         norm=norm,
-        placement=config.model.norm,
+        placement=config.model.norm_placement,
         init_stddev=config.model.init_stddev,
         dropout=config.model.dropout,
         dtype=dtype,

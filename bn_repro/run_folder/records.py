@@ -56,13 +56,21 @@ PROBE_FIELDS = {
 # means, its default when it was introduced. Every new key comes here.
 INTRODUCED = {
     "model.padding": "same",
+    "model.norm_placement": "before",
     "eval.early_every": 0,
     "eval.early_until": 0,
     "eval.population_batches_during": 0,
     "probe.steps": [],
 }
 # An old key: its old value -> today's keys and values.
-RENAMED: dict[str, Callable] = {}
+RENAMED: dict[str, Callable] = {
+    "model.norm": lambda value: {
+        "before": {"model.norm": "batch_norm", "model.norm_placement": "before"},
+        "after": {"model.norm": "batch_norm", "model.norm_placement": "after"},
+    }.get(value, {"model.norm": value}),
+}
+
+NORM_KEYS = ("model.norm", "model.norm_placement")
 
 _CONSTANT_FIELDS = ("layers", "percentiles")  # the same at every probe
 
@@ -250,6 +258,12 @@ class Run:
         """The configuration as the user stated it: dotted key -> value."""
         return stated(self.config)
 
+    @property
+    def norm(self) -> str:
+        """The norm, with " after" where it follows the nonlinearity: NORM_KEYS."""
+        kind, placement = (self.stated.get(key) for key in NORM_KEYS)
+        return f"{kind} after" if placement == "after" and kind != "none" else str(kind)
+
     def series(
         self, split: str, statistics: str, field: str
     ) -> tuple[np.ndarray, np.ndarray]:
@@ -286,10 +300,10 @@ def stated(config: Mapping) -> dict:
       config: what a config.json of any age holds.
     """
     flat = flatten(files.plain({k: v for k, v in config.items() if k != "stated"}))
-    return _of_today(flat | flatten(files.plain(config.get("stated") or {})))
+    return of_today(flat | flatten(files.plain(config.get("stated") or {})))
 
 
-def _of_today(flat: Mapping) -> dict:
+def of_today(flat: Mapping) -> dict:
     """Returns a flat configuration of any age with all keys of today."""
     today = {}
     for key, value in flat.items():
@@ -299,7 +313,7 @@ def _of_today(flat: Mapping) -> dict:
 
 def _read_config(path: Path) -> dict:
     there = files.read_json(path)
-    flat = _of_today(flatten({k: v for k, v in there.items() if k != "stated"}))
+    flat = of_today(flatten({k: v for k, v in there.items() if k != "stated"}))
     config = {"stated": there.get("stated") or {}}
     for key, value in flat.items():
         *sections, name = key.split(".")

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
-from bn_repro.analysis import convergence, figure1, figure2, tables
+from bn_repro.analysis import arms, convergence, figure1, figure2, tables
 from bn_repro.analysis.layers import drift
 from bn_repro.run_folder.records import Run
 
@@ -42,8 +42,8 @@ def title(run: Run) -> str:
     key = run.name.rsplit("/", 1)[-1]
     if key in convergence.PAPER:
         return convergence.PAPER[key].name
-    norms = {"none": "without BN", "before": "with BN", "after": "BN after"}
-    return f"{run.name}, {norms[run.config['model']['norm']]}"
+    norm = arms.norm_name(run.norm).removesuffix(" the nonlinearity")
+    return f"{run.name}, {norm.replace('With', 'with')}"
 
 
 def probe_axis(axes: Axes, steps: np.ndarray) -> None:

@@ -318,7 +318,7 @@ FILTERED = {
     "final>90": 3,
     "final>90 or diverged": 4,
     "not bn_ not diverged": 2,
-    "learning_rate<=1 norm=before": 2,
+    "learning_rate<=1 norm=batch_norm": 2,
     "optimizer.learning_rate>=1e1": 2,
     "seed!=0": 3,
     "learning_rate=1": 2,
@@ -552,7 +552,7 @@ def test_configurations_are_compared_and_documents_shown(fresh):
     table = find(fresh, "differences")
     WebDriverWait(fresh, WAIT).until(lambda _: "model.norm" in table.text)
     rows = [row.text for row in table.find_elements(By.TAG_NAME, "tr")]
-    assert rows == ["Key plain_lr1 bn_lr1", "seed 1 0", "model.norm none before"]
+    assert rows == ["Key plain_lr1 bn_lr1", "seed 1 0", "model.norm none batch_norm"]
     choose(fresh, "manifest-run", "bn_lr10")
     assert '"images_per_second": 123456.7' in find(fresh, "manifest").text
 

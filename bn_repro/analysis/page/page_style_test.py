@@ -32,7 +32,7 @@ def test_a_sweep_is_coloured_by_value_and_dashed_by_arm(sample_sweep):
     for run, style in zip(runs, styles, strict=True):
         place = scale["labels"].index(f"{run.config['optimizer']['learning_rate']:g}")
         assert style["colors"] == [shades[place] for shades in scale["colors"]]
-        with_bn = run.config["model"]["norm"] == "before"
+        with_bn = run.config["model"]["norm"] == "batch_norm"
         assert (style["dash"] == "solid") == with_bn
     for shades in scale["colors"]:
         assert np.diff([luminance(shade) for shade in shades]).min() > 0

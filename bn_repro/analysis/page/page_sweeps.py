@@ -128,9 +128,8 @@ def _labels(firsts: Sequence[Run], keys: tuple[str, ...]) -> list[str]:
         k for k in tables.varying_keys(r.config for r in firsts) if k not in keys
     ]
     flats = [run.stated for run in firsts]
-    if differing == ["model.norm"]:
-        names = comparison.NORM_NAMES
-        return [names.get(f["model.norm"], f["model.norm"]) for f in flats]
+    if differing and set(differing) <= {*records.NORM_KEYS}:
+        return [arms.norm_name(run.norm) for run in firsts]
     texts = [
         ", ".join(
             f"{k.split('.')[-1]}={tables.value_text(f.get(k))}" for k in differing

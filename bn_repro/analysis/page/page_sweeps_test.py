@@ -35,7 +35,7 @@ def test_a_sweep_has_its_arms_with_their_points_in_order(sample_sweep):
         True,
     )
     assert [arm["label"] for arm in one["arms"]] == ["With BN", "Without BN"]
-    for arm, norm in zip(one["arms"], ("before", "none"), strict=True):
+    for arm, norm in zip(one["arms"], ("batch_norm", "none"), strict=True):
         assert [point["x"] for point in arm["points"]] == [0.01, 0.1, 1, 10]
         for point in arm["points"]:
             members = [runs[place].config for place in point["runs"]]

@@ -138,7 +138,7 @@ def _scaled(shares: np.ndarray, ranges: np.ndarray) -> np.ndarray:
 
 def _pair(shown: Sequence[Run]) -> list[str]:
     """Returns two networks to begin with: the first run, and one of another norm."""
-    norms = [run.stated.get("model.norm") for run in shown]
+    norms = [run.norm for run in shown]
     others = [
         run.name for run, norm in zip(shown, norms, strict=True) if norm != norms[0]
     ]

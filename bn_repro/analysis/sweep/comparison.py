@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bn_repro.analysis import convergence, differences, tables
+from bn_repro.analysis import arms, convergence, differences, tables
 from bn_repro.analysis.convergence import Course
 from bn_repro.analysis.differences import Difference
 from bn_repro.errors import UserError
@@ -24,11 +24,6 @@ KEY_NAMES = {
     "optimizer.learning_rate": "learning rate",
     "model.init_stddev": "standard deviation of the initial weights",
     "model.init_scale": "factor on the initial weights",
-}
-NORM_NAMES = {
-    "none": "Without BN",
-    "before": "With BN",
-    "after": "BN after the nonlinearity",
 }
 
 
@@ -164,7 +159,7 @@ def find_sweep(runs: Sequence[Run]) -> Sweep | None:
     key, groups = max(found, key=lambda item: _most_values(item[1]))
     kept = [group for group in groups if len(group) > 1]
     shown = {id(run) for group in kept for runs_ in group.values() for run in runs_}
-    labels = _labels([_first(group).config for group in kept], key)
+    labels = _labels(list(map(_first, kept)), key)
     swept = [
         SweptArm(label, _first(group).config, _points(group))
         for label, group in zip(labels, kept, strict=True)
@@ -253,10 +248,10 @@ def _points(group: dict[float, list[Run]]) -> list[Point]:
     return [Point(v, list(map(convergence.course, group[v]))) for v in sorted(group)]
 
 
-def _labels(configs: list[dict], swept_key: str) -> list[str]:
+def _labels(runs: list[Run], swept_key: str) -> list[str]:
     """Returns what distinguishes the arms: "With BN", or else key=value."""
-    keys = [key for key in tables.varying_keys(configs) if key != swept_key]
-    flats = [records.stated(config) for config in configs]
-    if set(keys) <= {"model.norm"}:
-        return [NORM_NAMES[flat["model.norm"]] for flat in flats]
-    return [", ".join(f"{key}={flat.get(key)}" for key in keys) for flat in flats]
+    keys = tables.varying_keys(run.config for run in runs)
+    keys = [key for key in keys if key != swept_key]
+    if set(keys) <= {*records.NORM_KEYS}:
+        return [arms.norm_name(run.norm) for run in runs]
+    return [", ".join(f"{key}={run.stated.get(key)}" for key in keys) for run in runs]
