@@ -4,10 +4,11 @@ import pathlib
 import shutil
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bn_repro import loop
+from bn_repro import loop, probe
 from bn_repro.analysis import report
 from bn_repro.errors import UserError
 from bn_repro.run_folder import checkpoint, records
@@ -68,6 +69,21 @@ def test_a_checkpoint_from_before_a_field_of_the_state_is_continued(older):
     del arrays["state/first_bad_step"], arrays["sums/correct5"]
     checkpoint.write(file, arrays)
     assert loop.run(short(), older / "bn_seed0", jax.devices()[:1]) == "finished"
+
+
+def test_a_new_statistic_of_the_probe_is_a_function_and_an_entry(older, monkeypatch):
+    summarize = probe._summarize_layer
+
+    def with_magnitude(x, *args):
+        return summarize(x, *args) | {"magnitude": jnp.abs(x).mean()}
+
+    monkeypatch.setattr(probe, "_summarize_layer", with_magnitude)
+    monkeypatch.setitem(records.PROBE_FIELDS, "magnitude", np.float32)
+    assert loop.run(short(), older / "bn_seed0", jax.devices()[:1]) == "finished"
+    continued = records.read_run(older / "bn_seed0").activations["magnitude"]
+    assert np.isnan(continued[:2]).all() and (continued[2] > 0).all()  # steps 0, 20, 40
+    assert "magnitude" not in records.read_run(older / "plain_seed0").activations
+    report.write_report(older, older.parent / "out")
 
 
 def test_another_value_than_the_default_of_then_is_another_configuration(older):
