@@ -57,6 +57,7 @@ PROBE_FIELDS = {
 INTRODUCED = {
     "model.padding": "same",
     "model.norm_placement": "before",
+    "data.max_pixels": 100_000_000,
     "eval.early_every": 0,
     "eval.early_until": 0,
     "eval.population_batches_during": 0,
