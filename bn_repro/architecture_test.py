@@ -13,10 +13,10 @@ ROOT = pathlib.Path(__file__).parents[1]
 # A module imports from lower levels, or from modules to its left on its own level. A
 # package counts as one module, but for those in ROOMS.
 LEVELS = [
-    "errors run_folder.files run_folder.records resolve batch_norm"
-    " metrics cli run_folder.manifest sum_check",
-    "layers layer_norm convolutions conv_layers data optim run_folder.checkpoint"
-    " parallel",
+    "errors interrupt run_folder.files run_folder.checks"
+    " run_folder.records resolve batch_norm metrics cli run_folder.manifest sum_check",
+    "layers layer_norm convolutions conv_layers"
+    " data optim run_folder.identity run_folder.checkpoint run_folder.lock run_folder.resume parallel",
     "models",
     "train evaluate probe run_folder.tensorboard feeds experiment loop"
     " inference.import_weights",
@@ -29,6 +29,7 @@ ROOMS = {"inference", "run_folder"}
 # What analysis may see of the rest.
 FILE_READERS = {
     "errors",
+    "run_folder.checks",
     "run_folder.files",
     "run_folder.records",
 }
@@ -159,6 +160,6 @@ def test_a_sweep_is_planned_without_jax(trap):
     statement = (
         "from bn_repro import sweep; from bn_repro.sweep import executors; "
         "members = sweep.members('configs/mnist.py', {}, [], sys.path[1] + '/none'); "
-        "executors._groups(members, members)"
+        "executors._groups(members)"
     )
     assert not imported(statement, trap) & HEAVY

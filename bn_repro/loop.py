@@ -1,22 +1,38 @@
 """The training loop: run steps, do what is due, save, and say how the run ended."""
 
+import contextlib
 import dataclasses
 import datetime
+import functools
 import time
 from collections.abc import Callable
 
 import jax
 import numpy as np
 
-from bn_repro import experiment, layers, metrics, parallel, sum_check, train
+from bn_repro import (
+    experiment,
+    interrupt,
+    layers,
+    metrics,
+    parallel,
+    sum_check,
+    train,
+)
 from bn_repro.errors import UserError
 from bn_repro.resolve import (
     as_record,
     describe,
-    refuse_another_configuration,
     resolve,
 )
-from bn_repro.run_folder import checkpoint, manifest, records, tensorboard
+from bn_repro.run_folder import (
+    checkpoint,
+    lock,
+    manifest,
+    records,
+    resume,
+    tensorboard,
+)
 
 
 @dataclasses.dataclass
@@ -25,6 +41,7 @@ class Run:
 
     Attributes:
       config: the resolved configuration.
+      recorded: the same as config.json holds it.
       parts: data, step, evaluations and probe.
       writer: of the run folder.
       summaries: for TensorBoard; None if it is off.
@@ -34,9 +51,11 @@ class Run:
       seconds: time that earlier starts of this run took.
       resumed_at: the step at which this start began.
       started: clock at this start.
+      origin: the checkpoint of another run that it branched from; empty if none.
     """
 
     config: object
+    recorded: dict
     parts: experiment.Experiment
     writer: records.RunWriter
     summaries: tensorboard.Summaries | None
@@ -46,6 +65,7 @@ class Run:
     seconds: float
     resumed_at: int
     started: float
+    origin: dict
 
     def elapsed(self) -> float:
         """Returns seconds since the run began, without the time it did not run."""
@@ -65,40 +85,72 @@ class Run:
             self.summaries.metrics(self.step, split, statistics, values)
 
 
-def run(config, workdir, devices=None) -> str:
+def run(config, workdir, devices=None, restart=False, branch_from="") -> str:
     """Trains what a configuration describes, or resumes it, and returns how it ended.
 
     Args:
       config: a ConfigDict as `get_config` returns it, with all overrides.
       workdir: the run folder. One that holds an unfinished run of the same
-        configuration is resumed, bit for bit; a finished one is left as it is.
+        configuration is resumed, bit for bit, as is a finished one of fewer steps; one
+        that has ended is left as it is.
       devices: devices to train on; default all.
+      restart: forget what the folder holds and begin with the first step.
+      branch_from: folder of another run, from whose newest checkpoint this one, if it
+        is new, goes on.
 
     Returns:
-      "finished", "diverged" or "interrupted" (after SIGTERM; saved, to be resumed).
+      "finished", "diverged" or "interrupted" (after a signal; saved, to be resumed).
 
     Raises:
-      UserError: a bad value, a folder of another configuration, damaged or missing
-        data, a disk that refuses to be written.
+      UserError: a bad value, a folder of another configuration or one that another
+        process writes, damaged or missing data or records, a disk that refuses to be
+        written.
     """
     config, stated, mesh = prepare(config, devices)
-    refuse_another_configuration(config, stated, workdir)
-    ended = records.status_of(workdir)
-    if ended in records.ENDED:
-        _say(f"{workdir} is {ended} already; nothing to do")
-        return ended
-    _say(describe(config, stated))
-    writer = records.RunWriter(workdir)
-    parts = experiment.make(config, mesh)
-    try:
-        under_way = start_or_resume(config, stated, writer, parts, mesh)
+    recorded = as_record(config, stated)
+    with contextlib.ExitStack() as stack:
+        opened = functools.partial(_open, stack, recorded, workdir)
+        found = parallel.on_main(lambda: opened(restart, branch_from))
+        found = found or opened(False, branch_from)
+        for note in found.notes:
+            _say(note)
+        if found.ended:
+            _say(f"{workdir} is {found.ended} already; nothing to do")
+            return found.ended
+        _say(describe(config, stated))
+        writer = records.RunWriter(workdir)
+        stack.enter_context(recording_failure(writer))
+        parts = experiment.make(config, mesh)
+        under_way = start_or_resume(config, stated, writer, parts, mesh, found)
         with parallel.Preemption() as preemption:
             status = _train(under_way, due_events(under_way), preemption)
             close(under_way, status)
-    except BaseException as error:
-        record_failure(writer, error)
-        raise
     return status
+
+
+def _open(stack, recorded, workdir, restart: bool, branch_from) -> resume.Found:
+    """Returns what the run goes on from; on the main process holds its folder."""
+    if not restart and (done := resume.ended(recorded, workdir)):
+        return done
+    if parallel.is_main():
+        stack.enter_context(lock.hold(workdir))
+    if restart:
+        resume.clear(workdir)
+    found = resume.look(recorded, workdir)
+    if branch_from and not found.checkpoint and not found.ended:
+        return resume.branch(recorded, branch_from)
+    return found
+
+
+@contextlib.contextmanager
+def recording_failure(writer):
+    """Leaves in status.json how the run failed, or that a signal ended it at once."""
+    with interrupt.telling(lambda: record_failure(writer, KeyboardInterrupt())):
+        try:
+            yield
+        except BaseException as error:
+            record_failure(writer, error)
+            raise
 
 
 def prepare(config, devices=None):
@@ -113,7 +165,7 @@ def prepare(config, devices=None):
     return config, stated, mesh
 
 
-def start_or_resume(config, stated, writer, parts, mesh) -> Run:
+def start_or_resume(config, stated, writer, parts, mesh, found) -> Run:
     """Returns the run as its newest checkpoint left it, or before its first step.
 
     Args:
@@ -122,44 +174,86 @@ def start_or_resume(config, stated, writer, parts, mesh) -> Run:
       writer: of the run folder.
       parts: of the experiment.
       mesh: the devices.
+      found: what it goes on from, see `resume.look`.
     """
-    state = train.create_state(config, parts.recipe, parts.image_shape)
-    saved = {"state": state, "sums": train.zero_sums(config), "seconds": np.zeros(())}
-    found = checkpoint.latest(writer.path)
-    step = 0
-    if found:
-        step, arrays = found
-        saved = checkpoint.restore(saved, arrays, _fields(saved))
-        _say(f"Resuming from step {step:,}")
-    if parallel.is_main():
-        writer.cut(step if found else -1)
-        writer.write_config(as_record(config, stated))
-        writer.write_class_names(parts.class_names, parts.class_folders)
-        described = manifest.describe(
-            config,
-            state.params,
-            data_sha256=parts.digests,
-            classes=len(parts.class_names),
-        )
-        before = writer.manifest.get("starts", []) if found else []
-        names = ("started", "command", "git_revision", "git_dirty", "devices")
-        start = {name: described[name] for name in names}
-        described["starts"] = [*before, start | {"step": step}]
-        described["started"] = described["starts"][0]["started"]
-        writer.write_manifest(described)
-        writer.write_status("running", step)
-    return Run(
+    saved = _saved(config, parts, found)
+    step = found.checkpoint.step if found.checkpoint else 0
+    run = Run(
         config=config,
+        recorded=as_record(config, stated),
         parts=parts,
         writer=writer,
-        summaries=_summaries(config, writer),
+        summaries=None,
         state=parallel.replicate(saved["state"], mesh),
         sums=parallel.replicate(saved["sums"], mesh),
         step=step,
         seconds=float(saved["seconds"]),
         resumed_at=step,
         started=time.perf_counter(),
+        origin=found.origin,
     )
+    if parallel.is_main():
+        writer.cut(step if found.checkpoint else -1, found.forced)
+        if step and (found.forced or not found.checkpoint.about.get("records")):
+            save_checkpoint(run)  # names its run and its records from here on
+        _record_start(run, found)
+        run.summaries = _summaries(config, writer)
+    return run
+
+
+def _saved(config, parts, found) -> dict:
+    """Returns the tree that `save_checkpoint` writes, as found or before any step."""
+    state = train.create_state(config, parts.recipe, parts.image_shape)
+    saved = {"state": state, "sums": train.zero_sums(config), "seconds": np.zeros(())}
+    if not found.checkpoint:
+        if checkpoint.not_finite(_arrays(state.variables())):
+            state = state.replace(first_bad_step=state.step)
+        return saved | {"state": state}
+    step, arrays, _ = found.checkpoint
+    restored = checkpoint.restore(saved, arrays, _fields(saved))
+    rate = restored["state"].learning_rate
+    if found.origin and found.origin["step"] == step:
+        rate = np.asarray(state.learning_rate)
+        restored |= {
+            "state": restored["state"].replace(learning_rate=rate),
+            "sums": saved["sums"],
+        }
+    elif rate != state.learning_rate:
+        raise UserError(
+            f"the checkpoint of step {step:,} is of a run with learning rate {rate}, "
+            f"not {state.learning_rate}"
+        )
+    _say(f"Resuming from step {step:,}")
+    return restored
+
+
+def _arrays(tree) -> dict:
+    leaves = checkpoint.named_leaves(jax.device_get(tree))
+    return {name: np.asarray(leaf) for name, leaf in leaves}
+
+
+def _record_start(run: Run, found) -> None:
+    writer, step = run.writer, run.step
+    writer.write_config(run.recorded)
+    parts = run.parts
+    writer.write_class_names(parts.class_names, parts.class_folders)
+    described = manifest.describe(
+        run.config,
+        run.state.params,
+        data_sha256=parts.digests,
+        classes=len(parts.class_names),
+    )
+    before = writer.manifest.get("starts", []) if found.checkpoint else []
+    names = ("started", "command", "git_revision", "git_dirty", "devices")
+    start = {name: described[name] for name in names} | {"step": step}
+    if found.changed:
+        start["changed"] = found.changed
+    described["starts"] = [*before, start]
+    described["started"] = described["starts"][0].get("started", start["started"])
+    if run.origin:
+        described["branched_from"] = run.origin
+    writer.write_manifest(described)
+    writer.write_status("running", step)
 
 
 def _fields(saved: dict) -> list[str]:
@@ -241,7 +335,22 @@ def probe_steps(probe, steps: int) -> np.ndarray:
     return due
 
 
+def forced_records(config, step: int) -> list[str]:
+    """Returns which kinds of records are due at a step only as the run ends there."""
+    if step != config.steps:
+        return []
+    longer = 2 * step
+    regular = {
+        "train": regular_steps(config.log_every, longer),
+        "eval": evaluation_steps(config.eval, longer),
+        "probe": probe_steps(config.probe, longer),
+    }
+    return [kind for kind, steps in regular.items() if step not in steps]
+
+
 def _train(run: Run, events: list[Event], preemption) -> str:
+    if int(run.state.first_bad_step) >= 0:
+        return "diverged"  # its initial values are not finite
     if run.step == 0:
         do_due(run, events)
     while run.step < run.config.steps:
@@ -276,7 +385,8 @@ def log(run: Run) -> None:
     values = metrics.divide(sums)
     values |= {"l2": float(sums["l2"]) / steps, "learning_rate": float(rate)}
     run.record("train", "batch", values)
-    run.sums = jax.tree.map(lambda x: x * 0, run.sums)
+    if "train" not in forced_records(run.config, run.step):
+        run.sums = jax.tree.map(lambda x: x * 0, run.sums)
     per_step = (time.perf_counter() - run.started) / max(run.step - run.resumed_at, 1)
     seconds = round(per_step * (run.config.steps - run.step))
     left = datetime.timedelta(seconds=seconds)
@@ -324,12 +434,25 @@ def probe(run: Run) -> None:
 def save(run: Run) -> None:
     """Saves everything that the run needs to go on from here, bit for bit."""
     if parallel.is_main():
-        run.writer.sync()
-        seconds = np.asarray(run.elapsed())
-        tree = {"state": run.state, "sums": run.sums, "seconds": seconds}
-        keep = run.config.checkpoint.keep
-        checkpoint.save(run.writer.path, run.step, jax.device_get(tree), keep)
+        save_checkpoint(run)
         run.writer.write_status("running", run.step)
+
+
+def save_checkpoint(run: Run) -> None:
+    """Writes the checkpoint, which knows its run, its step and the records until it."""
+    run.writer.sync()
+    path, step = run.writer.path, run.step
+    tree = {"state": run.state, "sums": run.sums, "seconds": np.asarray(run.elapsed())}
+    about = {"records": records.seen(path, step)}
+    if forced := forced_records(run.config, step):
+        about |= {
+            "forced": forced,
+            "records_unforced": records.seen(path, step, forced),
+        }
+    if run.origin:
+        about["branched_from"] = run.origin
+    keep = run.config.checkpoint.keep
+    checkpoint.save(path, step, jax.device_get(tree), keep, run.recorded, **about)
 
 
 def close(run: Run, status: str) -> None:
@@ -340,16 +463,26 @@ def close(run: Run, status: str) -> None:
     done = (run.step - run.resumed_at) * run.config.batch_size
     spent = time.perf_counter() - run.started
     if parallel.is_main():
+        if overflown := run.writer.not_finite():
+            fields["not_finite"] = overflown
         if status in records.ENDED:
-            variables = jax.device_get(run.state.variables())
-            checkpoint.save_weights(run.writer.path, variables)
+            _save_weights(run)
         run.writer.update_manifest(
             ended=manifest.now(), images_per_second=round(done / spent, 1)
         )
         run.writer.write_status(status, run.step, **fields)
         if run.summaries:
             run.summaries.close()
+        for what, first in overflown.items():
+            _say(f"{what} is not finite, first at step {first:,}")
     _say(f"{status} at step {run.step:,}; the records are in {run.writer.path}")
+
+
+def _save_weights(run: Run) -> None:
+    variables = jax.device_get(run.state.variables())
+    if checkpoint.not_finite(_arrays(variables)):  # as drawn: no step leaves such
+        return
+    checkpoint.save_weights(run.writer.path, variables, run.step, run.recorded)
 
 
 def record_failure(writer, error: BaseException) -> None:
@@ -358,8 +491,12 @@ def record_failure(writer, error: BaseException) -> None:
     if not parallel.is_main():
         return
     try:
-        step = records.read_run(writer.path).status["step"]
-        writer.write_status(status, step, message=str(error) or type(error).__name__)
+        before = records.status(writer.path)
+        new = records.config(writer.path) is None
+        if new or before["status"] in records.ENDED:
+            return
+        message = str(error) or type(error).__name__
+        writer.write_status(status, before["step"], message=message)
     except UserError:
         pass  # the error itself is about to be raised, and says more
 

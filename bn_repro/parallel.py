@@ -9,6 +9,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from bn_repro import interrupt
 from bn_repro.errors import UserError
 
 AXIS = "data"  # the mesh axis that examples are spread over
@@ -75,22 +76,50 @@ def is_main() -> bool:
     return jax.process_index() == 0
 
 
+def on_main(action):
+    """Returns what action returns on the process that writes records, None elsewhere.
+
+    An error there ends all processes.
+
+    Raises:
+      UserError: action's own; on the other processes that it failed.
+    """
+    result, error = None, None
+    if is_main():
+        try:
+            result = action()
+        except UserError as raised:
+            error = raised
+    if jax.process_count() > 1:
+        failed = multihost_utils.broadcast_one_to_all(np.int32(error is not None))
+        if failed and error is None:
+            error = UserError("process 0 cannot go on, and says why")
+    if error:
+        raise error
+    return result
+
+
 class Preemption:
     """Notices SIGTERM, which clusters send before they take a machine, and Ctrl-C.
 
-    Used as a context manager around the training loop. A second Ctrl-C ends the process
-    at once; a second SIGTERM does not, since a job's scheduler and its parent process
-    may both send one. On several processes all of them learn of a SIGTERM at the same
-    chunk, through JAX's preemption sync.
+    And SIGHUP, the end of the terminal. A signal that the process was started to ignore
+    it goes on ignoring, but for SIGTERM. Used as a context manager around the training
+    loop. A second Ctrl-C ends the process at once; a second SIGTERM does not, since a
+    job's scheduler and its parent process may both send one. On several processes all
+    of them learn of it at the same chunk, through JAX's preemption sync, which listens
+    to SIGTERM.
     """
 
     def __enter__(self):
         self._noticed = False
         self._chunk = 0
         self._previous = {}
+        numbers = [signal.SIGINT, signal.SIGHUP]
+        numbers = [n for n in numbers if signal.getsignal(n) is not signal.SIG_IGN]
         if jax.process_count() == 1:
-            for number in (signal.SIGTERM, signal.SIGINT):
-                self._previous[number] = signal.signal(number, self._notice)
+            numbers.append(signal.SIGTERM)
+        for number in numbers:
+            self._previous[number] = signal.signal(number, self._notice)
         return self
 
     def __exit__(self, *_):
@@ -99,8 +128,11 @@ class Preemption:
 
     def _notice(self, number, _):
         self._noticed = True
+        interrupt.noticed = number
         if number == signal.SIGINT:
             signal.signal(number, self._previous[number])
+        if jax.process_count() > 1:
+            os.kill(os.getpid(), signal.SIGTERM)
 
     def requested(self) -> bool:
         """Returns whether to save and stop; call once after every chunk of steps."""

@@ -1,12 +1,10 @@
 """What a configuration means: validates it and translates it to its batch size."""
 
 import math
-from pathlib import Path
 
 from ml_collections import config_dict
 
 from bn_repro.errors import UserError
-from bn_repro.run_folder import records
 
 STEP_KEYS = (
     "steps",
@@ -183,28 +181,6 @@ def describe(config, stated) -> str:
     ]
     lines += [f"  {key}: {old} -> {get(config, key)}" for key, old in stated.items()]
     return "\n".join(lines)
-
-
-def refuse_another_configuration(config, stated, workdir) -> None:
-    """Raises UserError if workdir holds a run of another configuration.
-
-    Args:
-      config: the resolved configuration.
-      stated: the values that resolve translated, as stated.
-      workdir: the run folder; it need not exist.
-    """
-    if not (Path(workdir) / records.CONFIG).is_file():
-        return
-    there = records.read_run(workdir).config
-    differing = records.differing_keys(there, as_record(config, stated))
-    if differing:
-        keys = "; ".join(
-            f"{k}: {a!r} there, {b!r} now" for k, (a, b) in differing.items()
-        )
-        raise UserError(
-            f"{workdir} holds a run of another configuration ({keys}); train this one "
-            f"with --workdir {str(workdir).rstrip('/')}_2 or another new folder"
-        )
 
 
 def as_record(config, stated) -> dict:

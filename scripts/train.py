@@ -3,7 +3,14 @@ r"""Trains one run of an experiment, or resumes it from its workdir.
 python scripts/train.py --config configs/mnist.py:bn --workdir runs/mnist/bn
 python scripts/train.py --config configs/mnist.py:bn --workdir runs/mnist/fast \
     --config.optimizer.learning_rate=0.1 --config.steps=10000
+python scripts/train.py --config configs/mnist.py:bn --workdir runs/mnist/half_rate \
+    --config.optimizer.learning_rate=0.005 --branch_from runs/mnist/bn
 """
+
+from bn_repro import interrupt
+
+if __name__ == "__main__":
+    interrupt.install()  # before the imports below, which take their time
 
 from absl import flags
 
@@ -11,6 +18,12 @@ from bn_repro import cli
 
 _CONFIG = cli.define_config()
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder for the records of the run.")
+_RESTART = flags.DEFINE_bool(
+    "restart", False, "Forget what the workdir holds; begin with the first step."
+)
+_BRANCH_FROM = flags.DEFINE_string(
+    "branch_from", "", "Run folder whose newest checkpoint a new run goes on from."
+)
 _processes = cli.define_processes()
 
 
@@ -20,7 +33,13 @@ def main():
     parallel.initialize(*_processes())
     from bn_repro import loop
 
-    loop.run(_CONFIG.value, _WORKDIR.value)
+    ended = loop.run(
+        _CONFIG.value,
+        _WORKDIR.value,
+        restart=_RESTART.value,
+        branch_from=_BRANCH_FROM.value,
+    )
+    return interrupt.exit_status(ended)
 
 
 if __name__ == "__main__":

@@ -79,12 +79,13 @@ def import_run(file, config, workdir, channels="bgr", mean=MEAN, deviation=(1, 1
     config, stated = resolve(config)
     variables = convert(state, models.shapes(config), channels, mean, deviation)
     writer = records.RunWriter(workdir)
-    writer.write_config(loop.as_record(config, stated))
+    record = loop.as_record(config, stated)
+    writer.write_config(record)
     writer.write_manifest(
         manifest.describe(config, variables["params"])
         | {"imported_from": str(file), "imported_sha256": _sha256(file)}
     )
-    weights = checkpoint.save_weights(workdir, variables)
+    weights = checkpoint.save_weights(workdir, variables, 0, record)
     writer.write_status("finished", 0)
     return weights
 

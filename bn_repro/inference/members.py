@@ -61,8 +61,6 @@ def load(workdir, defaults, overrides: dict | None = None) -> Member:
         step, arrays = _arrays(run)
         template = models.shapes(config)
         variables = checkpoint.restore(template, arrays)
-        _refuse_others(arrays, template)
-        _refuse_not_finite(arrays)
     except UserError as error:
         raise UserError(f"{workdir}: {error}") from error
     if config.model.dtype == "float64":
@@ -90,34 +88,20 @@ def _arrays(run) -> tuple[int, dict]:
     """Returns (steps done, arrays by name) of a run's weights or checkpoint."""
     file = run.path / checkpoint.WEIGHTS
     if file.is_file():
-        return run.status["step"], checkpoint.read(file)
-    found = checkpoint.latest(run.path)
+        step = run.status["step"]
+        return step, checkpoint.load(file, run.config, step).arrays
+    found = checkpoint.latest(run.path, run.config)
     if found is None:
         raise UserError(
             f"there is neither {checkpoint.WEIGHTS} nor a checkpoint; train it first"
         )
-    step, saved = found
+    step, saved, _ = found
     prefixes = ("state/params/", "state/batch_stats/", "state/ema_count/")
     return step, {
         name.removeprefix("state/"): array
         for name, array in saved.items()
         if name.startswith(prefixes)
     }
-
-
-def _refuse_others(arrays, template) -> None:
-    names = {name for name, _ in checkpoint.named_leaves(template)}
-    if others := sorted(arrays.keys() - names):
-        raise UserError(
-            f"the checkpoint holds {others[0]}, which the network lacks: it is of "
-            f"another network"
-        )
-
-
-def _refuse_not_finite(arrays) -> None:
-    for name, array in arrays.items():
-        if not np.all(np.isfinite(array)):
-            raise UserError(f"{name} is not finite; evaluate an earlier checkpoint")
 
 
 def fingerprint(member: Member) -> str:

@@ -35,7 +35,7 @@ def refused(workdir, message):
 
 def test_variables_are_those_of_the_last_step(workdir):
     member = members.load(workdir, common.get_config(), {"data.limit": 50})
-    step, arrays = checkpoint.latest(workdir)
+    step, arrays, _ = checkpoint.latest(workdir, records.read_run(workdir).config)
     assert (member.name, member.step) == ("bn_7", step)
     assert member.config.data.limit == 50
     assert member.config.model.hidden == (20, 15)
@@ -77,6 +77,9 @@ def test_another_architecture(workdir, key, value, message):
     config = files.read_json(workdir / records.CONFIG)
     config["model"][key] = value
     files.write_json(workdir / records.CONFIG, config)
+    refused(workdir, f"is of another run .model.{key}: ")
+    weights = workdir / checkpoint.WEIGHTS
+    checkpoint.write(weights, checkpoint.read(weights))  # as from before
     refused(workdir, message)
 
 
@@ -90,5 +93,6 @@ def test_arrays_of_another_network_are_not_passed_over(workdir):
 def test_not_finite(workdir):
     arrays = checkpoint.read(workdir / checkpoint.WEIGHTS)
     arrays["batch_stats/hidden_1/bn/var"][3] = np.inf
-    checkpoint.write(workdir / checkpoint.WEIGHTS, arrays)
+    sha256 = np.array(checkpoint.digest(arrays))
+    np.savez(workdir / checkpoint.WEIGHTS, **arrays, sha256=sha256)
     refused(workdir, "batch_stats/hidden_1/bn/var is not finite")

@@ -49,7 +49,7 @@ def read_json(path: Path, missing: dict | None = None) -> dict:
         content = path.read_bytes()
     try:
         value = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is corrupt: {error}") from error
     if not isinstance(value, dict):
         raise UserError(f"{path} is corrupt: it holds no JSON object")

@@ -18,6 +18,7 @@ JSON has no NaN or infinity: they are written as null.
 
 import dataclasses
 import functools
+import hashlib
 import io
 import json
 import os
@@ -28,7 +29,8 @@ from pathlib import Path
 import numpy as np
 
 from bn_repro.errors import UserError
-from bn_repro.run_folder import files
+from bn_repro.run_folder import checks, files
+from bn_repro.run_folder.checks import STATUSES
 
 CONFIG = "config.json"
 CLASSES = "classes.json"
@@ -39,7 +41,6 @@ ACTIVATIONS = "activations.npz"
 HITS = "hits.npz"
 
 HITS_KEPT = 5  # of the last evaluations
-STATUSES = ("running", "finished", "diverged", "interrupted", "failed")
 ENDED = ("finished", "diverged")  # there is nothing more to run
 
 # Per probe and layer, beside the percentiles: name in activations.npz -> dtype. Norms
@@ -90,7 +91,8 @@ class RunWriter:
             self.path.mkdir(parents=True, exist_ok=True)
             if not os.access(self.path, os.W_OK | os.X_OK):
                 raise PermissionError("no permission")
-        self.manifest: dict = files.read_json(self.path / MANIFEST, missing={})
+        # Damaged, it is begun anew, as any resume rewrites it.
+        self.manifest: dict = _sound(self.path / MANIFEST, checks.manifest) or {}
         self._activations = _load_activations(self.path / ACTIVATIONS) or {}
         self._hits = _load_npz(self.path / HITS, ["steps"]) or {}
 
@@ -190,30 +192,44 @@ class RunWriter:
             }
         )
 
-    def cut(self, step: int) -> None:
+    def cut(self, step: int, forced: Sequence[str] = ()) -> None:
         """Forgets what was recorded after `step`, and a torn last line; -1: everything.
 
         To be called on a resume from the checkpoint of `step`, before anything is
         appended, so that the files have neither a gap nor a duplicate.
+
+        Args:
+          step: of the checkpoint.
+          forced: kinds of records (see `kind_of`, and "probe") that were made at `step`
+            because the run ended there; they go too.
         """
         path = self.path / METRICS
-        rows = [row for row in _read_metrics(path) if row["step"] <= step]
+        rows = _kept_rows(path, step, forced)
         if path.exists():
             # Floats survive: Python writes the shortest text that reads back the same.
             files.write_atomically(
                 path, b"".join(json.dumps(r).encode() + b"\n" for r in rows)
             )
         if self._hits:
-            kept = self._hits["steps"] <= step
+            kept = self._hits["steps"] <= step - ("eval" in forced)
             self._replace_hits({name: x[kept] for name, x in self._hits.items()})
         if self._activations:
-            kept = self._activations["steps"] <= step
+            kept = self._activations["steps"] <= step - ("probe" in forced)
             self._replace_activations(
                 {
                     name: value if name in _CONSTANT_FIELDS else value[kept]
                     for name, value in self._activations.items()
                 }
             )
+
+    def not_finite(self) -> dict[str, int]:
+        """Returns "split/statistics/field" of what was not finite -> its first step."""
+        found = {}
+        for row in _read_metrics(self.path / METRICS):
+            of = f"{row.get('split')}/{row.get('statistics')}"
+            for name in (name for name, value in row.items() if value is None):
+                found.setdefault(f"{of}/{name}", row["step"])
+        return found
 
     def _replace_activations(self, arrays: dict[str, np.ndarray]) -> None:
         _write_npz(self.path / ACTIVATIONS, arrays)
@@ -312,8 +328,9 @@ def of_today(flat: Mapping) -> dict:
     return today | {k: v for k, v in INTRODUCED.items() if k not in today}
 
 
-def _read_config(path: Path) -> dict:
-    there = files.read_json(path)
+def _config(there: dict) -> dict:
+    """Returns what a config.json of any age holds under the keys of today."""
+    checks.config(there)
     flat = of_today(flatten({k: v for k, v in there.items() if k != "stated"}))
     config = {"stated": there.get("stated") or {}}
     for key, value in flat.items():
@@ -348,14 +365,15 @@ def read_run(path: str | os.PathLike, name: str | None = None) -> Run:
     path = Path(path)
     if not (path / CONFIG).is_file():
         raise UserError(_not_a_run(path))
+    classes = _checked(path / CLASSES, checks.classes, {"names": []})
     return Run(
         name=name or path.resolve().name,
         path=path,
-        config=_read_config(path / CONFIG),
-        class_names=files.read_json(path / CLASSES, missing={}).get("names", []),
-        class_folders=files.read_json(path / CLASSES, missing={}).get("folders", []),
-        manifest=files.read_json(path / MANIFEST, missing={}),
-        status=files.read_json(path / STATUS, missing={"status": "unknown", "step": 0}),
+        config=_checked(path / CONFIG, _config, None),
+        class_names=classes["names"],
+        class_folders=classes.get("folders", []),
+        manifest=_checked(path / MANIFEST, checks.manifest, {}),
+        status=_checked(path / STATUS, checks.status, {"status": "unknown", "step": 0}),
         metrics=_read_metrics(path / METRICS),
         hits=_load_npz(path / HITS, ["steps"]) or {},
         activations=_as_read(_load_activations(path / ACTIVATIONS)),
@@ -363,10 +381,99 @@ def read_run(path: str | os.PathLike, name: str | None = None) -> Run:
 
 
 def status_of(path: str | os.PathLike) -> str:
-    """Returns the status of the run in a folder, "waiting" if there is none."""
+    """Returns the status of the run in a folder, "waiting" if it has none."""
     if not (Path(path) / CONFIG).is_file():
         return "waiting"
-    return read_run(path).status["status"]
+    return status(path)["status"]
+
+
+def status(path: str | os.PathLike) -> dict:
+    """Returns status.json; where it is missing or damaged, status "unknown"."""
+    found = _sound(Path(path) / STATUS, checks.status)
+    return found or {"status": "unknown", "step": 0}
+
+
+def config(path: str | os.PathLike) -> dict | None:
+    """Returns config.json; None where it is missing or damaged."""
+    return _sound(Path(path) / CONFIG, _config)
+
+
+def damaged(path: str | os.PathLike) -> list[str]:
+    """Returns the names of damaged files that a resume writes anew."""
+    checked = {
+        CONFIG: _config,
+        CLASSES: checks.classes,
+        MANIFEST: checks.manifest,
+        STATUS: checks.status,
+    }
+    return [
+        name
+        for name, check in checked.items()
+        if (Path(path) / name).exists() and _sound(Path(path) / name, check) is None
+    ]
+
+
+def seen(path: str | os.PathLike, step: int, forced: Sequence[str] = ()) -> dict:
+    """Returns what tells whether the records up to a step are still those of now.
+
+    Args:
+      path: the run folder.
+      step: steps done.
+      forced: kinds of records at `step` to leave out, see `RunWriter.cut`.
+
+    Returns:
+      {"metrics": [lines, their sha256], "probes": n, "evaluations": n of hits}.
+    """
+    path = Path(path)
+    sha256, rows = hashlib.sha256(), _kept_rows(path / METRICS, step, forced)
+    for row in rows:
+        sha256.update(json.dumps(row).encode())
+    last = {
+        "probes": step - ("probe" in forced),
+        "evaluations": step - ("eval" in forced),
+    }
+    arrays = {
+        "probes": _load_activations(path / ACTIVATIONS) or {},
+        "evaluations": _load_npz(path / HITS, ["steps"]) or {},
+    }
+    counts = {
+        name: int(np.sum(found["steps"] <= last[name])) if found else 0
+        for name, found in arrays.items()
+    }
+    return {"metrics": [len(rows), sha256.hexdigest()], **counts}
+
+
+def kind_of(row: Mapping) -> str:
+    """Returns "train" or "eval": what a line of metrics.jsonl is a record of."""
+    return "train" if row.get("split") == "train" else "eval"
+
+
+def _kept_rows(path: Path, step: int, forced: Sequence[str]) -> list[dict]:
+    return [
+        row
+        for row in _read_metrics(path)
+        if row["step"] < step or row["step"] == step and kind_of(row) not in forced
+    ]
+
+
+def _checked(path: Path, check, missing: dict | None) -> dict:
+    """Returns the object in a JSON file; UserError that names it if it is damaged."""
+    value = files.read_json(path, missing)
+    try:
+        return value if value is missing else check(value)
+    except (ValueError, AttributeError) as error:
+        raise UserError(
+            f"{path} is corrupt: {error}; put a copy back, or remove it: the run "
+            f"writes it anew when it is started again"
+        ) from error
+
+
+def _sound(path: Path, check) -> dict | None:
+    """Returns the object in a JSON file, None where that is missing or damaged."""
+    try:
+        return _checked(path, check, None)
+    except UserError:
+        return None
 
 
 def find_run_folders(path: str | os.PathLike) -> dict[str, Path]:
@@ -443,11 +550,11 @@ def _read_metrics(path: Path) -> list[dict]:
     rows = []
     for number, line in enumerate(lines, start=1):
         try:
-            rows.append(json.loads(line))
-            rows[-1]["step"]
-        except (ValueError, TypeError, KeyError) as error:
-            message = f"{path} is corrupt: line {number} is no record of a step"
-            raise UserError(message) from error
+            rows.append(checks.row(json.loads(line)))
+        except (ValueError, RecursionError) as error:
+            raise UserError(
+                f"{path} is corrupt: line {number} is no record of a step ({error})"
+            ) from error
     return rows
 
 
@@ -458,10 +565,16 @@ def _write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
 
 
 def _load_activations(path: Path) -> dict[str, np.ndarray] | None:
-    return _load_npz(path, ("steps", *_CONSTANT_FIELDS))
+    return _load_npz(
+        path,
+        ("steps", *_CONSTANT_FIELDS),
+        lambda arrays: checks.activations(arrays, PROBE_FIELDS),
+    )
 
 
-def _load_npz(path: Path, expected: Sequence[str]) -> dict[str, np.ndarray] | None:
+def _load_npz(
+    path: Path, expected: Sequence[str], check=checks.arrays
+) -> dict[str, np.ndarray] | None:
     """Returns the arrays of a file, which has those expected; None if it is missing."""
     if not path.exists():
         return None
@@ -471,6 +584,7 @@ def _load_npz(path: Path, expected: Sequence[str]) -> dict[str, np.ndarray] | No
         expected = {*expected, *map(str, arrays.get("layers", ()))}
         if lacking := sorted(expected - arrays.keys()):
             raise ValueError(f"it lacks {', '.join(lacking)}")
+        check(arrays)
     except Exception as error:  # zipfile has no common error for what bit flips do
         raise UserError(f"{path} is corrupt: {error}") from error
     return arrays

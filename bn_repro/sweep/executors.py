@@ -4,16 +4,18 @@ An executor takes the members that have not ended, grouped by what they share, t
 number of jobs and the progress; it returns how each member that it started ended.
 """
 
+import time
 from collections.abc import Callable
 
 from bn_repro import resolve
 from bn_repro.errors import UserError
-from bn_repro.run_folder import records
+from bn_repro.run_folder import lock, resume
 from bn_repro.sweep import workers
 from bn_repro.sweep.plan import Member
 from bn_repro.sweep.progress import Progress
 
 Groups = list[list[Member]]
+LOOK_AGAIN = 5.0  # seconds until members that another sweep holds are looked at again
 
 
 def here(groups: Groups, jobs: int, progress: Progress) -> dict[str, str]:
@@ -22,7 +24,8 @@ def here(groups: Groups, jobs: int, progress: Progress) -> dict[str, str]:
     outcomes = {}
     for member in (member for group in groups for member in group):
         outcomes[member.name] = outcome = _train_here(member)
-        progress.ended(member, outcome)
+        if outcome != workers.HELD:
+            progress.ended(member, outcome)
         if outcome == "interrupted":
             break
     return outcomes
@@ -31,6 +34,8 @@ def here(groups: Groups, jobs: int, progress: Progress) -> dict[str, str]:
 def _train_here(member: Member) -> str:
     try:
         return workers.train(member)
+    except lock.HeldError:
+        return workers.HELD
     except UserError as error:
         return f"failed: {error}"
 
@@ -69,21 +74,36 @@ def run(sweep: list[Member], executor: str = "", jobs: int = 0) -> dict[str, str
       UserError: a bad value, or a folder holds a run of another configuration; nothing
         was started.
     """
-    waiting = [member for member in sweep if member.status() not in records.ENDED]
-    groups = _groups(sweep, waiting)
+    groups = _groups(sweep)
+    waiting = [member for group in groups for member in group]
     executor = executor or ("processes" if jobs else _default(waiting))
     _check(executor, jobs, waiting)
     progress = Progress(len(sweep), len(sweep) - len(waiting))
     for member in sweep:
         if member not in waiting:
             progress.tell(member, f"{member.status()} already")
-    outcomes = EXECUTORS[executor](groups, jobs, progress) if waiting else {}
+    outcomes = {}
+    while groups:
+        outcomes |= EXECUTORS[executor](groups, jobs, progress)
+        if "interrupted" in outcomes.values():
+            break
+        groups = _held(groups, outcomes, progress)
     failed = {k: "failed" for k, v in outcomes.items() if v.startswith("failed")}
     return {member.name: member.status() for member in sweep} | failed
 
 
-def _groups(sweep: list[Member], waiting: list[Member]) -> Groups:
-    """Returns the waiting members by the programs that they share.
+def _held(groups: Groups, outcomes: dict, progress: Progress) -> Groups:
+    """Returns what is left to look at again, after a while: what another sweep held."""
+    held = [[m for m in group if outcomes[m.name] == workers.HELD] for group in groups]
+    if not any(held):
+        return []
+    progress.held([member for group in held for member in group])
+    time.sleep(LOOK_AGAIN)
+    return [group for group in held if group]
+
+
+def _groups(sweep: list[Member]) -> Groups:
+    """Returns the members that have not ended by the programs that they share.
 
     Raises:
       UserError: a member's configuration is bad, or not that of its folder.
@@ -91,8 +111,8 @@ def _groups(sweep: list[Member], waiting: list[Member]) -> Groups:
     groups = {}
     for member in sweep:
         resolved, stated = resolve.resolve(member.load_config())
-        resolve.refuse_another_configuration(resolved, stated, member.workdir)
-        if member in waiting:
+        record = resolve.as_record(resolved, stated)
+        if not resume.ended(record, member.workdir):
             shared = resolve.without_varied(resolved)
             groups.setdefault(shared, []).append(member)
     return list(groups.values())

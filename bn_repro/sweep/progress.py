@@ -18,6 +18,7 @@ class Progress:
         """Takes the number of members and how many of them have ended before."""
         self._total, self._before, self._done = total, done, done
         self._started = self._last = time.monotonic()
+        self._held = ""
 
     def tell(self, member: Member, what: str) -> None:
         """Prints a line about one member."""
@@ -33,6 +34,13 @@ class Progress:
             step = records.read_run(member.workdir).status["step"]
             outcome = f"{outcome} at step {step:,}"
         self.tell(member, f"{outcome} ({self._done} of {self._total}{self._left()})")
+
+    def held(self, members: list[Member]) -> None:
+        """Prints which members another sweep is at, when these change."""
+        names = ", ".join(member.name for member in members)
+        if names != self._held:
+            print(f"another process is at {names}; waiting for it", flush=True)
+        self._held = names
 
     def show(self, running: list[Member]) -> None:
         """Prints the last line of each running member's log, if it is time to."""

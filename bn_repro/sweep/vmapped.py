@@ -19,7 +19,8 @@ from jax.sharding import PartitionSpec as P
 from bn_repro import experiment, feeds, loop, parallel
 from bn_repro.errors import UserError
 from bn_repro.parallel import AXIS, REPLICATED
-from bn_repro.run_folder import records
+from bn_repro.run_folder import lock, records, resume
+from bn_repro.sweep import workers
 from bn_repro.sweep.plan import Member
 from bn_repro.sweep.progress import LOG, Progress
 
@@ -51,31 +52,42 @@ def train(members: list[Member], progress: Progress) -> dict[str, str]:
     Members that resume at different steps wait until the one behind has caught up.
     """
     failed, rows = {}, []
-    for member in members:
-        try:
-            run = _start(member)
-            rows.append(Row(member, run, loop.due_events(run)))
-        except UserError as error:
-            failed[member.name] = f"failed: {error}"
-            progress.ended(member, failed[member.name])
-    if rows:
-        try:
-            with parallel.Preemption() as preemption:
-                _train(rows, preemption, progress)
-        except BaseException as error:
-            for row in _under_way(rows):
-                loop.record_failure(row.run.writer, error)
-            raise
+    with contextlib.ExitStack() as stack:
+        for member in members:
+            try:
+                stack.enter_context(lock.hold(member.workdir))
+                run = _start(member)
+                rows.append(Row(member, run, loop.due_events(run)))
+            except lock.HeldError:
+                failed[member.name] = workers.HELD
+            except UserError as error:
+                failed[member.name] = f"failed: {error}"
+                progress.ended(member, failed[member.name])
+        if rows:
+            _train_together(rows, progress)
     return failed | {row.member.name: row.outcome for row in rows}
+
+
+def _train_together(rows: list[Row], progress: Progress) -> None:
+    try:
+        with parallel.Preemption() as preemption:
+            _train(rows, preemption, progress)
+    except BaseException as error:
+        for row in _under_way(rows):
+            loop.record_failure(row.run.writer, error)
+        raise
 
 
 def _start(member: Member) -> loop.Run:
     config, stated, mesh = loop.prepare(member.load_config())
+    found = resume.look(loop.as_record(config, stated), member.workdir)
     writer = records.RunWriter(member.workdir)
     try:
         with _logged(member):
+            for note in found.notes:
+                print(note)
             parts = experiment.make(config, mesh)
-            return loop.start_or_resume(config, stated, writer, parts, mesh)
+            return loop.start_or_resume(config, stated, writer, parts, mesh, found)
     except UserError as error:
         loop.record_failure(writer, error)
         raise
@@ -85,7 +97,7 @@ def _train(rows: list[Row], preemption, progress: Progress) -> None:
     program = Program([row.run.parts.feed for row in rows])
     for row in rows:
         row.run.writer.update_manifest(members_in_program=len(rows))
-        if row.run.step == 0:
+        if row.run.step == 0 and int(row.run.state.first_bad_step) < 0:
             _attempt(row, row.do_due, progress)
         _end_if_done(row, progress)
     while _under_way(rows):

@@ -18,12 +18,13 @@ from multiprocessing.connection import wait
 from typing import NamedTuple
 
 from bn_repro.errors import UserError
-from bn_repro.run_folder import records
+from bn_repro.run_folder import lock, records
 from bn_repro.sweep.plan import Member
 from bn_repro.sweep.progress import LOG, Progress
 
 RETRIES = 2  # of a member whose worker died
 DIED = "died"
+HELD = "held"  # by another sweep, or a run by itself
 
 
 class Task(NamedTuple):
@@ -155,7 +156,8 @@ def _collect(worker: Worker, todo: list, outcomes: dict, progress: Progress) -> 
             outcome = f"failed: {what}, {RETRIES + 1} times in all"
         _record(member, outcome)
     outcomes[member.name] = outcome
-    progress.ended(member, outcome)
+    if outcome != HELD:
+        progress.ended(member, outcome)
 
 
 def _record(member: Member, outcome: str) -> None:
@@ -163,9 +165,10 @@ def _record(member: Member, outcome: str) -> None:
     if member.status() == "waiting":
         return
     status, _, message = outcome.partition(": ")
-    step = records.read_run(member.workdir).status["step"]
     fields = {"message": message} if message else {}
-    records.RunWriter(member.workdir).write_status(status, step, **fields)
+    with contextlib.suppress(lock.HeldError), lock.hold(member.workdir):
+        step = records.status(member.workdir)["step"]
+        records.RunWriter(member.workdir).write_status(status, step, **fields)
 
 
 @contextlib.contextmanager
@@ -207,10 +210,12 @@ def _die_with_the_sweep() -> None:
 def _train_logged(member: Member, cores: list[int]) -> str:
     """Trains a member with its output in its log; returns how it ended, or why not."""
     try:
-        records.RunWriter(member.workdir)  # creates the folder, or says why not
-        _print_to(member.workdir / LOG)
-        print(f"process {os.getpid()} on cores {cores}", flush=True)
-        return train(member)
+        with lock.hold(member.workdir):  # creates the folder, or says why not
+            _print_to(member.workdir / LOG)
+            print(f"process {os.getpid()} on cores {cores}", flush=True)
+            return train(member)
+    except lock.HeldError:
+        return HELD
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return f"failed: {error}"

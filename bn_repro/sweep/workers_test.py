@@ -76,7 +76,7 @@ def test_a_member_whose_workers_keep_dying_has_failed(tmp_path, capsys):
 
     (member,) = sweep.members(FILE, LONG, ["bn_seed0"], tmp_path)
     writer = records.RunWriter(member.workdir)
-    writer.write_config({})
+    writer.write_config({"seed": 0})
     writer.write_status("running", 700)
     todo, outcomes = [workers.Task(member, 0)], {}
     while todo:

@@ -1,0 +1,59 @@
+"""Ctrl-C before there is anything to save: one line, exit status 130, no traceback.
+
+An exception out of a signal handler may end up anywhere: in an import, in a callback
+that swallows it, in a compiler. So none is raised: what is to be told is told, and the
+process ends there and then. Once there is something to save, `parallel.Preemption`
+takes over.
+"""
+
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+
+_to_tell: list[Callable[[], None]] = []
+noticed = 0  # the last signal that was noticed, by anybody
+
+
+def install() -> None:
+    """Makes Ctrl-C end this process in one line, unless it was started to ignore it."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, end_at_once)
+
+
+@contextlib.contextmanager
+def telling(tell: Callable[[], None]) -> Iterator[None]:
+    """Has `tell` called before the process ends at once, as long as this lasts."""
+    _to_tell.append(tell)
+    try:
+        yield
+    finally:
+        _to_tell.remove(tell)
+
+
+def end_at_once(number: int, _frame=None) -> None:
+    """Ends the process with exit status 128 + number, its children as well."""
+    signal.signal(number, signal.SIG_IGN)
+    with contextlib.suppress(Exception):
+        for tell in _to_tell:
+            tell()
+    with contextlib.suppress(Exception):
+        _end_children()
+    with contextlib.suppress(Exception):
+        sys.stdout.flush()
+    with contextlib.suppress(OSError):
+        os.write(2, b"interrupted; the same command goes on from what was saved\n")
+    os._exit(128 + number)
+
+
+def _end_children() -> None:
+    if "multiprocessing" in sys.modules:
+        for child in sys.modules["multiprocessing"].active_children():
+            child.terminate()
+
+
+def exit_status(ended: str) -> int:
+    """Returns a command's exit status after a run that ended so: 130 after Ctrl-C."""
+    by_hand = ended == "interrupted" and noticed == signal.SIGINT
+    return 128 + signal.SIGINT if by_hand else 0

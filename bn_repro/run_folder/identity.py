@@ -1,0 +1,54 @@
+"""Which keys of a configuration make its run: two that agree in them take one path."""
+
+from collections.abc import Mapping
+
+from bn_repro.run_folder import records
+
+# What a run may be resumed with another value of: it changes no step of the training.
+# A name that ends in a dot stands for all below it.
+FREE = (
+    "steps",
+    "log_every",
+    "steps_per_call",
+    "tensorboard",
+    "eval.",
+    "probe.",
+    "checkpoint.",
+    "data.workers",
+    "data.dir",
+    "data.train",
+    "data.val",
+    "data.max_bad_fraction",
+)
+
+
+def of(config: Mapping) -> dict:
+    """Returns dotted key -> value of the keys that make a run, as the user stated them.
+
+    Args:
+      config: what config.json holds.
+    """
+    parts = tuple(name for name in FREE if name.endswith("."))
+    return {
+        key: value
+        for key, value in records.stated(config).items()
+        if key not in FREE and not key.startswith(parts)
+    }
+
+
+def differing(a: Mapping, b: Mapping) -> str:
+    """Returns which keys make two runs different and how, or "" if none does.
+
+    A key that came after one of them was written has there the value that such a run
+    had.
+
+    Args:
+      a: the identity, see `of`, of the run that is there.
+      b: that of the run now.
+    """
+    a, b = records.of_today(a), records.of_today(b)
+    return "; ".join(
+        f"{key}: {a.get(key)!r} there, {b.get(key)!r} now"
+        for key in dict.fromkeys([*a, *b])
+        if a.get(key) != b.get(key)
+    )

@@ -1,0 +1,281 @@
+"""Where a run goes on: what its folder holds, and whether that can be trusted.
+
+Nothing is taken that belongs to another run, and nothing that is missing is passed over
+in silence. Needs no JAX.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from bn_repro.errors import UserError
+from bn_repro.run_folder import checkpoint, files, identity, records
+from bn_repro.run_folder.checkpoint import Checkpoint, DamagedError
+
+ANEW = "put a copy back, or start anew with --restart"
+
+
+class Found(NamedTuple):
+    """What a run goes on from.
+
+    Attributes:
+      ended: "finished" or "diverged" where there is nothing more to do, else "".
+      checkpoint: the newest that can be taken; None to start with the first step.
+      notes: lines for the user.
+      forced: kinds of records to drop at the checkpoint's step, see
+        `records.RunWriter.cut`.
+      changed: dotted key -> (value there, value now) outside of the run's identity.
+      origin: where the run branched from; empty if it did not.
+    """
+
+    ended: str = ""
+    checkpoint: Checkpoint | None = None
+    notes: tuple[str, ...] = ()
+    forced: tuple[str, ...] = ()
+    changed: dict = {}
+    origin: dict = {}
+
+
+def refuse_another_run(record: Mapping, workdir) -> None:
+    """Raises UserError if workdir holds a run that takes other steps, naming the keys.
+
+    Args:
+      record: the configuration as it will be recorded.
+      workdir: the run folder; it need not exist.
+    """
+    there = records.config(workdir)
+    if there is None:
+        return
+    other = identity.differing(identity.of(there), identity.of(record))
+    if other:
+        new = f"{str(workdir).rstrip('/')}_2"
+        raise UserError(
+            f"{workdir} holds a run of another configuration ({other}); train this one "
+            f"with --workdir {new} or another new folder, to go on from that run's "
+            f"checkpoint with --branch_from {workdir} as well"
+        )
+    done = records.status(workdir)
+    if done["status"] == "finished" and record["steps"] < there["steps"]:
+        raise UserError(
+            f"{workdir} has finished {there['steps']:,} steps, steps is "
+            f"{record['steps']:,} now; a run can be extended, not shortened"
+        )
+
+
+def ended(record: Mapping, workdir) -> Found | None:
+    """Returns that the run in a folder has ended, with all steps asked for, or None.
+
+    None too if its weights have to be rebuilt.
+
+    Raises:
+      UserError: as `refuse_another_run`; or it has ended and what it recorded is
+        missing or damaged.
+    """
+    folder = Path(workdir)
+    if not records.config(folder) or _to_do(record, folder):
+        return None
+    status, weights = records.status(folder)["status"], folder / checkpoint.WEIGHTS
+    lost = status == "finished" and not weights.exists()
+    note = f"{weights} is missing, and no checkpoint is left to rebuild it from; {ANEW}"
+    return Found(ended=status, notes=(note,) if lost else ())
+
+
+def _to_do(record: Mapping, folder: Path) -> str:
+    """Returns why a run is not ended; "" if it is."""
+    refuse_another_run(record, folder)
+    status, there = records.status(folder), records.config(folder)
+    if status["status"] not in records.ENDED:
+        return status["status"]
+    if status["status"] == "finished" and record["steps"] > there["steps"]:
+        return f"{there['steps']:,} steps were asked for, {record['steps']:,} are now"
+    lost = _lost_records(folder, there, status["step"])
+    if lost and status["status"] == "finished":
+        raise UserError(f"{folder} is finished, but {lost}; {ANEW}")
+    return _lost_weights(folder, there, status)
+
+
+def _lost_records(folder: Path, there: Mapping, step: int) -> str:
+    """Returns what of a finished run's records is missing, "" if nothing."""
+    if step == 0:
+        return ""  # imported
+    steps = [row["step"] for row in records.read_run(folder).metrics]
+    if not steps:
+        return f"{records.METRICS} is missing"
+    if max(steps) < step:
+        return f"{records.METRICS} ends at step {max(steps):,} of {step:,}"
+    about = checkpoint.about(checkpoint.path_of(folder, step))
+    return _lost(folder, there, step, about) if about else ""
+
+
+def _lost_weights(folder: Path, there: Mapping, status: Mapping) -> str:
+    """Returns what is wrong with the weights if they can be rebuilt, "" if nothing is.
+
+    Raises:
+      UserError: they are damaged, and there is no checkpoint to rebuild them from.
+    """
+    path = folder / checkpoint.WEIGHTS
+    has_checkpoints = any(checkpoint.steps(folder))
+    try:
+        if path.exists() or path.is_symlink():
+            checkpoint.load(path, there, status["step"])
+            return ""
+    except DamagedError as error:
+        if has_checkpoints:
+            return f"{error}; rebuilding it from the last checkpoint"
+        raise UserError(f"{error}, and no checkpoint is left; {ANEW}") from error
+    if has_checkpoints and (status["status"] == "finished" or status["step"]):
+        return f"{path} is missing; rebuilding it from the last checkpoint"
+    return ""
+
+
+def look(record: Mapping, workdir) -> Found:
+    """Returns what a run goes on from; to be called by the holder of the folder's lock.
+
+    Args:
+      record: the configuration as it will be recorded.
+      workdir: the run folder; it need not hold anything.
+
+    Raises:
+      UserError: the folder holds another run, or what it would go on from is missing or
+        damaged; names it.
+    """
+    folder = Path(workdir)
+    if done := ended(record, folder):
+        return done
+    there = records.config(folder)
+    notes = [
+        f"{folder / name} is damaged; it is written anew"
+        for name in records.damaged(folder)
+    ]
+    if there and records.status(folder)["status"] in records.ENDED:
+        notes.append(_to_do(record, folder))
+    found = checkpoint.latest(folder, record)
+    reached = _reached(folder, there)
+    if found is None:
+        if reached:
+            raise UserError(
+                f"{folder} has reached step {reached:,}, but its checkpoints are "
+                f"missing; {ANEW}"
+            )
+        return Found(notes=tuple(notes))
+    if reached > found.step:
+        notes.append(
+            f"the checkpoint of step {reached:,} is missing or damaged; going on from "
+            f"that of step {found.step:,}"
+        )
+    if found.step > record["steps"]:
+        raise UserError(
+            f"{folder} has done {found.step:,} steps, steps is {record['steps']:,}; a "
+            f"run can be extended, not shortened"
+        )
+    if there is None:
+        notes.append(f"{folder / records.CONFIG} is missing; it is written anew")
+    if lost := _lost(folder, there or record, found.step, found.about):
+        raise UserError(
+            f"{folder} cannot go on from step {found.step:,}: {lost}; {ANEW}, or go on "
+            f"without them in a new folder with --branch_from {folder}"
+        )
+    changed = records.differing_keys(there, record) if there else {}
+    notes += [f"{key}: {a!r} until here, {b!r} now" for key, (a, b) in changed.items()]
+    forced = found.about.get("forced", []) if found.step < record["steps"] else []
+    return Found(
+        checkpoint=found,
+        notes=tuple(notes),
+        forced=tuple(forced),
+        changed=changed,
+        origin=found.about.get("branched_from", {}),
+    )
+
+
+def _reached(folder: Path, there: Mapping | None) -> int:
+    """Returns the step of the newest checkpoint that was surely written, 0 if none."""
+    status = records.status(folder)
+    reached = [0 if status["status"] == "diverged" else status["step"]]
+    if not there:
+        return reached[0]
+    every = there.get("checkpoint", {}).get("every", 0)
+    rows = records.read_run(folder).metrics if every else []
+    recorded_until = max((row["step"] for row in rows), default=0)
+    return max(*reached, (recorded_until - 1) // every * every if rows else 0)
+
+
+def _lost(folder: Path, there: Mapping, step: int, about: Mapping) -> str:
+    """Returns what the records up to a checkpoint's step lack, "" if nothing."""
+    if "records" not in about:
+        return _lost_by_schedule(folder, there, step)
+    whole, unforced = about["records"], about.get("records_unforced")
+    now = records.seen(folder, step)
+    if now in (whole, unforced):
+        return ""
+    files_of = {
+        "metrics": records.METRICS,
+        "probes": records.ACTIVATIONS,
+        "evaluations": records.HITS,
+    }
+    for name, file in files_of.items():
+        if now[name] != whole[name]:
+            return f"{file} is not what it was then: {_less(now[name], whole[name])}"
+    return ""
+
+
+def _less(now, then) -> str:
+    if isinstance(then, list):
+        now, then = now[0], then[0]
+    return f"{now} of {then} records" if now != then else "a record was changed"
+
+
+def _lost_by_schedule(folder: Path, there: Mapping, step: int) -> str:
+    """As `_lost`, of a checkpoint from before, by what was due."""
+    run = records.read_run(folder) if (folder / records.CONFIG).is_file() else None
+    if run is None:
+        return ""
+    probed = [] if run.activations is None else run.activations["steps"].tolist()
+    made = {
+        "log_every": {r["step"] for r in run.metrics if records.kind_of(r) == "train"},
+        "eval.every": {r["step"] for r in run.metrics if records.kind_of(r) == "eval"},
+        "probe.every": set(probed),
+    }
+    flat = records.flatten(there)
+    for key, found in made.items():
+        every = flat.get(key, 0)
+        due = range(every, step + 1, every) if every else ()
+        if missing := [n for n in due if n not in found]:
+            file = records.ACTIVATIONS if key == "probe.every" else records.METRICS
+            return f"{file} lacks {len(missing)} of {len(due)} records due until then"
+    return ""
+
+
+def branch(record: Mapping, workdir) -> Found:
+    """Returns the newest checkpoint of the run in a folder, to start another run from.
+
+    Raises:
+      UserError: it is no run, or has no checkpoint that can be taken.
+    """
+    there = records.read_run(workdir).config
+    found = checkpoint.latest(workdir, there)
+    if found is None:
+        raise UserError(f"{workdir} has no checkpoint to branch from")
+    if found.step >= record["steps"]:
+        raise UserError(
+            f"{workdir} has done {found.step:,} steps; to branch from it, steps must "
+            f"be more than that"
+        )
+    differing = records.differing_keys(there, record)
+    origin = {
+        "run": str(workdir),
+        "step": found.step,
+        "sha256": checkpoint.digest(found.arrays),
+        "changed": differing,
+    }
+    return Found(checkpoint=found._replace(about={}), origin=origin)
+
+
+def clear(workdir) -> None:
+    """Removes what a run wrote to its folder, but for its log and evaluations."""
+    folder = Path(workdir)
+    names = (records.CONFIG, records.CLASSES, records.MANIFEST, records.STATUS)
+    names += (records.METRICS, records.ACTIVATIONS, records.HITS, checkpoint.WEIGHTS)
+    checkpoints = (checkpoint.path_of(folder, n) for n in checkpoint.steps(folder))
+    for path in (*checkpoints, *(folder / name for name in names)):
+        with files.naming(path, "remove"):
+            path.unlink(missing_ok=True)
