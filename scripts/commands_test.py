@@ -71,7 +71,7 @@ def test_another_configuration_in_the_folder_is_refused(tmp_path):
     )
     result = run("train.py", CONFIG, f"--workdir={tmp_path}")
     assert result.returncode == 2
-    assert "steps: 60 there, 50000 now" in result.stderr
+    assert "optimizer.momentum: 0.9 there, 0.0 now" in result.stderr
     assert f"--workdir {tmp_path}_2" in result.stderr
 
 

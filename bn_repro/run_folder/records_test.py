@@ -182,7 +182,7 @@ def test_an_activations_file_that_lacks_an_array_is_named(tmp_path, name):
 
 def test_a_field_that_came_or_went_between_probes_is_nan_where_it_lacks(tmp_path):
     writer = records.RunWriter(tmp_path)
-    writer.write_config({})
+    writer.write_config({"seed": 0})
     given = probe(0), probe(1), probe(2)
     for step, lacking in enumerate(["saturated", "saturated", "input_range"]):
         del given[step][lacking]

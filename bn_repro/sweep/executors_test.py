@@ -66,8 +66,8 @@ def test_workers_are_sent_members_of_the_network_that_they_know():
 def test_a_folder_of_another_configuration_is_refused(tmp_path):
     members = sweep.members(FILE, SHORT, ONLY, tmp_path)
     loop.run(short("bn"), tmp_path / "bn_seed0", jax.devices()[:1])
-    changed = sweep.members(FILE, SHORT | {"steps": 59}, ONLY, tmp_path)
-    with pytest.raises(UserError, match="bn_seed0 holds .*steps: 60 there, 59 now"):
+    changed = sweep.members(FILE, SHORT | {"optimizer.momentum": 0.5}, ONLY, tmp_path)
+    with pytest.raises(UserError, match="bn_seed0 holds .*momentum: 0.9 there, 0.5 now"):
         sweep.run(changed, jobs=2)
     assert [m.status() for m in members] == ["waiting", "finished"]
 
