@@ -102,9 +102,9 @@ class BatchNorm(nn.Module):
         update_stats = update_stats and not self.is_initializing()
         x = x if self.dtype is None else x.astype(self.dtype)
         if update_stats or not use_running_average:
-            y, new_mean, new_var = self._normalize_groups(x, gamma, beta, mask)
+            y, *new, m = self._normalize_groups(x, gamma, beta, mask)
             if update_stats:
-                self._update(mean, var, count, new_mean, new_var)
+                self._update(mean, var, count, *new, jnp.any(m > 0))
         if use_running_average:
             y = batch_norm.normalize(x, *stored, gamma, beta, self.epsilon)
         return y
@@ -128,7 +128,7 @@ class BatchNorm(nn.Module):
         return mean, var, count
 
     def _normalize_groups(self, x, gamma, beta, mask):
-        """Returns y and this step's statistics to store: means over the groups."""
+        """Returns y, this step's statistics to store, means over the groups, and m."""
         devices = lax.axis_size(self.axis_name) if self.axis_name else 1
         n, spanning = check_groups(self.batch, x.shape[0], devices)
         axis_name = self.axis_name if spanning else None
@@ -148,16 +148,19 @@ class BatchNorm(nn.Module):
             y = batch_norm.normalize(grouped, mu, var, gamma, beta, self.epsilon)
         m = batch_norm.count_values(grouped, axes, mask, axis_name)
         mean, var = batch_norm.population_statistics(mu, var, m, self.biased)
-        return y.reshape(x.shape), mean.reshape(shape), var.reshape(shape)
+        return y.reshape(x.shape), mean.reshape(shape), var.reshape(shape), m
 
-    def _update(self, mean, var, count, new_mean, new_var):
+    def _update(self, mean, var, count, new_mean, new_var, any_example):
+        """Moves the stored statistics, unless the mini-batch is without examples."""
         t = None
         if count is not None:
-            t = count.value = count.value + 1
+            t = count.value + 1
+            count.value = jnp.where(any_example, t, count.value)
         for stored, new in ((mean, new_mean), (var, new_var)):
-            stored.value = batch_norm.moving_average(
+            moved = batch_norm.moving_average(
                 stored.value, new.astype(stored.value.dtype), self.ema_decay, t
             )
+            stored.value = jnp.where(any_example, moved, stored.value)
 
 
 def check_groups(batch: str | int, per_device: int, devices: int) -> tuple[int, bool]:

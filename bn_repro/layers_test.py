@@ -89,6 +89,20 @@ def test_global_scope_is_the_moments_of_the_union_of_devices(mean_over_std):
     np.testing.assert_allclose(y, normalized(x, (0, 1, 2)), atol=1e-6 * mean_over_std)
 
 
+@pytest.mark.parametrize("bias_correction", [True, False])
+@pytest.mark.parametrize("updates", [0, 2])
+def test_a_batch_without_any_example_moves_nothing(bias_correction, updates):
+    module = layers.BatchNorm(bias_correction=bias_correction, ema_decay=0.9)
+    x = jax.random.normal(jax.random.key(0), (8, 3))
+    variables = module.init(jax.random.key(1), x)
+    for _ in range(updates):
+        variables |= module.apply(variables, x, mutable=MUTABLE)[1]
+    mask = np.zeros(8, bool)
+    _, updated = module.apply(variables, x, mask=mask, mutable=MUTABLE)
+    for name, leaf in updated.items():
+        jax.tree.map(np.testing.assert_array_equal, leaf, variables[name])
+
+
 @pytest.mark.parametrize("devices", [1, 4])
 @pytest.mark.parametrize("batch", ["global", 2])
 def test_padding_touches_no_statistic(devices, batch):

@@ -93,7 +93,7 @@ class RunWriter:
                 raise PermissionError("no permission")
         # Damaged, it is begun anew, as any resume rewrites it.
         self.manifest: dict = _sound(self.path / MANIFEST, checks.manifest) or {}
-        self._activations = _load_activations(self.path / ACTIVATIONS) or {}
+        self._activations = load_activations(self.path / ACTIVATIONS) or {}
         self._hits = _load_npz(self.path / HITS, ["steps"]) or {}
 
     def write_config(self, config: Mapping) -> None:
@@ -225,7 +225,7 @@ class RunWriter:
     def not_finite(self) -> dict[str, int]:
         """Returns "split/statistics/field" of what was not finite -> its first step."""
         found = {}
-        for row in _read_metrics(self.path / METRICS):
+        for row in read_metrics(self.path / METRICS):
             of = f"{row.get('split')}/{row.get('statistics')}"
             for name in (name for name, value in row.items() if value is None):
                 found.setdefault(f"{of}/{name}", row["step"])
@@ -374,9 +374,9 @@ def read_run(path: str | os.PathLike, name: str | None = None) -> Run:
         class_folders=classes.get("folders", []),
         manifest=_checked(path / MANIFEST, checks.manifest, {}),
         status=_checked(path / STATUS, checks.status, {"status": "unknown", "step": 0}),
-        metrics=_read_metrics(path / METRICS),
+        metrics=read_metrics(path / METRICS),
         hits=_load_npz(path / HITS, ["steps"]) or {},
-        activations=_as_read(_load_activations(path / ACTIVATIONS)),
+        activations=_as_read(load_activations(path / ACTIVATIONS)),
     )
 
 
@@ -433,7 +433,7 @@ def seen(path: str | os.PathLike, step: int, forced: Sequence[str] = ()) -> dict
         "evaluations": step - ("eval" in forced),
     }
     arrays = {
-        "probes": _load_activations(path / ACTIVATIONS) or {},
+        "probes": load_activations(path / ACTIVATIONS) or {},
         "evaluations": _load_npz(path / HITS, ["steps"]) or {},
     }
     counts = {
@@ -451,7 +451,7 @@ def kind_of(row: Mapping) -> str:
 def _kept_rows(path: Path, step: int, forced: Sequence[str]) -> list[dict]:
     return [
         row
-        for row in _read_metrics(path)
+        for row in read_metrics(path)
         if row["step"] < step or row["step"] == step and kind_of(row) not in forced
     ]
 
@@ -541,7 +541,7 @@ def _float16(values: np.ndarray) -> np.ndarray:
     return np.clip(np.asarray(values), -largest, largest).astype(np.float16)
 
 
-def _read_metrics(path: Path) -> list[dict]:
+def read_metrics(path: Path) -> list[dict]:
     """Returns the lines of metrics.jsonl but for a torn last one; [] if missing."""
     if not path.exists():
         return []
@@ -564,7 +564,8 @@ def _write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     files.write_atomically(path, buffer.getvalue())
 
 
-def _load_activations(path: Path) -> dict[str, np.ndarray] | None:
+def load_activations(path: Path) -> dict[str, np.ndarray] | None:
+    """Returns the arrays of activations.npz as written; None if it is missing."""
     return _load_npz(
         path,
         ("steps", *_CONSTANT_FIELDS),

@@ -98,11 +98,15 @@ def _lost_records(folder: Path, there: Mapping, step: int) -> str:
     """Returns what of a finished run's records is missing, "" if nothing."""
     if step == 0:
         return ""  # imported
-    steps = [row["step"] for row in records.read_run(folder).metrics]
-    if not steps:
+    rows = records.read_metrics(folder / records.METRICS)
+    if not rows:
         return f"{records.METRICS} is missing"
-    if max(steps) < step:
-        return f"{records.METRICS} ends at step {max(steps):,} of {step:,}"
+    last = max(row["step"] for row in rows)
+    if last < step:
+        return f"{records.METRICS} ends at step {last:,} of {step:,}"
+    for kind in _kinds(there):
+        if step not in _steps_of(rows, kind):
+            return f"{records.METRICS} lacks the last record of {'/'.join(kind)}"
     about = checkpoint.about(checkpoint.path_of(folder, step))
     return _lost(folder, there, step, about) if about else ""
 
@@ -194,7 +198,7 @@ def _reached(folder: Path, there: Mapping | None) -> int:
     if not there:
         return reached[0]
     every = there.get("checkpoint", {}).get("every", 0)
-    rows = records.read_run(folder).metrics if every else []
+    rows = records.read_metrics(folder / records.METRICS) if every else []
     recorded_until = max((row["step"] for row in rows), default=0)
     return max(*reached, (recorded_until - 1) // every * every if rows else 0)
 
@@ -226,23 +230,37 @@ def _less(now, then) -> str:
 
 def _lost_by_schedule(folder: Path, there: Mapping, step: int) -> str:
     """As `_lost`, of a checkpoint from before, by what was due."""
-    run = records.read_run(folder) if (folder / records.CONFIG).is_file() else None
-    if run is None:
-        return ""
-    probed = [] if run.activations is None else run.activations["steps"].tolist()
-    made = {
-        "log_every": {r["step"] for r in run.metrics if records.kind_of(r) == "train"},
-        "eval.every": {r["step"] for r in run.metrics if records.kind_of(r) == "eval"},
-        "probe.every": set(probed),
-    }
+    rows = records.read_metrics(folder / records.METRICS)
+    probes = records.load_activations(folder / records.ACTIVATIONS)
+    made = [
+        ("log_every" if kind[0] == "train" else "eval.every", _steps_of(rows, kind))
+        for kind in _kinds(there)
+    ]
+    made.append(("probe.every", set(probes["steps"].tolist()) if probes else set()))
     flat = records.flatten(there)
-    for key, found in made.items():
+    for key, found in made:
         every = flat.get(key, 0)
         due = range(every, step + 1, every) if every else ()
         if missing := [n for n in due if n not in found]:
             file = records.ACTIVATIONS if key == "probe.every" else records.METRICS
             return f"{file} lacks {len(missing)} of {len(due)} records due until then"
     return ""
+
+
+def _kinds(there: Mapping) -> list[tuple[str, str]]:
+    """Returns ("train" or "eval", statistics) of what a run records."""
+    flat = records.flatten(there)
+    kinds = [("train", "batch"), ("eval", "ema")]
+    if flat.get("model.norm", "none") != "none":
+        kinds += [("eval", "batch")] * bool(flat.get("eval.batch_statistics"))
+        during = flat.get("eval.population_batches_during")
+        kinds += [("eval", "population")] * bool(during)
+    return kinds
+
+
+def _steps_of(rows: list[dict], kind: tuple[str, str]) -> set[int]:
+    found = (r for r in rows if (records.kind_of(r), r.get("statistics")) == kind)
+    return {row["step"] for row in found}
 
 
 def branch(record: Mapping, workdir) -> Found:

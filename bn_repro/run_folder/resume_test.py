@@ -1,0 +1,288 @@
+"""What a folder lacks is said, nothing foreign is taken, the rest is bit for bit."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from bn_repro import loop
+from bn_repro.errors import UserError
+from bn_repro.loop_test import StopAt, assert_same, content, run_here, short
+from bn_repro.run_folder import checkpoint, records
+from bn_repro.run_folder.lock_test import holder
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """Returns the folder of an uninterrupted run of 60 steps."""
+    workdir = tmp_path_factory.mktemp("runs") / "whole"
+    assert run_here(short(), workdir) == "finished"
+    return workdir
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory):
+    """Returns the folder of one that was stopped after step 40."""
+    workdir = tmp_path_factory.mktemp("runs") / "stopped"
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(loop.parallel, "Preemption", lambda: StopAt(7))
+        assert run_here(short(), workdir) == "interrupted"
+    assert checkpoint.steps(workdir) == [40, 25]
+    return workdir
+
+
+@pytest.fixture
+def half(stopped, tmp_path):
+    return shutil.copytree(stopped, tmp_path / "half")
+
+
+@pytest.fixture
+def full(whole, tmp_path):
+    return shutil.copytree(whole, tmp_path / "full")
+
+
+def refused(message, workdir, **arguments):
+    before = {p: p.read_bytes() for p in workdir.rglob("*") if p.is_file()}
+    config = arguments.pop("config", short())
+    with pytest.raises(UserError, match=message) as caught:
+        loop.run(config, workdir, loop.jax.devices()[:1], **arguments)
+    assert "\n" not in str(caught.value)
+    assert before == {p: p.read_bytes() for p in workdir.rglob("*") if p.is_file()}
+
+
+def test_a_run_that_another_process_writes_is_refused(half):
+    process = holder(half, "flock")
+    with pytest.raises(UserError, match=f"is being written by process {process.pid}"):
+        run_here(short(), half)
+    process.communicate("")
+
+
+def test_missing_checkpoints_are_said_and_begun_anew_only_when_told(half, whole):
+    shutil.rmtree(half / "checkpoints")
+    refused("reached step 40, but its checkpoints are missing.*--restart", half)
+    (half / records.STATUS).unlink()  # the lines reach further than a first checkpoint
+    refused("reached step 25, but its checkpoints are missing.*--restart", half)
+    devices = loop.jax.devices()[:1]
+    assert loop.run(short(), half, devices, restart=True) == "finished"
+    assert_same(content(half), content(whole))
+
+
+def test_going_on_from_an_older_checkpoint_is_said(half, whole, capsys):
+    checkpoint.path_of(half, 40).unlink()
+    assert run_here(short(), half) == "finished"
+    assert "of step 40 is missing or damaged; going on from that of step 25" in (
+        capsys.readouterr().out
+    )
+    assert_same(content(half), content(whole))
+
+
+def cut(path):
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-2]))
+
+
+def change(path):
+    path.write_text(path.read_text().replace('"accuracy": 0.', '"accuracy": 1.', 1))
+
+
+def remove(path):
+    path.unlink()
+
+
+@pytest.mark.parametrize(
+    ("name", "damage", "message"),
+    [
+        (records.METRICS, remove, "metrics.jsonl is not what it was then: 0 of 11"),
+        (records.METRICS, cut, "metrics.jsonl is not what it was then: 9 of 11"),
+        (records.METRICS, change, "a record was changed"),
+        (records.ACTIVATIONS, remove, "activations.npz .*: 0 of 2 records"),
+        (records.HITS, remove, "hits.npz .*: 0 of 3 records"),
+    ],
+)
+def test_records_that_are_missing_are_named(half, name, damage, message):
+    damage(half / name)
+    refused(f"cannot go on from step 40: .*{message}.*--restart", half)
+
+
+def test_a_checkpoint_from_before_is_held_to_what_was_due(half, whole):
+    for step in checkpoint.steps(half):
+        path = checkpoint.path_of(half, step)
+        arrays = checkpoint.read(path)
+        np.savez(path, **arrays, sha256=np.array(checkpoint.digest(arrays)))
+    kept = (half / records.METRICS).read_bytes()
+    cut(half / records.METRICS)
+    refused("metrics.jsonl lacks 1 of 2 records due until then", half)
+    (half / records.METRICS).write_bytes(kept)
+    assert run_here(short(), half) == "finished"
+    assert_same(content(half), content(whole))
+
+
+@pytest.mark.parametrize("damage", [b"", b"{}", b"[1]", b'{"status": 3}', b"\xff"])
+@pytest.mark.parametrize(
+    "name", [records.STATUS, records.MANIFEST, records.CLASSES, records.CONFIG]
+)
+def test_what_can_be_written_anew_does_not_stop_a_resume(half, name, damage):
+    (half / name).write_bytes(damage)
+    if (name, damage) == (records.CONFIG, b'{"status": 3}'):
+        return refused("holds a run of another configuration", half)
+    found = loop.resume.look(recorded(short()), half)
+    assert found.checkpoint.step == 40
+    as_of_before = name == records.MANIFEST and damage.startswith(b"{")
+    said = any(f"{name} is damaged; it is written anew" in n for n in found.notes)
+    assert said != as_of_before
+
+
+def recorded(config):
+    config, stated, _ = loop.prepare(config, loop.jax.devices()[:1])
+    return loop.as_record(config, stated)
+
+
+def test_damaged_files_are_written_anew_and_the_run_goes_on(half, whole):
+    for name in (records.STATUS, records.MANIFEST, records.CLASSES, records.CONFIG):
+        (half / name).write_text("{")
+    assert run_here(short(), half) == "finished"
+    assert_same(content(half), content(whole))
+    run = records.read_run(half)
+    assert run.config == records.read_run(whole).config
+    assert run.class_names == list("0123456789")
+
+
+def test_without_config_json_the_checkpoint_knows_its_run(half):
+    (half / records.CONFIG).unlink()
+    other = short(**{"optimizer.learning_rate": 0.2})
+    refused("no checkpoint .*learning_rate: 0.1 there, 0.2 now", half, config=other)
+
+
+@pytest.mark.parametrize("damage", [remove, lambda path: path.write_bytes(b"PK")])
+def test_the_weights_of_a_finished_run_are_rebuilt(full, whole, damage, capsys):
+    damage(full / checkpoint.WEIGHTS)
+    assert run_here(short(), full) == "finished"
+    assert "rebuilding it from the last checkpoint" in capsys.readouterr().out
+    weights = (checkpoint.read(run / checkpoint.WEIGHTS) for run in (full, whole))
+    for ours, theirs in zip(*(w.items() for w in weights), strict=True):
+        assert ours[0] == theirs[0]
+        np.testing.assert_array_equal(ours[1], theirs[1])
+    assert_same(content(full), content(whole))
+
+
+def test_a_finished_run_that_lost_something_for_good_says_so(full, capsys):
+    shutil.rmtree(full / "checkpoints")
+    weights = full / checkpoint.WEIGHTS
+    weights.rename(full / "aside")
+    assert run_here(short(), full) == "finished"
+    assert "weights.npz is missing, and no checkpoint" in capsys.readouterr().out
+    weights.write_bytes(b"PK")
+    refused("weights.npz is damaged: .*no checkpoint is left.*--restart", full)
+    (full / "aside").rename(weights)
+    cut(full / records.METRICS)
+    refused(
+        "but metrics.jsonl lacks the last record of eval/batch.*--restart",
+        full,
+    )
+    (full / records.METRICS).unlink()
+    refused("finished, but metrics.jsonl is missing.*--restart", full)
+
+
+def test_weights_of_another_run_are_not_taken_for_one_s_own(full, whole, tmp_path):
+    run_here(short(seed=1), tmp_path / "other")
+    shutil.copy(tmp_path / "other" / checkpoint.WEIGHTS, full)
+    assert run_here(short(), full) == "finished"
+    assert_same(content(full), content(whole))
+
+
+def test_a_longer_run_is_as_if_it_had_been_asked_for_at_once(whole, tmp_path):
+    workdir = tmp_path / "grown"
+    assert run_here(short(steps=50), workdir) == "finished"
+    assert records.read_run(workdir).series("test", "ema", "loss")[0][-1] == 50
+    assert run_here(short(), workdir) == "finished"
+    assert_same(content(workdir), content(whole))
+    refused("finished 60 steps, steps is 50 now", workdir, config=short(steps=50))
+    changed = records.read_run(workdir).manifest["starts"][-1]["changed"]
+    assert changed == {"steps": [50, 60]}
+
+
+def test_killed_while_it_grows_it_still_goes_on(whole, tmp_path, monkeypatch):
+    workdir = tmp_path / "grown"
+    run_here(short(steps=50), workdir)
+    aside = shutil.copytree(workdir, tmp_path / "aside")
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    for method in ("save_checkpoint", "_record_start"):
+        with monkeypatch.context() as patched:
+            patched.setattr(loop, method, killed)
+            with pytest.raises(KeyboardInterrupt):
+                run_here(short(), workdir)
+    assert run_here(short(), workdir) == "finished"
+    assert_same(content(workdir), content(whole))
+    assert run_here(short(steps=50), aside) == "finished"  # untouched by all that
+
+
+def test_what_changes_no_step_may_change_on_a_resume(half, whole):
+    changed = {"log_every": 30, "steps_per_call": 3, "checkpoint.keep": 1}
+    assert run_here(short(**changed), half) == "finished"
+    ours, theirs = content(half), content(whole)
+    for name, array in theirs[4].items():
+        np.testing.assert_array_equal(ours[4][name], array, err_msg=name)
+    assert records.read_run(half).config["log_every"] == 30
+    assert run_here(short(), half) == "finished"  # and back: nothing to do
+    refused("seed: 0 there, 1 now", half, config=short(seed=1))
+
+
+def test_a_branch_goes_on_from_another_run_s_checkpoint(half, tmp_path):
+    config = short(**{"optimizer.learning_rate": 0.01})
+    refused("another configuration.*--branch_from", half, config=config)
+    workdir, devices = tmp_path / "branch", loop.jax.devices()[:1]
+    branched = {"branch_from": str(half)}
+    assert loop.run(config, workdir, devices, **branched) == "finished"
+    run = records.read_run(workdir)
+    origin = run.manifest["branched_from"]
+    assert (origin["run"], origin["step"]) == (str(half), 40)
+    assert origin["changed"] == {"optimizer.learning_rate": [0.1, 0.01]}
+    steps, _ = run.series("train", "batch", "loss")
+    assert steps.tolist() == [45, 60]
+    assert {row["learning_rate"] for row in run.metrics if "learning_rate" in row} == {
+        np.float32(0.01).item()
+    }
+    assert loop.run(config, workdir, devices, **branched) == "finished"
+    with pytest.raises(UserError, match="has no checkpoint to branch from"):
+        (tmp_path / "empty").mkdir()
+        records.RunWriter(tmp_path / "empty").write_config({"seed": 0})
+        loop.run(config, tmp_path / "new", devices, branch_from=str(tmp_path / "empty"))
+
+
+def test_an_interrupted_branch_resumes_bit_for_bit(half, tmp_path, monkeypatch):
+    config = short(**{"optimizer.momentum": 0.5})
+    devices, branched = loop.jax.devices()[:1], {"branch_from": str(half)}
+    loop.run(config, tmp_path / "whole", devices, **branched)
+    for chunks in (1, 2):
+        with monkeypatch.context() as patched:
+            patched.setattr(loop.parallel, "Preemption", lambda n=chunks: StopAt(n))
+            loop.run(config, tmp_path / "cut", devices, **branched)
+    assert loop.run(config, tmp_path / "cut", devices) == "finished"
+    assert_same(content(tmp_path / "cut"), content(tmp_path / "whole"))
+
+
+def test_initial_weights_that_are_not_finite_end_diverged_without_weights(tmp_path):
+    config = short("plain", **{"model.init_stddev": 3e38})
+    assert run_here(config, tmp_path) == "diverged"
+    status = records.read_run(tmp_path).status
+    assert (status["step"], status["first_bad_step"]) == (0, 0)
+    assert not (tmp_path / checkpoint.WEIGHTS).exists()
+    assert checkpoint.steps(tmp_path) == []
+    assert run_here(config, tmp_path) == "diverged"
+
+
+def test_an_evaluation_that_overflows_is_said_at_the_end(half, capsys, monkeypatch):
+    divide = loop.evaluate
+
+    def overflowing(run):
+        divide(run)
+        run.record("test", "ema", {"loss": float("inf"), "accuracy": 0.1})
+
+    monkeypatch.setattr(loop, "evaluate", overflowing)
+    assert run_here(short(), half) == "finished"
+    assert "test/ema/loss is not finite, first at step 60" in capsys.readouterr().out
+    status = json.loads((half / records.STATUS).read_text())
+    assert status["not_finite"] == {"test/ema/loss": 60}
