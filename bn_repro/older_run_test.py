@@ -88,8 +88,8 @@ def test_a_new_statistic_of_the_probe_is_a_function_and_an_entry(older, monkeypa
 
 def test_another_value_than_the_default_of_then_is_another_configuration(older):
     config = short()
-    config.eval.population_batches_during = 50
-    with pytest.raises(UserError, match=r"during: 0 there, 50 now\)"):
+    config.model.padding = "port"
+    with pytest.raises(UserError, match=r"padding: 'same' there, 'port' now\)"):
         loop.run(config, older / "bn_seed0", jax.devices()[:1])
 
 
