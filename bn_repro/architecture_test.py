@@ -15,8 +15,9 @@ ROOT = pathlib.Path(__file__).parents[1]
 LEVELS = [
     "errors interrupt run_folder.files run_folder.checks"
     " run_folder.records resolve batch_norm metrics cli run_folder.manifest sum_check",
-    "layers layer_norm convolutions conv_layers"
-    " data optim run_folder.identity run_folder.checkpoint run_folder.lock run_folder.resume parallel",
+    "layers layer_norm convolutions conv_layers data optim"
+    " run_folder.identity run_folder.checkpoint run_folder.lock run_folder.resume"
+    " parallel",
     "models",
     "train evaluate probe run_folder.tensorboard feeds experiment loop"
     " inference.import_weights",
