@@ -10,9 +10,10 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from bn_repro.analysis import tables
-from bn_repro.analysis.layers import layer_axes
+from bn_repro.analysis.layers import drift, layer_axes
 from bn_repro.errors import UserError
 from bn_repro.run_folder.records import Run
 
@@ -60,41 +61,36 @@ def draw_histograms(
         "over the probe set and all units, at the steps given; beside them the share "
         "of saturated values, whose slope is below "
         f"{runs[0].config.get('probe', {}).get('saturated_slope', 0.05):g} of the "
-        "largest (for ReLU: zero outputs). BN normalises by mini-batch. Each histogram "
-        "is scaled to its own peak (ReLU's zeros are cut off); the outermost bins also "
-        "hold what lies beyond."
+        'largest (for ReLU: zero outputs), or "dead" where most units tell no examples '
+        "apart. BN normalises by mini-batch. Each histogram is scaled to its own peak; "
+        "the outermost bins, which hold ReLU's zeros and all that lies beyond, are "
+        "left out but for outputs that have bounds."
     )
     return figure, caption
 
 
 def draw_gradient_norms(runs: Sequence[Run]) -> tuple[Figure, str]:
-    """Returns the norms of the weights' gradients by layer over training.
-
-    A panel a run, and one that compares the layers of all runs at the first and last
-    probe.
+    """Returns the norms of the weights' gradients by layer, at first and in the end.
 
     Raises:
       UserError: a run has no activations recorded.
     """
     _recorded(runs)
-    size = (3.1 * (len(runs) + 1) + 1.2, 3.6)
+    layers = layer_axes.all_layers(runs)
+    size = (min(4.5 + 0.25 * len(layers), 10.0), 4.2)
     figure = Figure(figsize=size, dpi=150, layout="constrained")
-    figure.get_layout_engine().set(wspace=0.06)
-    *panels, last = figure.subplots(1, len(runs) + 1, sharey=True)
-    for axes, run in zip(panels, runs, strict=True):
-        _norms_over_time(axes, run)
-        axes.set_title(layer_axes.title(run), loc="left", fontsize=10)
-    panels[0].set_ylabel("norm of the gradient")
-    _norms_by_layer(last, runs)
-    shown = last.get_legend_handles_labels()
-    place = "outside lower right"
-    figure.legend(*shown, loc=place, ncols=len(runs), fontsize=8, frameon=False)
+    axes = figure.subplots()
+    _norms_by_layer(axes, runs, layers)
+    handles, labels = axes.get_legend_handles_labels()
+    for dash, name in ((":", "first probe"), ("-", "last probe")):
+        handles.append(Line2D([], [], color="#666666", linestyle=dash))
+        labels.append(f"{name} ({_probed_at(runs, name)})")
+    place = "outside lower center"
+    figure.legend(handles, labels, loc=place, ncols=2, fontsize=8, frameon=False)
     caption = (
         "Norm of the gradient of each layer's weights over the probe set, BN by "
-        "mini-batch. Left: over training, first layer dark, last layer light. Right: "
-        "against the layer, from input to output, at the first probe (dotted) and the "
-        "last (solid). Falling to the left: gradients vanish on the way back. Norms of "
-        "zero are left out."
+        "mini-batch, against the layer, from input to output. Falling to the left: "
+        "gradients vanish on the way back. Norms of zero are left out."
     )
     return figure, caption
 
@@ -137,14 +133,15 @@ def _histograms(row: Sequence[Axes], run: Run, layer: str, probes: list[int]) ->
             low, high = activations[f"{side}_range"][probe, place]
             shares = activations[f"{side}_histogram"][probe, place]
             edges = np.linspace(low, high, len(shares) + 1)
-            peak = _peak(shares, edges, side, run)
-            label = f"{activations['steps'][probe]:,}"
-            axes.stairs(shares / peak, edges, color=color, linewidth=1.3, label=label)
+            if side == "input" or _nonlinearity(run) == "ReLU":
+                shares, edges = shares[1:-1], edges[1:-1]
+            peak = float(shares.max(initial=0.0)) or 1.0
+            axes.stairs(shares / peak, edges, color=color, linewidth=1.3)
         axes.set_yticks([])
         axes.spines[["top", "right", "left"]].set_visible(False)
         axes.set_ylim(0, 1.05)
     row[0].set_ylabel(layer, fontsize=8)
-    texts = [f"{100 * activations['saturated'][p, place]:.0f} %" for p in probes]
+    texts = [_saturated(run, layer, place, probe) for probe in probes]
     steps = [f"{activations['steps'][p]:,}" for p in probes]
     row[1].legend(
         [f"step {step}: {text}" for step, text in zip(steps, texts, strict=True)],
@@ -157,11 +154,19 @@ def _histograms(row: Sequence[Axes], run: Run, layer: str, probes: list[int]) ->
     )
 
 
-def _peak(shares: np.ndarray, edges: np.ndarray, side: str, run: Run) -> float:
-    """Returns the largest share; of ReLU's outputs, the largest but for the zeros."""
-    if side == "output" and _nonlinearity(run) == "ReLU":
-        shares = shares[edges[:-1] > 0]
-    return float(shares.max(initial=0.0)) or 1.0
+def _saturated(run: Run, layer: str, place: int, probe: int) -> str:
+    """Returns the share of a layer's saturated outputs, or "dead".
+
+    Dead is a layer of which most units tell no examples apart, by the outermost
+    percentiles recorded, or of which all outputs are ReLU's zeros.
+    """
+    inputs = run.activations[layer][probe].astype(np.float64)  # [P, units]
+    low, high = inputs.min(axis=0), inputs.max(axis=0)
+    dead = drift.is_dead((low + high) / 2, high - low).mean() > 0.5
+    share = float(run.activations["saturated"][probe, place])
+    if (len(inputs) > 1 and dead) or (_nonlinearity(run) == "ReLU" and share > 0.9995):
+        return "dead"
+    return f"{100 * share:.0f} %"
 
 
 def _share_ranges(grids: np.ndarray) -> None:
@@ -172,28 +177,24 @@ def _share_ranges(grids: np.ndarray) -> None:
             axes.set_xlim(limits[:, 0].min(), limits[:, 1].max())
 
 
-def _norms_over_time(axes: Axes, run: Run) -> None:
-    steps, norms = run.activations["steps"], _positive(run)
-    shades = colormaps["viridis"](np.linspace(0, 0.9, norms.shape[1]))
-    for place, color in enumerate(shades):
-        axes.plot(steps, norms[:, place], color=color, linewidth=1.1)
-    axes.set_yscale("log")
-    layer_axes.probe_axis(axes, steps)
-
-
-def _norms_by_layer(axes: Axes, runs: Sequence[Run]) -> None:
-    layers = layer_axes.all_layers(runs)
+def _norms_by_layer(axes: Axes, runs: Sequence[Run], layers: list[str]) -> None:
     for i, run in enumerate(runs):
         places = [layers.index(name) for name in tables.layers_of(run)]
         norms, (color, _) = _positive(run), layer_axes.style(run, i)
         label = layer_axes.title(run)
-        axes.plot(places, norms[0], ":", color=color, linewidth=1.2)
-        axes.plot(places, norms[-1], "-", color=color, label=label, linewidth=1.4)
+        axes.plot(places, norms[0], ":", color=color, linewidth=1.4)
+        axes.plot(places, norms[-1], "-", color=color, label=label, linewidth=1.6)
     axes.set_yscale("log")
+    axes.set_ylabel("norm of the gradient")
     layer_axes.layer_ticks(axes.xaxis, layers)
-    axes.set_title("By layer", loc="left", fontsize=10)
-    axes.grid(alpha=0.25, linewidth=0.6)
-    axes.spines[["top", "right"]].set_visible(False)
+    layer_axes.plain(axes)
+
+
+def _probed_at(runs: Sequence[Run], which: str) -> str:
+    """Returns the steps of the runs' first or last probes: "step 0", "steps 5, 9"."""
+    place = 0 if which == "first probe" else -1
+    steps = sorted({int(run.activations["steps"][place]) for run in runs})
+    return f"step{'s' * (len(steps) > 1)} {', '.join(f'{step:,}' for step in steps)}"
 
 
 def _positive(run: Run) -> np.ndarray:

@@ -6,6 +6,7 @@ from bn_repro.analysis.layers import layer_signals
 from bn_repro.errors import UserError
 from bn_repro.run_folder import records
 
+PERCENTILES = np.array([[-1.0], [0.0], [1.0]])
 INPUTS = [[0.1, 0.4, 0.4, 0.1], [0.0, 1.0, 0.0, 0.0]]
 OUTPUTS = [[0.8, 0.1, 0.05, 0.05], [0.2, 0.2, 0.2, 0.4]]
 
@@ -17,7 +18,7 @@ def write(path, nonlinearity="sigmoid", steps=(0, 10, 100)):
     for i, step in enumerate(steps):
         writer.append_activations(
             step,
-            {"first": np.zeros((3, 1)), "last": np.zeros((3, 1))},
+            {"first": PERCENTILES, "last": PERCENTILES},
             percentiles=(15, 50, 85),
             gradient_norm=[0.5 * i, 4.0],
             saturated=[0.25 + i / 100, 0.75],
@@ -43,19 +44,33 @@ def test_histograms_of_input_and_output_with_the_saturated_share(tmp_path):
     assert first_in.get_ylabel() == "first"
     assert legend(first_out) == ["step 0: 25 %", "step 10: 26 %", "step 100: 27 %"]
     values, edges, _ = first_in.patches[0].get_data()
-    np.testing.assert_allclose(values, np.array(INPUTS[0]) / 0.4, rtol=1e-3)
-    np.testing.assert_allclose(edges, [-2, -1, 0, 1, 2])
+    np.testing.assert_allclose(values, [1, 1])  # but for the outermost bins
+    np.testing.assert_allclose(edges, [-1, 0, 1])
     _, edges, _ = last_in.patches[2].get_data()
-    np.testing.assert_allclose(edges, [-3, -1.5, 0, 1.5, 3])
+    np.testing.assert_allclose(edges, [-1.5, 0, 1.5])
     values, *_ = first_out.patches[0].get_data()
     np.testing.assert_allclose(values, np.array(OUTPUTS[0]) / 0.8, rtol=1e-3)
     assert "slope is below 0.05" in caption
 
 
-def test_zeros_of_relu_do_not_flatten_the_rest(tmp_path):
+def test_end_bins_of_relu_are_no_peaks(tmp_path):
     figure, _ = layer_signals.draw_histograms([write(tmp_path / "bn", "relu")])
-    values, *_ = panels(figure)[1].patches[0].get_data()
-    np.testing.assert_allclose(values[1:], np.array(OUTPUTS[0][1:]) / 0.1, rtol=1e-3)
+    values, edges, _ = panels(figure)[1].patches[0].get_data()
+    np.testing.assert_allclose(values, [1, 0.5], rtol=1e-3)
+    np.testing.assert_allclose(edges, [0.25, 0.5, 0.75])
+
+
+def test_dead_layers_are_called_dead(tmp_path):
+    run = write(tmp_path / "bn")
+    run.activations["last"] = run.activations["last"] * 1e-3 + 1
+    figure, _ = layer_signals.draw_histograms([run])
+    _, first_out, _, last_out = panels(figure)
+    assert legend(first_out)[0] == "step 0: 25 %"
+    assert legend(last_out) == ["step 0: dead", "step 10: dead", "step 100: dead"]
+    run = write(tmp_path / "relu", "relu")
+    run.activations["saturated"][0, 1] = 1.0
+    figure, _ = layer_signals.draw_histograms([run])
+    assert legend(panels(figure)[3])[:2] == ["step 0: dead", "step 10: 75 %"]
 
 
 def test_runs_share_a_layers_range_and_steps_are_the_nearest(tmp_path):
@@ -67,13 +82,13 @@ def test_runs_share_a_layers_range_and_steps_are_the_nearest(tmp_path):
     assert legend(b_out) == ["step 10: 75 %", "step 1,000: 75 %"]
 
 
-def test_gradient_norms_over_training_and_by_layer(tmp_path):
+def test_gradient_norms_by_layer_with_a_key(tmp_path):
     run = write(tmp_path / "bn")
     figure, caption = layer_signals.draw_gradient_norms([run])
-    over_time, by_layer = figure.axes
-    np.testing.assert_allclose(over_time.lines[0].get_ydata(), [np.nan, 0.5, 1.0])
-    np.testing.assert_allclose(over_time.lines[1].get_ydata(), [4, 4, 4])
-    assert over_time.get_yscale() == "log" and over_time.get_xscale() == "symlog"
+    (by_layer,) = figure.axes
+    assert by_layer.get_yscale() == "log"
+    shown = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert shown[1:] == ["first probe (step 0)", "last probe (step 100)"]
     np.testing.assert_allclose(by_layer.lines[0].get_ydata(), [np.nan, 4])
     np.testing.assert_allclose(by_layer.lines[1].get_ydata(), [1, 4])
     np.testing.assert_allclose(

@@ -51,7 +51,10 @@ def test_bands_are_the_typical_units_of_all_layers_side_by_side(sample_figure1):
     figure, caption = layers_over_time.draw_layers(runs)
     assert len(figure.axes) == 3 * 2
     titles = [axes.get_title("left") for axes in figure.axes[:2]]
-    assert titles == ["plain_seed0, without BN", "bn_seed0, with BN"]
+    assert titles == [
+        "plain_seed0: without BN, rate 0.01",
+        "bn_seed0: with BN, rate 0.01",
+    ]
     assert [a.get_ylabel() for a in figure.axes[::2]] == [
         "hidden_1",
         "hidden_2",

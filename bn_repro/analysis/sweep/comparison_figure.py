@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from bn_repro.analysis import convergence, figure1
 from bn_repro.analysis.figure1 import Drawing
@@ -21,6 +22,8 @@ OTHERS = (
     ("#E69F00", "-", "P"),
     ("#000000", (0, (5, 2)), "X"),
 )
+HIGH = 0.8  # accuracy from which the error, on a logarithmic axis, tells more
+ERROR_TICKS = (0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0)
 LOG_RATIO = 20  # of the largest to the smallest value, for a logarithmic axis
 
 
@@ -39,40 +42,67 @@ def sweep_figure(sweep: Sweep, target: float, out: str | os.PathLike) -> Drawing
 def draw_sweep(sweep: Sweep, target: float) -> tuple[Figure, str]:
     """Returns the figure of a sweep and its caption.
 
+    Final accuracy, as a logarithmic error where the best comes beyond HIGH, and steps
+    to the target; what its marks mean stands below.
+
     Args:
       sweep: the sweep.
       target: the accuracy to which steps are counted; NaN leaves that panel empty.
     """
-    figure = Figure(figsize=(12, 4.2), dpi=150, layout="constrained")
-    final, best, steps = figure.subplots(1, 3)
+    figure = Figure(figsize=(9.5, 4.6), dpi=150, layout="constrained")
+    final, steps = figure.subplots(1, 2)
     others = iter(OTHERS * len(sweep.arms))
+    is_error = _best(sweep) > HIGH
     for i, arm in enumerate(sweep.arms):
         style = STYLES.get(arm.label) or next(others)
-        _accuracy(final, arm, "final", style, i)
-        _accuracy(best, arm, "best", style, i)
+        _accuracy(final, arm, is_error, style, i)
         _steps(steps, arm, target, style, i)
+    seeds = _most_seeds(sweep)
+    spread = "one seed" if seeds == 1 else f"mean and range of {seeds} seeds"
     for axes, title in (
-        (final, "(a) Final accuracy"),
-        (best, "(b) Best accuracy"),
-        (steps, f"(c) Steps to {100 * target:.4g} %"),
+        (final, f"(a) Final {'error' if is_error else 'accuracy'}, {spread}"),
+        (steps, f"(b) Steps to {100 * target:.4g} %, {spread}"),
     ):
         axes.set_title(title, loc="left", fontsize=11)
         _value_axis(axes, sweep)
-    _accuracy_axes((final, best), sweep)
+    _accuracy_axis(final, sweep, is_error)
     _steps_axis(steps, sweep)
-    handles, labels = final.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=6, frameon=False)
+    drawn = dict(zip(*reversed(final.get_legend_handles_labels()), strict=True))
+    drawn |= _mark_key(sweep, target)
+    figure.legend(
+        drawn.values(),
+        drawn,
+        loc="outside lower center",
+        ncols=3,
+        frameon=False,
+        fontsize=9,
+    )
     return figure, _caption(sweep)
 
 
-def _accuracy(axes: Axes, arm: SweptArm, field: str, style, i: int) -> None:
+def _best(sweep: Sweep) -> float:
+    """Returns the highest mean final accuracy, 0 while there is none."""
+    points = [point for arm in sweep.arms for point in arm.points]
+    return max((float(p.final.mean()) for p in points if p.final.size), default=0.0)
+
+
+def _most_seeds(sweep: Sweep) -> int:
+    return max(len(p.courses) for arm in sweep.arms for p in arm.points)
+
+
+def _accuracy(axes: Axes, arm: SweptArm, is_error: bool, style, i: int) -> None:
     color, dash, marker = style
-    shown = [point for point in arm.points if getattr(point, field).size]
-    _means(axes, shown, [getattr(p, field) for p in shown], style, i, arm.label)
-    at_chance = [p for p in shown if p.is_chance(getattr(p, field))]
+    shown = [point for point in arm.points if point.final.size]
+    values = [1 - p.final if is_error else p.final for p in shown]
+    _means(axes, shown, values, style, i, arm.label)
+    at_chance = [
+        (_dodge(point.value, i), v.mean())
+        for point, v in zip(shown, values, strict=True)
+        if point.is_chance(point.final)
+    ]
     axes.plot(
-        [_dodge(p.value, i) for p in at_chance],
-        [getattr(p, field).mean() for p in at_chance],
+        [x for x, _ in at_chance],
+        [y for _, y in at_chance],
         marker,
         markersize=7,
         color="white",
@@ -80,15 +110,42 @@ def _accuracy(axes: Axes, arm: SweptArm, field: str, style, i: int) -> None:
         zorder=4,
     )
     diverged = [p.value for p in arm.points if p.diverged]
-    _edge_marks(axes, diverged, 0.03 + 0.05 * i, "x", color)
+    height = 0.97 - 0.05 * i if is_error else 0.03 + 0.05 * i
+    _edge_marks(axes, diverged, height, "x", color)
+
+
+def _missed(arm: SweptArm, target: float) -> list[float]:
+    """Returns the values at which some seed did not reach the target."""
+    return [
+        point.value
+        for point in arm.points
+        if np.isinf(point.steps_to(target)).any() or point.diverged
+    ]
 
 
 def _steps(axes: Axes, arm: SweptArm, target: float, style, i: int) -> None:
     every = [(point, point.steps_to(target)) for point in arm.points]
     reached = [(point, s[np.isfinite(s)]) for point, s in every if np.isfinite(s).any()]
     _means(axes, [p for p, _ in reached], [s for _, s in reached], style, i, arm.label)
-    missed = [point.value for point, s in every if np.isinf(s).any() or point.diverged]
-    _edge_marks(axes, missed, 0.97 - 0.05 * i, "^", style[0])
+    _edge_marks(axes, _missed(arm, target), 0.97 - 0.05 * i, "^", style[0])
+
+
+def _mark_key(sweep: Sweep, target: float) -> dict[str, Line2D]:
+    """Returns what the marks that are there mean: text -> mark."""
+    points = [point for arm in sweep.arms for point in arm.points]
+    grey = {"color": "#666666", "linestyle": "None", "markersize": 7}
+    key = {"chance": Line2D([], [], color="#666666", linewidth=0.8, linestyle=":")}
+    if any(p.is_chance(p.final) for p in points):
+        key["open: no better than chance"] = Line2D(
+            [], [], marker="o", markerfacecolor="white", **grey
+        )
+    if any(point.diverged for point in points):
+        key["(a) a seed diverged"] = Line2D(
+            [], [], marker="x", markeredgewidth=2, **grey
+        )
+    if any(_missed(arm, target) for arm in sweep.arms):
+        key["(b) a seed did not reach it"] = Line2D([], [], marker="^", **grey)
+    return key
 
 
 def _edge_marks(axes: Axes, values, height: float, marker: str, color: str) -> None:
@@ -141,13 +198,18 @@ def _value_axis(axes: Axes, sweep: Sweep) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _accuracy_axes(panels: tuple[Axes, Axes], sweep: Sweep) -> None:
-    points = [point for arm in sweep.arms for point in arm.points]
-    one = points[0].courses[0]
-    top = max((float(p.best.max()) for p in points if p.best.size), default=1.0)
-    for axes in panels:
-        axes.axhline(1 / one.classes, color="#666666", linewidth=0.8, linestyle=":")
-        axes.set_ylim(-0.08 * top, 1.04 * top)
+def _accuracy_axis(axes: Axes, sweep: Sweep, is_error: bool) -> None:
+    chance = 1 / sweep.arms[0].points[0].courses[0].classes
+    level = 1 - chance if is_error else chance
+    axes.axhline(level, color="#666666", linewidth=0.8, linestyle=":")
+    if is_error:
+        axes.set_yscale("log", nonpositive="clip")
+        axes.set_ylim(0.8 * (1 - _best(sweep)), 1.5)
+        ticks = [t for t in ERROR_TICKS if axes.get_ylim()[0] <= t]
+        axes.set_yticks(ticks, [f"{t:g}" for t in ticks], minor=False)
+        axes.set_ylabel("fraction wrong on held-out pictures")
+    else:
+        axes.set_ylim(-0.08 * _best(sweep), 1.08 * _best(sweep) or 1.0)
         axes.set_ylabel("fraction correct on held-out pictures")
 
 
@@ -169,7 +231,7 @@ def _steps_axis(axes: Axes, sweep: Sweep) -> None:
 
 def _caption(sweep: Sweep) -> str:
     points = [point for arm in sweep.arms for point in arm.points]
-    seeds = max(len(point.courses) for point in points)
+    seeds = _most_seeds(sweep)
     one = next((c for p in points for c in p.courses if c.count), points[0].courses[0])
     spread = (
         f"Mean over up to {seeds} seeds that finished, bar from lowest to highest. "
@@ -177,11 +239,7 @@ def _caption(sweep: Sweep) -> str:
         else f"One seed; the binomial standard error is at most "
         f"{100 * convergence.standard_error(0.5, one.count):.2f} points. "
     )
-    text = (
-        f"{spread}Accuracy on {one.count:,} held-out pictures with moving averages "
-        f"after {sweep.arms[0].config['steps']:,} steps. Dotted line and open mark: "
-        "chance. Cross at the bottom: a seed diverged there. (c) Triangle at the top: "
-        "a seed did not reach the accuracy."
+    return (
+        f"{spread}(a) on {one.count:,} held-out pictures with moving averages after "
+        f"{sweep.arms[0].config['steps']:,} steps."
     )
-    unfinished = sum(len(point.unfinished) for point in points)
-    return text + (f" Unfinished runs, left out: {unfinished}." if unfinished else "")

@@ -12,27 +12,38 @@ def marks(axes, marker):
     return [x for line in edge for x in line.get_xdata()]
 
 
+def key(figure):
+    return {text.get_text() for text in figure.legends[0].get_texts()}
+
+
 def test_means_and_ranges_against_the_value(sample_sweep):
     figure, caption = comparison_figure.draw_sweep(sample_sweep, 0.9)
-    final, best, steps = figure.axes
-    assert final.get_xscale() == "log" and steps.get_yscale() == "log"
+    final, steps = figure.axes
+    assert final.get_xscale() == final.get_yscale() == steps.get_yscale() == "log"
     plain, bn = (container.lines[0] for container in final.containers)
     np.testing.assert_array_equal(plain.get_xdata(), [0.01, 0.1, 1.0])
-    np.testing.assert_allclose(plain.get_ydata(), [0.505, 0.925, 0.935])
-    np.testing.assert_allclose(bn.get_ydata(), [0.905, 0.935, 0.965, 0.955])
+    np.testing.assert_allclose(plain.get_ydata(), [0.495, 0.075, 0.065])
+    np.testing.assert_allclose(bn.get_ydata(), [0.095, 0.065, 0.035, 0.045])
     bars = final.containers[1].lines[2][0].get_segments()
-    np.testing.assert_allclose([bar[:, 1] for bar in bars][0], [0.90, 0.91])
-    best_plain = best.containers[0].lines[0].get_ydata()
-    np.testing.assert_allclose(best_plain, [0.515, 0.935, 0.945])
-    assert steps.get_title("left") == "(c) Steps to 90 %"
+    np.testing.assert_allclose([bar[:, 1] for bar in bars][0], [0.09, 0.10])
+    spread = "mean and range of 2 seeds"
+    assert final.get_title("left") == f"(a) Final error, {spread}"
+    assert steps.get_title("left") == f"(b) Steps to 90 %, {spread}"
     np.testing.assert_allclose(steps.containers[0].lines[0].get_ydata(), [500, 500])
-    assert "Mean over up to 2 seeds" in caption and "Unfinished" not in caption
+    assert "Mean over up to 2 seeds" in caption
 
 
 def test_diverged_chance_and_not_reached_are_marked(sample_sweep, tmp_path):
     figure, _ = comparison_figure.draw_sweep(sample_sweep, 0.9)
-    final, best, steps = figure.axes
-    assert marks(final, "x") == marks(best, "x") == [10.0]
+    final, steps = figure.axes
+    assert marks(final, "x") == [10.0]
+    assert key(figure) == {
+        "Without BN",
+        "With BN",
+        "chance",
+        "(a) a seed diverged",
+        "(b) a seed did not reach it",
+    }
     assert marks(steps, "^") == [0.01, 10.0]
     for rate, value in ((0.1, 0.5), (0.2, 0.1), (0.3, 0.5)):
         testing.write_seeds(tmp_path / "chance", "none", rate, [value])
@@ -42,7 +53,10 @@ def test_diverged_chance_and_not_reached_are_marked(sample_sweep, tmp_path):
     final, *_ = figure.axes
     assert marks(final, "s") == [0.2]
     assert final.get_xscale() == "linear"  # a narrow range
-    assert "Unfinished runs, left out: 1." in caption
+    assert final.get_yscale() == "linear"  # far from all right
+    assert final.get_title("left") == "(a) Final accuracy, one seed"
+    assert "open: no better than chance" in key(figure)
+    assert not any("diverged" in text for text in key(figure))
     assert "One seed; the binomial standard error is at most 0.71 points" in caption
 
 
