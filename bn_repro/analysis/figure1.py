@@ -100,7 +100,9 @@ def _accuracy_panel(axes: Axes, selected: arms.Figure1, statistics: str) -> list
         curve = arms.curve(arm, "test", statistics, "accuracy") if arm else None
         if curve is None:
             continue
-        style = STYLES[key] | {"label": _label(key, selected)}
+        style = STYLES[key]
+        if _rates_differ(selected):
+            style = style | {"label": _label(key, selected)}
         axes.plot(curve.steps, curve.mean, linewidth=1.6, **style)
         color = STYLES[key]["color"]
         axes.fill_between(
@@ -157,6 +159,11 @@ def _label(key: str, selected: arms.Figure1) -> str:
     arm = getattr(selected, key)
     name = STYLES[key]["label"]
     return f"{name}, rate {arms.learning_rate(arm)}" if arm else name
+
+
+def _rates_differ(selected: arms.Figure1) -> bool:
+    both = [arm for arm in (selected.bn, selected.plain) if arm]
+    return len({arms.learning_rate(arm) for arm in both}) > 1
 
 
 def _seeds(arm: Arm) -> str:

@@ -1,7 +1,5 @@
 """Fig. 1 as a table: what the paper claims beside what our runs show."""
 
-from collections import Counter
-
 import numpy as np
 
 from bn_repro.analysis import arms, differences, tables
@@ -125,8 +123,9 @@ def _last_layer(
 ) -> list[str]:
     claim = f"Last hidden layer: less {measure} drift with BN, from step {start:,} on"
     found = {
-        key: last_layer(getattr(selected, key), measure, over)
+        key: tables.last_layer(arm.done(), measure, over) if arm else {}
         for key in ("plain", "bn")
+        for arm in [getattr(selected, key)]
     }
     texts = [
         f"{ARMS[key]} {tables.mean_text(np.array(list(medians.values())))}"
@@ -136,27 +135,6 @@ def _last_layer(
     ]
     ours = _verdict(**found) + ", ".join(texts)
     return [claim, "Fig. 1b, 1c: yes", ours, _seeds(selected), BOTH]
-
-
-def last_layer(
-    arm: Arm | None, measure: str, over: drift.Window | None
-) -> dict[tuple, float]:
-    """Returns seed -> median drift of the last hidden layer's units.
-
-    Args:
-      arm: of which the finished runs count that recorded the layer; may be missing.
-      measure: "location" or "scale".
-      over: the steps, see `tables.drift_windows`.
-    """
-    probed = [run for run in arm.done() if tables.layers_of(run)] if arm else []
-    if not probed or over is None:
-        return {}
-    last = Counter(tables.layers_of(run)[-1] for run in probed).most_common(1)[0][0]
-    able = [run for run in probed if last in tables.layers_of(run)]
-    able = [run for run in able if drift.has_percentiles(run.activations)]
-    column = ("location", "scale").index(measure)
-    medians = tables.layer_drifts(Arm(arm.label, able), last, over)[:, column, 0]
-    return differences.by_seed(able, medians)
 
 
 def _verdict(plain: dict[tuple, float], bn: dict[tuple, float]) -> str:

@@ -27,7 +27,7 @@ def test_the_layout_is_the_papers(sample_figure1):
         assert ticks == ["0", "10K", "50K"]
         assert axes.get_xlabel() == "training steps"
     legend = [text.get_text() for text in accuracy.get_legend().get_texts()]
-    assert legend == ["With BN, rate 0.01", "Without BN, rate 0.01"]
+    assert legend == ["With BN", "Without BN"]
     assert without.get_title("left") == "(b) Without BN, rate 0.01"
     assert with_bn.get_title("left") == "(c) With BN, rate 0.01"
     assert accuracy.get_title("left") == "(a) Test accuracy, n = 2 seeds"
@@ -51,6 +51,15 @@ def test_the_bands_are_the_typical_unit_of_the_last_hidden_layer(sample_figure1)
     drawn = np.stack([line.get_ydata() for line in without.lines], axis=1)
     np.testing.assert_array_equal(drawn, run.activations["hidden_3"][:, :, unit])
     assert f"b: unit {unit} of hidden_3, {run.name}" in caption
+
+
+def test_the_legend_has_the_rates_where_they_differ(tmp_path):
+    rate = {"optimizer": {"learning_rate": 3.0, "momentum": 0.0}}
+    testing.write_run(tmp_path / "plain", "none", 0, 500, **rate)
+    testing.write_run(tmp_path / "bn", "before", 0, 500)
+    (accuracy, *_), _ = panels(arms.figure1(records.find_runs(tmp_path)))
+    legend = [text.get_text() for text in accuracy.get_legend().get_texts()]
+    assert legend == ["With BN, rate 0.01", "Without BN, rate 3"]
 
 
 def test_one_seed_and_unfinished_runs_are_told(tmp_path):

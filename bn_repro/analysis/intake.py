@@ -43,6 +43,10 @@ def load(workdir: str | os.PathLike) -> tuple[list[Run], list[str]]:
         except UserError as error:
             notes.append(f"Left out: {error}")
             continue
+        except Exception as error:  # whatever a file of another kind leads to
+            what = f"{type(error).__name__}: {error}"
+            notes.append(f"Left out: run {name}: its records are odd ({what})")
+            continue
         runs.append(run)
     if not runs:
         why = notes[0] if notes else f"there is no run in or below {workdir}"
@@ -114,6 +118,8 @@ def _mend_activations(run: Run) -> list[str]:
 def _fault(probes: dict) -> str:
     """Returns what is wrong with the arrays of activations.npz; "" if nothing is."""
     steps, count = probes["steps"], len(probes["percentiles"])
+    if not probes["layers"]:
+        return "they are of no layer"
     if steps.ndim != 1 or np.any(np.diff(steps) <= 0):
         return "their steps do not rise"
     for name in probes["layers"]:
@@ -124,7 +130,7 @@ def _fault(probes: dict) -> str:
         expected = (steps.size, len(probes["layers"]))
         if name in probes and probes[name].shape[:2] != expected:
             return f"{name} has the shape {probes[name].shape}"
-    return "" if probes["layers"] else "they are of no layer"
+    return ""
 
 
 def _is_number(value: object) -> bool:

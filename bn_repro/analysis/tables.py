@@ -2,11 +2,12 @@
 
 import dataclasses
 import html
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from bn_repro.analysis import arms
+from bn_repro.analysis import arms, differences
 from bn_repro.analysis.arms import Arm
 from bn_repro.analysis.layers import drift
 from bn_repro.run_folder import records
@@ -183,6 +184,26 @@ def value_text(value) -> str:
 def layer_drifts(arm: Arm, layer: str, over: drift.Window) -> np.ndarray:
     """Returns [finished runs, location and scale, median and quartiles over units]."""
     return _drifts(arm, [layer], over)
+
+
+def last_layer(
+    runs: Sequence[Run], measure: str, over: drift.Window | None
+) -> dict[tuple, float]:
+    """Returns seed -> median drift of the last layer's units; see `differences`.
+
+    Args:
+      runs: of one arm; those that recorded the last layer of most of them count.
+      measure: "location" or "scale".
+      over: the steps, see `drift_windows`.
+    """
+    probed = [run for run in runs if drift.has_percentiles(run.activations)]
+    if not probed or over is None:
+        return {}
+    last = Counter(layers_of(run)[-1] for run in probed).most_common(1)[0][0]
+    able = [run for run in probed if last in layers_of(run)]
+    column = ("location", "scale").index(measure)
+    medians = layer_drifts(Arm("", able), last, over)[:, column, 0]
+    return differences.by_seed(able, medians)
 
 
 def mean_text(values: np.ndarray, signed: bool = False) -> str:

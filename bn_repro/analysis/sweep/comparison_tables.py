@@ -7,6 +7,8 @@ from bn_repro.analysis.sweep import comparison
 from bn_repro.analysis.sweep.comparison import Point, Sweep, SweptArm
 from bn_repro.analysis.tables import Table
 
+MEASURES = ("location", "scale")
+
 
 def arms_table(sweep: Sweep, target: float) -> Table:
     """Returns one row an arm: what trains, and the best-tuned run of each."""
@@ -24,12 +26,15 @@ def arms_table(sweep: Sweep, target: float) -> Table:
                 f"{tuned.value:g}" if tuned else "-",
                 tables.percent(tuned.final) if tuned else "-",
                 steps_text(tuned, target) if tuned else "-",
+                *_late_drift(sweep, tuned),
                 _against_first(sweep, arm, good),
             ]
         )
     first = sweep.arms[0].label
     columns = ["Arm", "Values tried", "Trainable", "Largest trainable", "Best value"]
     columns += ["Final accuracy there", f"Steps to {target_text(target)} there"]
+    start = f"{tables.FROM_STEPS[-1]:,}"
+    columns += [f"Last layer's {m} drift there, from step {start} on" for m in MEASURES]
     columns += [f"Against {first}"]
     title = f"Sweep of the {sweep.name}: what trains, and the best of each arm"
     return Table(title, columns, rows, _note(sweep))
@@ -132,6 +137,19 @@ def higher_text(first: Point | None, point: Point | None) -> str:
 def target_text(target: float) -> str:
     """Returns "90 %", or words where it is not known yet."""
     return f"{100 * target:.4g} %" if np.isfinite(target) else "the target"
+
+
+def _late_drift(sweep: Sweep, tuned: Point | None) -> list[str]:
+    """Returns location and scale drift of a point's last layer, late in training.
+
+    Over the steps that the best-tuned runs of all arms cover, "-" if there are none.
+    """
+    points = filter(None, (arm.tuned() for arm in sweep.arms))
+    every = [course.run for point in points for course in point.finished]
+    over = tables.drift_windows(every)[-1]
+    runs = [course.run for course in tuned.finished] if tuned else []
+    found = [tables.last_layer(runs, measure, over) for measure in MEASURES]
+    return [tables.mean_text(np.array(list(drifts.values()))) for drifts in found]
 
 
 def _against_first(sweep: Sweep, arm: SweptArm, good: list[float]) -> str:
