@@ -42,14 +42,9 @@ def title(run: Run) -> str:
     key = run.name.rsplit("/", 1)[-1]
     if key in convergence.PAPER:
         return convergence.PAPER[key].name
-<<<<<<< HEAD
     norm = arms.norm_name(run.norm).removesuffix(" the nonlinearity")
-    return f"{run.name}, {norm.replace('With', 'with')}"
-=======
-    norms = {"none": "without BN", "before": "with BN", "after": "BN after"}
     rate = f"rate {run.stated['optimizer.learning_rate']:g}"
-    return f"{run.name}: {norms[run.config['model']['norm']]}, {rate}"
->>>>>>> d6a0592 (Draw sweeps as errors with a key, gradients by layer, and call dead layers dead)
+    return f"{run.name}: {norm.replace('With', 'with')}, {rate}"
 
 
 def probe_axis(axes: Axes, steps: np.ndarray) -> None:

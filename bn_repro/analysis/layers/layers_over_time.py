@@ -203,6 +203,7 @@ def _from_to(over: drift.Window | None) -> str:
 
 def _band(axes: Axes, run: Run, layer: str, color: str) -> None:
     unit = drift.typical_unit(run.activations, layer)
+    location, _ = drift.unit_drifts(run.activations, layer)
     steps = run.activations["steps"]
     rows = [
         drift.percentile(run.activations, layer, p)[:, unit] for p in drift.PERCENTILES
@@ -211,7 +212,7 @@ def _band(axes: Axes, run: Run, layer: str, color: str) -> None:
     for row, width in zip(rows, (1.0, 1.7, 1.0), strict=True):
         axes.plot(steps, row, color=color, linewidth=width)
     axes.annotate(
-        f"unit {unit}",
+        f"unit {unit}" + (", dead" if np.isinf(location[unit]) else ""),
         (0.98, 0.04),
         xycoords="axes fraction",
         ha="right",

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -66,6 +68,15 @@ def test_bands_are_the_typical_units_of_all_layers_side_by_side(sample_figure1):
         np.stack(drawn, axis=1), runs[1].activations["hidden_2"][:, :, unit]
     )
     assert "typical unit" in caption
+
+
+def test_a_dead_typical_unit_is_called_dead(sample_figure1):
+    run = sample_figure1.plain.runs[0]
+    stuck = {"hidden_2": run.activations["hidden_2"] * 1e-3 + 1}
+    odd = dataclasses.replace(run, activations=run.activations | stuck)
+    figure, _ = layers_over_time.draw_layers([odd])
+    shown = [axes.texts[0].get_text().endswith(", dead") for axes in figure.axes]
+    assert shown == [False, True, False]
 
 
 def deep_run(folder, name, layers=20, steps=(0, 1, 10, 100, 3000), **overrides):

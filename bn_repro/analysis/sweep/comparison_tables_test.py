@@ -1,6 +1,8 @@
+import numpy as np
 import pytest
 
 from bn_repro.analysis import testing
+from bn_repro.analysis.layers import drift
 from bn_repro.analysis.sweep import comparison, comparison_tables
 from bn_repro.run_folder import records
 
@@ -81,3 +83,20 @@ def test_elsewhere_the_note_names_chance(tmp_path, name, words):
         testing.write_seeds(tmp_path, "before", rate, [0.5], data__name=name)
     found = comparison.find_sweep(records.find_runs(tmp_path))
     assert words in comparison_tables.arms_table(found, 0.4).note
+
+
+def test_the_late_drift_of_the_best_tuned_is_over_steps_that_all_cover(tmp_path):
+    for i, rate in enumerate((0.01, 0.1, 1.0)):
+        for norm in ("none", "before"):
+            values = {"learning_rate": rate, "momentum": 0.0}
+            path = tmp_path / f"{norm}_{rate}"
+            testing.write_run(path, norm, i, 8000, optimizer=values)
+    sweep = comparison.find_sweep(records.find_runs(tmp_path))
+    shown = rows(comparison_tables.arms_table(sweep, 0.9))
+    over = drift.Window(5000, 8000)
+    for arm in sweep.arms:
+        (tuned,) = arm.tuned().courses
+        drifts = drift.unit_drifts(tuned.run.activations, "hidden_3", over=over)
+        for measure, values in zip(("location", "scale"), drifts, strict=True):
+            column = f"Last layer's {measure} drift there, from step 5,000 on"
+            assert shown[arm.label][column] == f"{np.sort(values)[9]:.2f}"
