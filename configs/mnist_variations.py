@@ -12,8 +12,9 @@ Cost     42 runs on one core of an x86-64 CPU each, jax 0.12.0.1: 29 to 103 s wi
 Result   eight sigmoid layers train with BN only (97.5 %, chance without): at first the
          gradient of the first layer is 0.00006 of the last one's without BN, 0.9 with
          it. BN after the sigmoid is faster still than before it, and the end is the
-         same. With tanh and ReLU, BN or not is a tie. Dropout of a half costs more
-         than it gives in so small a network. See results/mnist_variations.
+         same. With ReLU BN gains 0.32 +- 0.11 points (95 % t interval over seeds), with
+         tanh BN or not is a tie. Dropout of a half costs more than it gives in so small
+         a network. See results/mnist_variations.
 
 Steps and batch are those of configs/mnist.py; the learning rate is 0.1, so that the
 plain network comes to its end within the steps too. Three sigmoid layers hardly let the
