@@ -54,7 +54,7 @@ class Arm:
 
     def shown(self) -> list[Run]:
         """Returns the finished runs; while there is none, the one that is furthest."""
-        return self.done() or [max(self.runs, key=_progress)]
+        return self.done() or [max(self.runs, key=progress)]
 
 
 FIGURE1 = ("mnist", "mnist_best_rates")  # experiments that Fig. 1 is drawn of
@@ -89,7 +89,7 @@ def unique(runs: Sequence[Run]) -> tuple[list[Run], list[tuple[Run, Run]]]:
     the first.
     """
     same = records.group(runs, ignoring=())
-    kept = [max(members, key=_progress) for members in same]
+    kept = [max(members, key=progress) for members in same]
     repeats = [
         (run, one)
         for members, one in zip(same, kept, strict=True)
@@ -102,7 +102,7 @@ def unique(runs: Sequence[Run]) -> tuple[list[Run], list[tuple[Run, Run]]]:
 def group(runs: Sequence[Run]) -> list[Arm]:
     """Returns the arms in the order of their first run, of `unique` runs."""
     found = records.group(unique(runs)[0], ignoring=("seed",))
-    return [Arm(_label(members[0]), members) for members in found]
+    return [Arm(label(members[0]), members) for members in found]
 
 
 def figure1(runs: Sequence[Run]) -> Figure1:
@@ -164,6 +164,11 @@ def final_values(arm: Arm, split: str, statistics: str, field: str) -> np.ndarra
     return np.array([values[-1] for values in series if values.size])
 
 
+def label(run: Run) -> str:
+    """Returns a run's name without its seed: "bn_x5" of "bn_x5_seed0"."""
+    return re.sub(r"[_/-]?seed_?\d+$", "", run.name) or run.name
+
+
 def number_list(values: Sequence[int]) -> str:
     """Returns "0-4" for consecutive numbers, "0, 2" for others."""
     values = sorted(set(values))
@@ -195,9 +200,6 @@ def _size(setting: dict[str, Arm]) -> tuple[int, int]:
     return len(setting), sum(len(arm.runs) for arm in setting.values())
 
 
-def _progress(run: Run) -> tuple[bool, int]:
+def progress(run: Run) -> tuple[bool, int]:
+    """Returns what orders runs by how far they are: finished, steps done."""
     return run.status["status"] == "finished", run.status.get("step", 0)
-
-
-def _label(run: Run) -> str:
-    return re.sub(r"[_/-]?seed_?\d+$", "", run.name) or run.name

@@ -1,22 +1,21 @@
-"""How fast and how far networks come: the numbers behind Figs. 2 and 3 (Sec. 4.2.2).
+"""How fast and how far one run comes: its held-out accuracy against its steps.
 
-A target is an accuracy, in the paper the plain network's best; a run reaches it at its
-first evaluation that is no lower. The standard error of an accuracy p on n pictures is
-the binomial sqrt(p (1 - p) / n); two accuracies closer than two standard errors of
-their difference are a tie.
+`networks` puts the seeds of a network together. The standard error of an accuracy p on
+n pictures is the binomial sqrt(p (1 - p) / n).
 """
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from bn_repro.analysis import arms
 from bn_repro.errors import UserError
 from bn_repro.run_folder import records
 from bn_repro.run_folder.records import Run
 
+LAST = 5  # evaluations whose mean is the accuracy at the end
 TIE = 2.0  # standard errors of a difference
 CHANCE = 3.0  # standard errors from 1 / classes
 
@@ -46,6 +45,8 @@ class Course:
 
     Attributes:
       run: the run.
+      split: held-out split, "val" or "test".
+      statistics: what BN normalised with, "ema" or "population".
       steps: [T] int64; T may be 0.
       accuracy: [T] fractions, NaN where not finite.
       images: [T] training examples seen.
@@ -54,6 +55,8 @@ class Course:
     """
 
     run: Run
+    split: str
+    statistics: str
     steps: np.ndarray
     accuracy: np.ndarray
     images: np.ndarray
@@ -62,8 +65,8 @@ class Course:
 
     @property
     def key(self) -> str:
-        """The run's key in RUNS."""
-        return self.run.name.rsplit("/", 1)[-1]
+        """The run's key in RUNS without its seed: "bn_x5" of "runs/bn_x5_seed0"."""
+        return network_key(self.run)
 
     @property
     def label(self) -> str:
@@ -79,6 +82,12 @@ class Course:
     def best(self) -> float:
         """The highest accuracy of all evaluations; NaN without one."""
         return float(np.fmax.reduce(self.accuracy, initial=np.nan))
+
+    @property
+    def end(self) -> float:
+        """The mean accuracy of the LAST last finite evaluations; NaN without one."""
+        finite = self.accuracy[np.isfinite(self.accuracy)]
+        return float(finite[-LAST:].mean()) if finite.size else np.nan
 
     @property
     def ended(self) -> bool:
@@ -117,41 +126,25 @@ class Target(NamedTuple):
         return f"{number}, the best of {self.course.label}" if self.course else number
 
 
-def course(run: Run) -> Course:
+def network_key(run: Run) -> str:
+    """Returns the key in RUNS that a run and its other seeds share, such as "bn_x5"."""
+    return arms.label(run).rsplit("/", 1)[-1]
+
+
+def course(run: Run, statistics: str = "ema") -> Course:
     """Returns the course of a run: of the validation split, or else the test split."""
     split = "val" if any(row.get("split") == "val" for row in run.metrics) else "test"
-    steps, accuracy = run.series(split, "ema", "accuracy")
-    others = [run.series(split, "ema", name)[1] for name in ("examples", "seconds")]
+    steps, accuracy = run.series(split, statistics, "accuracy")
+    others = [
+        run.series(split, statistics, name)[1] for name in ("examples", "seconds")
+    ]
     images, seconds = (
         values if values.size == steps.size else np.full(steps.size, np.nan)
         for values in others
     )
-    counts = run.series(split, "ema", "count")[1]
+    counts = run.series(split, statistics, "count")[1]
     count = int(counts[-1]) if counts.size else 0
-    return Course(run, steps, accuracy, images, seconds, count)
-
-
-def courses(runs: Sequence[Run]) -> tuple[list[Course], list[Run]]:
-    """Returns the courses that can be compared, and the runs left out.
-
-    Those of one data set, resolution, width, number of steps and batch, whichever has
-    most runs; the paper's networks first, in its order.
-    """
-    groups: dict[str, list[Run]] = {}
-    for run in runs:
-        groups.setdefault(_scale(run.config), []).append(run)
-    shown = max(groups.values(), key=len, default=[])
-    order = list(PAPER)
-    found = sorted(
-        map(course, shown),
-        key=lambda c: order.index(c.key) if c.key in order else len(order),
-    )
-    return found, [run for run in runs if run not in shown]
-
-
-def of_the_paper(found: Sequence[Course]) -> bool:
-    """Returns whether some of the paper's networks are there to be compared."""
-    return sum(course.key in PAPER for course in found) > 1
+    return Course(run, split, statistics, steps, accuracy, images, seconds, count)
 
 
 def find_target(found: Sequence[Course], wanted: str | float | None = None) -> Target:
@@ -191,44 +184,3 @@ def is_chance(accuracy: float, classes: int, count: int) -> bool:
     """Returns whether an accuracy is no more than that of guessing, 1 / classes."""
     chance = 1 / classes
     return bool(accuracy <= chance + CHANCE * standard_error(chance, count))
-
-
-def compare(a: float, b: float, count_a: int, count_b: int) -> int:
-    """Returns 1 if accuracy a is higher than b, -1 if lower, 0 for a tie."""
-    errors = standard_error(a, count_a), standard_error(b, count_b)
-    difference = a - b
-    if not abs(difference) >= TIE * np.hypot(*errors) or difference == 0:
-        return 0
-    return 1 if difference > 0 else -1
-
-
-def at_least_times_faster(fast: Course, target: Target, times: float) -> int:
-    """Returns whether `fast` reaches the target's run in `times` fewer steps.
-
-    Up to the T / times-th step, T being that of the target, an evaluation of `fast` is
-    higher than it by more than a tie: 1, yes. All of them, and the next one, which
-    stands for what happened between, are lower: -1, no. Otherwise 0, not shown.
-
-    Args:
-      fast: the network claimed to be faster.
-      target: the best of a run.
-      times: how many times fewer steps.
-    """
-    slow = target.course
-    limit = slow.steps[slow.reached(target.accuracy)] / times
-    within = int(np.searchsorted(fast.steps, limit, side="right"))
-    signs = [
-        compare(value, target.accuracy, fast.count, slow.count)
-        for value in fast.accuracy
-    ]
-    if 1 in signs[:within]:
-        return 1
-    seen = signs[: within + 1]
-    return -1 if seen and max(seen) < 0 and fast.steps[-1] >= limit else 0
-
-
-def _scale(config: dict) -> str:
-    keys = ("data.name", "data.classes", "data.image_size", "data.limit")
-    keys += ("model.name", "model.width", "steps", "batch_size")
-    flat = records.stated(config)
-    return json.dumps([flat.get(key) for key in keys])

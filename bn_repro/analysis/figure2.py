@@ -8,14 +8,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bn_repro.analysis import figure1, figure3, tables
-from bn_repro.analysis.convergence import (
-    Course,
-    Target,
-    of_the_paper,
-    standard_error,
-)
+from bn_repro.analysis import figure1, figure3, steps_to_target
+from bn_repro.analysis.arms import Curve
 from bn_repro.analysis.figure1 import Drawing
+from bn_repro.analysis.networks import Goal, Network, of_the_paper
 
 # Okabe and Ito's colours and a dash each, for print and colour-blind readers.
 STYLES = {
@@ -36,15 +32,15 @@ OTHERS = (
     ("#7F3C8D", (0, (1, 1))),
     ("#444444", (0, (6, 1.5, 1, 1.5))),
 )
-BAND = 2  # standard errors
+DIAMOND = {"marker": "D", "markersize": 8, "markeredgecolor": "white"}
 
 
-def figure2(found: Sequence[Course], target: Target, out: str | os.PathLike) -> Drawing:
+def figure2(found: Sequence[Network], goal: Goal, out: str | os.PathLike) -> Drawing:
     """Draws Fig. 2 as figure2.png and figure2.pdf in the folder `out`.
 
     Other networks than the paper's in the same layout are convergence.png and .pdf.
     """
-    figure, caption = draw_figure2(found, target)
+    figure, caption = draw_figure2(found, goal)
     is_papers = of_the_paper(found)
     return figure1.save(
         figure,
@@ -55,112 +51,149 @@ def figure2(found: Sequence[Course], target: Target, out: str | os.PathLike) -> 
     )
 
 
-def draw_figure2(found: Sequence[Course], target: Target) -> tuple[Figure, str]:
+def draw_figure2(found: Sequence[Network], goal: Goal) -> tuple[Figure, str]:
     """Returns Fig. 2 and its caption.
 
     Args:
-      found: the courses, at least one.
-      target: the accuracy whose first crossing is marked on every curve.
+      found: the networks, at least one.
+      goal: the accuracy that a diamond marks on every curve that reaches it.
     """
-    figure = Figure(figsize=(8.5, 4.8), dpi=150, layout="constrained")
-    axes = figure.subplots()
+    curves = [network.curve() for network in found]
+    longest = max(network.steps for network in found)
+    beginning = _beginning(found, curves, goal, longest)
+    lengths = [longest, beginning] if beginning else [longest]
+    width = 8.5 if len(lengths) == 1 else 12
+    figure = Figure(figsize=(width, 4.8), dpi=150, layout="constrained")
+    panels = figure.subplots(1, len(lengths), sharey=True, squeeze=False)[0]
+    for axes, steps in zip(panels, lengths, strict=True):
+        _panel(axes, found, curves, goal, steps)
+    panels[0].set_ylim(0, _top(curves))
+    panels[0].set_ylabel("fraction of validation pictures correct")
+    panels[-1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+    if beginning:
+        panels[0].set_title("(a) all steps", loc="left", fontsize=11)
+        panels[1].set_title(
+            f"(b) the first {beginning:,} steps", loc="left", fontsize=11
+        )
+    return figure, _caption(found, goal)
+
+
+def _beginning(
+    found: Sequence[Network],
+    curves: Sequence[Curve | None],
+    goal: Goal,
+    longest: int,
+) -> int | None:
+    """Returns the steps of a panel of their own for networks that are soon there.
+
+    Those of the shortest network that reaches the goal, if that is under a third of
+    the longest; else None.
+    """
+    reaching = [
+        network.steps
+        for network, curve in zip(found, curves, strict=True)
+        if curve and np.isfinite(_reached(curve, goal))
+    ]
+    shortest = min(reaching, default=longest)
+    return shortest if shortest < longest / 3 else None
+
+
+def _panel(
+    axes: Axes,
+    found: Sequence[Network],
+    curves: Sequence[Curve | None],
+    goal: Goal,
+    steps: int,
+) -> None:
     others = iter(OTHERS * len(found))
-    for course in found:
-        color, dash = STYLES.get(course.key) or next(others)
-        _curve(axes, course, color, dash)
-        _marker(axes, course, target, color)
-    _reference_lines(axes, found, target)
-    figure1.step_axis(axes, max(course.run.config["steps"] for course in found))
-    axes.set_ylim(0, _top(found))
-    axes.set_ylabel("fraction of validation pictures correct")
-    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
-    return figure, _caption(found, target)
+    for network, curve in zip(found, curves, strict=True):
+        color, dash = STYLES.get(network.key) or next(others)
+        label = {"color": color, "linestyle": dash, "label": _label(network)}
+        if curve is None:
+            axes.plot([], [], **label)
+            continue
+        axes.plot(curve.steps, curve.mean, linewidth=1.8, **label)
+        axes.fill_between(
+            curve.steps, curve.low, curve.high, color=color, alpha=0.2, lw=0
+        )
+        _marks(axes, network, curve, goal, color, steps)
+    _reference_lines(axes, found, goal)
+    figure1.step_axis(axes, steps)
 
 
-def _top(found: Sequence[Course]) -> float:
+def _top(curves: Sequence[Curve | None]) -> float:
     """Returns the end of the accuracy axis, above every band."""
-    tops = [c.best + BAND * standard_error(c.best, c.count) for c in found]
+    tops = [np.fmax.reduce(curve.high) for curve in curves if curve]
     return min(1.0, 1.05 * max(filter(np.isfinite, tops), default=1.0) or 1.0)
 
 
-def _curve(axes: Axes, course: Course, color: str, dash) -> None:
-    label = course.label
-    if course.diverged:
-        label += f"\n({tables.status_text(course.run)})"
-    elif not course.ended:
-        label += (
-            f"\n({course.run.status['status']}, step {course.run.status['step']:,})"
+def _label(network: Network) -> str:
+    """Returns the network's name and, in a second line, what went otherwise."""
+    notes, status = figure3.seeds_state(network), network.courses[0].run.status
+    if len(network.courses) == 1 and not network.ended:
+        notes = [f"{status['status']}, step {status['step']:,}"]
+    return network.label + (f"\n({'; '.join(notes)})" if notes else "")
+
+
+def _marks(
+    axes: Axes, network: Network, curve: Curve, goal: Goal, color: str, steps: int
+) -> None:
+    """Draws the diamond of a curve, and a cross where a seed diverged, up to `steps`.
+
+    They lie over the axes' edges, so those beyond would be seen outside.
+    """
+    for course in network.diverged:
+        if course.steps.size and course.steps[-1] <= steps:
+            end = course.steps[-1], np.nan_to_num(course.accuracy[-1])
+            axes.plot(*end, "x", color=color, markersize=9, clip_on=False)
+    reached = _reached(curve, goal)
+    if reached <= steps:
+        axes.plot(
+            [reached], [goal.accuracy], color=color, clip_on=False, zorder=5, **DIAMOND
         )
-    axes.plot(
-        course.steps,
-        course.accuracy,
-        color=color,
-        linestyle=dash,
-        linewidth=1.8,
-        label=label,
-    )
-    error = [BAND * standard_error(p, course.count) for p in course.accuracy]
-    axes.fill_between(
-        course.steps,
-        course.accuracy - error,
-        course.accuracy + error,
-        color=color,
-        alpha=0.12,
-        lw=0,
-    )
-    if course.diverged and course.steps.size:
-        end = course.steps[-1], np.nan_to_num(course.accuracy[-1])
-        axes.plot(*end, "x", color=color, markersize=9, clip_on=False)
 
 
-def _marker(axes: Axes, course: Course, target: Target, color: str) -> None:
-    index = course.reached(target.accuracy)
-    if index is None:
-        return
-    axes.plot(
-        course.steps[index],
-        course.accuracy[index],
-        "D",
-        color=color,
-        markersize=8,
-        markeredgecolor="white",
-        clip_on=False,
-        zorder=5,
-    )
+def _reached(curve: Curve, goal: Goal) -> float:
+    return steps_to_target.first_reached(curve.steps, curve.mean, goal.accuracy)
 
 
-def _reference_lines(axes: Axes, found: Sequence[Course], target: Target) -> None:
-    chance = 1 / found[0].classes
+def _reference_lines(axes: Axes, found: Sequence[Network], goal: Goal) -> None:
+    chance = 1 / found[0].courses[0].classes
     axes.axhline(chance, color="#666666", linewidth=0.8, linestyle=":", label="chance")
-    if not np.isfinite(target.accuracy):
+    if not np.isfinite(goal.accuracy):
         return
-    axes.axhline(target.accuracy, color="#666666", linewidth=0.8)
-    name = target.course.label if target.course else "the target"
-    axes.plot(
-        [],
-        [],
-        "D",
-        color="#666666",
-        markersize=8,
-        markeredgecolor="white",
-        label=f"steps to match {name}",
-    )
+    axes.axhline(goal.accuracy, color="#666666", linewidth=0.8, zorder=1)
+    label = {"linestyle": "none", "label": f"steps to match {goal.name}"}
+    axes.plot([], [], color="#666666", **DIAMOND, **label)
 
 
-def _caption(found: Sequence[Course], target: Target) -> str:
-    counts = sorted({course.count for course in found if course.count})
+def _caption(found: Sequence[Network], goal: Goal) -> str:
+    counts = sorted({c.count for network in found for c in network.courses if c.count})
     pictures = " or ".join(f"{count:,}" for count in counts) or "no"
     parts = [
-        f"Accuracy @1 with moving averages, single crop, on {pictures} validation "
-        f"pictures; band: ± {BAND} binomial standard errors. One seed a network."
+        f"Accuracy @1, single crop, on {pictures} validation pictures. "
+        f"{figure3.statistics_note(found)} {seeds_note(found)}"
     ]
-    if np.isfinite(target.accuracy):
+    if np.isfinite(goal.accuracy):
         parts.append(
-            f"Diamond: first evaluation at {target.text()} (horizontal line) or above."
+            f"Diamond: the curve, smoothed, reaches {goal.text()}; horizontal line."
         )
-        if target.course and target.course.at_chance():
+        if goal.network and goal.network.at_chance().all():
             parts.append("The target is chance itself: steps to it say nothing.")
-    if any(course.diverged for course in found):
-        parts.append("Cross: the last evaluation before the run diverged.")
-    parts.append(figure3.scale_note(found[0]))
+    if any(network.diverged for network in found):
+        parts.append("Cross: the last evaluation before a run diverged.")
+    parts.append(figure3.scale_note(found))
     return " ".join(parts)
+
+
+def seeds_note(found: Sequence[Network]) -> str:
+    """Returns how many seeds the curves have, and what their bands are."""
+    counts = {network.label: len(network.counted) for network in found}
+    if set(counts.values()) == {1}:
+        return "One seed a network."
+    if len(set(counts.values())) == 1:
+        seeds = f"over {next(iter(counts.values()))} seeds"
+    else:
+        each = ", ".join(f"{label} {count}" for label, count in counts.items())
+        seeds = f"over the seeds ({each})"
+    return f"Line: mean {seeds}; band: from the lowest seed to the highest."

@@ -1,58 +1,93 @@
 import numpy as np
+import pytest
 
-from bn_repro.analysis import convergence, figure2, testing
+from bn_repro.analysis import figure2, networks, steps_to_target, testing
 from bn_repro.run_folder import records
+
+PLAIN = {"model__norm": "none"}
 
 
 def draw(folder):
-    found, _ = convergence.courses(records.find_runs(folder))
-    figure, caption = figure2.draw_figure2(found, convergence.find_target(found))
-    (axes,) = figure.axes
-    return axes, caption
+    found, _ = networks.find(records.find_runs(folder))
+    figure, caption = figure2.draw_figure2(found, networks.find_goal(found))
+    return figure.axes, caption
 
 
 def legend(axes):
     return [text.get_text() for text in axes.get_legend().get_texts()]
 
 
-def test_a_curve_a_network_and_a_diamond_where_it_first_reaches_the_target(tmp_path):
-    testing.write_course(
-        tmp_path / "inception", [0.01, 0.1, 0.2, 0.15], model__norm="none"
-    )
+def diamonds(axes):
+    marks = [line for line in axes.lines if line.get_marker() == "D"]
+    return [(mark.get_xdata()[0], mark.get_ydata()[0]) for mark in marks[:-1]]
+
+
+def test_one_seed_has_no_band_and_a_diamond_where_the_smoothed_curve_crosses(tmp_path):
+    rising = [0.01, 0.1, 0.2, 0.15, 0.2, 0.25, 0.2]
+    testing.write_course(tmp_path / "inception", rising, **PLAIN)
     testing.write_course(tmp_path / "bn_x5", [0.01, 0.3, 0.35, 0.4])
-    axes, caption = draw(tmp_path)
+    (axes,), caption = draw(tmp_path)
     assert legend(axes) == ["Inception", "BN-x5", "chance", "steps to match Inception"]
     by_label = {line.get_label(): line for line in axes.lines}
     np.testing.assert_array_equal(by_label["BN-x5"].get_xdata(), [0, 250, 500, 750])
     np.testing.assert_array_equal(by_label["BN-x5"].get_ydata(), [0.01, 0.3, 0.35, 0.4])
-    diamonds = [line for line in axes.lines if line.get_marker() == "D"]
-    places = [(line.get_xdata()[0], line.get_ydata()[0]) for line in diamonds[:2]]
-    assert places == [(500, 0.2), (250, 0.3)]
+    # Inception's plateau is 0.2; smoothed it is 0.175 twice, 0.2, 0.225 twice.
+    own, other = diamonds(axes)
+    assert own == pytest.approx((1000, 0.2))
+    assert other == pytest.approx((250 * 0.19 / 0.29, 0.2))
     assert axes.get_xlim() == (0, 3000)
     assert 0.4 < axes.get_ylim()[1] < 0.5
     assert "on 5,000 validation pictures" in caption
-    assert "Diamond: first evaluation at 20.00 %, the best of Inception" in caption
-    assert "Scale: 64 x 64 pixels" in caption
+    assert "One seed a network." in caption and "BN uses moving averages." in caption
+    assert "reaches 20.00 %, the plateau of Inception" in caption
+    assert "Scale: 64 x 64 pixels" in caption and "3,000 steps of 32" in caption
     assert "chance itself" not in caption
 
 
+def test_seeds_are_a_mean_and_a_band_and_the_soon_ones_get_a_panel(tmp_path):
+    testing.write_networks(tmp_path, ["inception", "bn_x5"])
+    (whole, beginning), caption = draw(tmp_path)
+    assert (whole.get_xlim()[1], beginning.get_xlim()[1]) == (80_000, 16_000)
+    assert legend(beginning)[:2] == ["Inception", "BN-x5"]
+    found, _ = networks.find(records.find_runs(tmp_path))
+    goal = networks.find_goal(found)
+    by_label = {line.get_label(): line for line in whole.lines}
+    for network in found:
+        values = np.mean([course.accuracy for course in network.courses], axis=0)
+        line = by_label[network.label]
+        np.testing.assert_allclose(line.get_ydata(), values)
+        steps = network.courses[0].steps
+        at = steps_to_target.first_reached(steps, values, goal.accuracy)
+        assert (at, goal.accuracy) in diamonds(whole)
+        assert ((at, goal.accuracy) in diamonds(beginning)) == (at < 16_000)
+    band = whole.collections[0].get_paths()[0].vertices
+    lowest = min(course.accuracy.min() for course in found[0].courses)
+    assert band[:, 1].min() == pytest.approx(lowest)
+    assert "mean over the seeds (Inception 3, BN-x5 5); band: from the" in caption
+    assert "BN uses Algorithm 2's statistics." in caption
+    assert "16,000 to 80,000 steps of 32" in caption and "One seed" not in caption
+
+
 def test_failures_and_unfinished_runs_say_so(tmp_path):
-    testing.write_course(
-        tmp_path / "inception", [0.01, 0.01], "running", model__norm="none"
-    )
-    testing.write_course(tmp_path / "inception_x5", [0.01, 0.01], "diverged")
+    chance = [0.01, 0.01]
+    testing.write_course(tmp_path / "inception", chance, "running", **PLAIN)
+    testing.write_course(tmp_path / "inception_x5", chance, "diverged")
     testing.write_course(tmp_path / "bn_x5", [], "interrupted")
-    axes, caption = draw(tmp_path)
+    for seed, status in enumerate(("diverged", "finished", "running")):
+        path = tmp_path / f"bn_x30_seed{seed}"
+        testing.write_course(path, [0.01, 0.02], status, seed=seed)
+    (axes,), caption = draw(tmp_path)
     assert "Inception\n(running, step 250)" in legend(axes)
     assert "Inception-x5\n(diverged at step 257)" in legend(axes)
+    assert "BN-x30\n(1 of 3 seeds diverged; 1 of 3 seeds unfinished)" in legend(axes)
     crosses = [line for line in axes.lines if line.get_marker() == "x"]
-    assert [line.get_xdata()[0] for line in crosses] == [250]
+    assert [line.get_xdata()[0] for line in crosses] == [250, 250]
     assert "The target is chance itself" in caption
-    assert "Cross: the last evaluation before the run diverged." in caption
+    assert "Cross: the last evaluation before a run diverged." in caption
 
 
 def test_runs_that_only_just_started_are_drawn(tmp_path):
     testing.write_course(tmp_path / "bn_x5", [], "running")
-    axes, caption = draw(tmp_path)
+    (axes,), caption = draw(tmp_path)
     assert axes.get_ylim() == (0, 1)
     assert "on no validation pictures" in caption and "Diamond" not in caption

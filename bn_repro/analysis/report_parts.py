@@ -18,6 +18,7 @@ from bn_repro.analysis import (
     figure3_claims,
     figure4,
     intake,
+    networks,
     variations,
 )
 from bn_repro.analysis.figure1 import Drawing
@@ -204,17 +205,18 @@ def convergence_figures(
     workdir: Path, runs: list[Run], out: Path, wanted: Wanted
 ) -> Part:
     """Returns Figs. 2 and 3 of the Inception networks that are no sweep."""
-    networks = [run for run in runs if run.config["model"]["name"] == "inception"]
-    found, left_out = convergence.courses(networks)
-    if not found or comparison.find_sweep(networks):
+    inceptions = [run for run in runs if run.config["model"]["name"] == "inception"]
+    found, left_out = networks.find(inceptions)
+    if not found or comparison.find_sweep(inceptions):
         return EMPTY
-    target = convergence.find_target(found, wanted)
-    shown = [figure3.figure3_table(found, target)]
-    if convergence.of_the_paper(found):
+    goal = networks.find_goal(found, wanted)
+    shown = [figure3.figure3_table(found, goal), figure3.steps_table(found, goal)]
+    if networks.of_the_paper(found):
         shown.append(figure3_claims.claims_table(found))
     notes = intake.listed("Not in Figure 2, of another scale", left_out)
-    drawing = figure2.figure2(found, target, out)
-    return Part([drawing], shown, notes, [course.run for course in found])
+    drawing = figure2.figure2(found, goal, out)
+    first = [network.courses[0].run for network in found]
+    return Part([drawing], shown, notes, first)
 
 
 def sweep(workdir: Path, runs: list[Run], out: Path, wanted: Wanted) -> Part:

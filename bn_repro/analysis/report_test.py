@@ -79,8 +79,9 @@ def test_imagenet_gets_figure_2_and_the_table_of_figure_3(tmp_path):
     testing.write_course(tmp_path / "wide", [0.01], model__width=1.0)
     made, names = write(tmp_path)
     assert {"figure2.png", "figure2.pdf", "tables.md", "report.html"} == names
-    assert [table.title for table in made.tables[:3]] == [
-        "Figure 3: steps to the target and best accuracy",
+    assert [table.title for table in made.tables[:4]] == [
+        "Figure 3: accuracy of each network",
+        "Figure 3: steps to the target",
         "Figures 2 and 3: the paper's claims and our runs",
         "Results",
     ]
@@ -108,10 +109,10 @@ def test_a_sweep_gets_its_figure_and_tables_in_the_order_of_its_values(tmp_path)
 
 def test_the_target_can_be_told(tmp_path):
     for name, best in (("inception", 0.2), ("bn_x5", 0.3)):
-        testing.write_course(tmp_path / name, [0.01, best])
-    for target, text in (("bn_x5", "30.00 %, the best of BN-x5"), (0.25, "25.00 %")):
+        testing.write_course(tmp_path / name, [best])
+    for target, text in (("bn_x5", "30.00 %, the plateau of BN-x5"), (0.25, "25.00 %")):
         made, paths = report.write_report(tmp_path, target=target)
-        assert made.tables[0].note.startswith(f"Target: {text}")
+        assert made.tables[1].note.startswith(f"Target: {text}")
         assert f"Target: {text}" in paths[-1].read_text()
     with pytest.raises(UserError, match="no run 'bn_x6' to take the target from"):
         report.write_report(tmp_path, target="bn_x6")

@@ -1,5 +1,6 @@
 """Run folders with made-up numbers in the shape of Fig. 1, for tests and layout."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -125,21 +126,27 @@ def write_course(
     status: str = "finished",
     *,
     every: int = 250,
+    at: Sequence[int] | None = None,
     steps: int = 3000,
     seed: int = 0,
     split: str = "val",
+    statistics: Sequence[str] = ("ema",),
+    hits: np.random.Generator | None = None,
     **overrides,
 ) -> None:
     """Writes a run of Inception with these accuracies, an evaluation `every` steps.
 
     Args:
       path: the run's folder.
-      accuracies: on 5,000 pictures with moving averages, from step 0 on.
+      accuracies: on 5,000 pictures, from step 0 on.
       status: how the run stands.
       every: steps between evaluations.
+      at: steps of the evaluations, in place of `every`.
       steps: that the configuration asks for.
       seed: of the configuration.
       split: held-out split.
+      statistics: of BN; with any but the first accuracies are 0.01 higher.
+      hits: draws which pictures are right; None: that is not recorded.
       **overrides: of the configuration, section__key=value.
     """
     values = config("before", seed, steps)
@@ -151,14 +158,73 @@ def write_course(
         values[section][name] = value
     writer = records.RunWriter(path)
     writer.write_config(values)
-    for i, accuracy in enumerate(accuracies):
-        step = every * i
-        row = {"step": step, "examples": 32 * step, "seconds": step / 10}
-        row |= {"split": split, "statistics": "ema", "accuracy": accuracy}
-        writer.append_metrics(row | {"loss": 1.0, "count": 5000})
-    done = every * (len(accuracies) - 1)
+    at = [every * i for i in range(len(accuracies))] if at is None else at
+    for step, accuracy in zip(at, accuracies, strict=True):
+        common = {"step": step, "examples": 32 * step, "seconds": step / 10}
+        for kind in statistics:
+            shown = accuracy + 0.01 * (kind != statistics[0])
+            row = {"split": split, "statistics": kind, "accuracy": shown}
+            writer.append_metrics(common | row | {"loss": 1.0, "count": 5000})
+        if hits is not None and step >= at[-1]:
+            right = hits.random(5000) < shown
+            writer.append_hits(step, {f"{split}/{kind}": right for kind in statistics})
+    done = at[-1] if len(at) else -every
     extra = {"first_bad_step": done + 7} if status == "diverged" else {}
     writer.write_status(status, done, **extra)
+
+
+# Networks of configs/tiny_imagenet.py, made up: steps, seeds, and how the accuracy
+# rises: plateau and time constant.
+NETWORKS = {
+    "inception": (80_000, 3, 0.25, 14_000),
+    "bn_baseline": (60_000, 3, 0.29, 4_500),
+    "bn_x5": (16_000, 5, 0.30, 1_500),
+    "bn_x30": (16_000, 5, 0.33, 2_600),
+    "bn_x5_sigmoid": (16_000, 5, 0.23, 2_500),
+    "inception_x5": (10_000, 3, 0.2, 5_000),
+    "inception_sigmoid": (16_000, 3, 0.01, 1),
+}
+
+
+def write_networks(root: Path, names: Sequence[str] = tuple(NETWORKS)) -> Path:
+    """Writes seeds of the networks of Figs. 2 and 3 below `root`; returns it.
+
+    Named and as long as in configs/tiny_imagenet.py, evaluated as often, with
+    population statistics too where there is BN, and with hits.
+    """
+    for name in names:
+        for seed in range(NETWORKS[name][1]):
+            _write_seed(root, name, seed)
+    return root
+
+
+def _write_seed(root: Path, name: str, seed: int) -> None:
+    rng = np.random.default_rng([seed, len(name), *map(ord, name)])
+    steps, _, plateau, time = NETWORKS[name]
+    steps = 5_000 if name == "inception_sigmoid" and seed else steps
+    kinds = {True: ("ema", "population"), False: ("ema",)}[name.startswith("bn")]
+    values = {
+        "model__norm": "before" if len(kinds) > 1 else "none",
+        "model__nonlinearity": "sigmoid" if "sigmoid" in name else "relu",
+        "optimizer__learning_rate": 0.0075 * (30 if "30" in name else 5),
+    }
+    if name in ("inception", "bn_baseline", "inception_sigmoid"):
+        values["optimizer__learning_rate"] = 0.0075
+    at = sorted({*range(0, min(steps, 8000) + 1, 250), *range(0, steps + 1, 1000)})
+    time *= np.exp(0.08 * rng.normal())
+    exact = 0.01 + (plateau - 0.01) * -np.expm1(-np.array(at) / time)
+    noise = 2.5 * np.sqrt(exact * (1 - exact) / 5000) * rng.normal(size=len(at))
+    noisy = np.round(5000 * np.maximum(exact + noise * (plateau > 0.01), 0)) / 5000
+    write_course(
+        root / f"{name}_seed{seed}",
+        list(noisy),
+        at=at,
+        steps=steps,
+        seed=seed,
+        statistics=kinds,
+        hits=rng,
+        **values,
+    )
 
 
 def write_seeds(

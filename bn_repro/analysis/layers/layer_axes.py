@@ -33,13 +33,13 @@ def all_layers(runs: Sequence[Run]) -> list[str]:
 
 def style(run: Run, place: int) -> tuple[str, object]:
     """Returns a run's colour and dash: those of Fig. 2, or else by its place."""
-    key = run.name.rsplit("/", 1)[-1]
+    key = convergence.network_key(run)
     return figure2.STYLES.get(key) or (COLORS[place % len(COLORS)], "-")
 
 
 def title(run: Run) -> str:
     """Returns the paper's name of a run, or else its own and where BN stands."""
-    key = run.name.rsplit("/", 1)[-1]
+    key = convergence.network_key(run)
     if key in convergence.PAPER:
         return convergence.PAPER[key].name
     norm = arms.norm_name(run.norm).removesuffix(" the nonlinearity")

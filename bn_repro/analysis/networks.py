@@ -1,0 +1,236 @@
+"""The networks of Sec. 4.2.2, each with all its seeds, and what they are measured by.
+
+The accuracy at the end of a seed is the mean of its last `convergence.LAST`
+evaluations; a network's is the mean over its seeds, those that diverged left out. Runs
+that differ in nothing but the seed, or in their length under the same name, are seeds
+of one network. Accuracies are those with Algorithm 2's statistics where all seeds of a
+network recorded them, else those with moving averages.
+"""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from bn_repro.analysis import arms, convergence, intervals
+from bn_repro.analysis.arms import Arm, Curve
+from bn_repro.analysis.convergence import LAST, PAPER, Course
+from bn_repro.errors import UserError
+from bn_repro.run_folder import records
+from bn_repro.run_folder.records import Run
+
+# Keys that change no result: seeds of a network may differ in them.
+INDIFFERENT = ("data.train", "data.val", "data.dir", "data.workers", "log_every")
+
+
+@dataclasses.dataclass(eq=False)
+class Network:
+    """A network and its seeds.
+
+    Attributes:
+      key: its key in RUNS without the seed, such as "bn_x5".
+      label: the paper's name, or else that of its runs.
+      courses: of its seeds, at least one.
+    """
+
+    key: str
+    label: str
+    courses: list[Course]
+
+    @property
+    def config(self) -> dict:
+        """The configuration of the longest seed."""
+        return max((c.run.config for c in self.courses), key=lambda c: c["steps"])
+
+    @property
+    def steps(self) -> int:
+        """Steps that the longest seed is to do."""
+        return self.config["steps"]
+
+    @property
+    def statistics(self) -> str:
+        """What BN normalised with: "population", "ema", or "none" without BN."""
+        without = self.config["model"]["norm"] == "none"
+        return "none" if without else self.courses[0].statistics
+
+    @property
+    def ended(self) -> bool:
+        """Whether no seed has more to do."""
+        return all(course.ended for course in self.courses)
+
+    @property
+    def counted(self) -> list[Course]:
+        """The seeds that ended; while none has, the one that is furthest."""
+        ended = [course for course in self.courses if course.ended]
+        return ended or [max(self.courses, key=lambda c: arms.progress(c.run))]
+
+    @property
+    def diverged(self) -> list[Course]:
+        """The seeds that ended in numbers that are not finite."""
+        return [course for course in self.courses if course.diverged]
+
+    @property
+    def sound(self) -> list[Course]:
+        """The counted seeds that did not diverge and were evaluated."""
+        return [c for c in self.counted if not c.diverged and np.isfinite(c.end)]
+
+    @property
+    def ends(self) -> np.ndarray:
+        """[n], the accuracies at the end of `sound`."""
+        return np.array([course.end for course in self.sound])
+
+    @property
+    def plateau(self) -> float:
+        """The mean of `ends`; NaN without one."""
+        return float(self.ends.mean()) if self.sound else np.nan
+
+    def at_chance(self) -> np.ndarray:
+        """Returns [n], whether each of `ends` is that of guessing."""
+        return np.array(
+            [convergence.is_chance(c.end, c.classes, c.count) for c in self.sound], bool
+        )
+
+    def curve(self) -> Curve | None:
+        """Returns mean and range over finished seeds, see `arms.curve`; or None."""
+        one = self.courses[0]
+        arm = Arm(self.label, [course.run for course in self.courses])
+        return arms.curve(arm, one.split, one.statistics, "accuracy")
+
+
+class Goal(NamedTuple):
+    """An accuracy to reach.
+
+    Attributes:
+      accuracy: fraction; NaN if it is not known yet.
+      network: whose accuracy at the end it is; None for a number.
+    """
+
+    accuracy: float
+    network: Network | None
+
+    @property
+    def name(self) -> str:
+        """What is to be matched."""
+        return self.network.label if self.network else "the target"
+
+    def text(self) -> str:
+        """Returns "12.34 %", and whose accuracy at the end that is."""
+        number = f"{100 * self.accuracy:.2f} %"
+        if self.network is None:
+            return number
+        n = len(self.network.sound)
+        so_far = "" if self.network.ended else " so far"
+        over = f" over {n} seeds" if n > 1 else ", one seed"
+        return (
+            f"{number}, the plateau of {self.name}{so_far} (mean of the last {LAST} "
+            f"evaluations{over})"
+        )
+
+
+def find(runs: Sequence[Run]) -> tuple[list[Network], list[Run]]:
+    """Returns the networks that can be compared, and the runs left out.
+
+    Those of one data set, resolution, width and batch, whichever has most runs; the
+    paper's networks first, in its order.
+    """
+    scales: dict[str, list[Run]] = {}
+    for run in runs:
+        scales.setdefault(_scale(run.config), []).append(run)
+    shown = max(scales.values(), key=len, default=[])
+    order = list(PAPER)
+    found = sorted(
+        map(_network, _grouped(shown)),
+        key=lambda n: order.index(n.key) if n.key in order else len(order),
+    )
+    return found, [run for run in runs if run not in shown]
+
+
+def of_the_paper(found: Sequence[Network]) -> bool:
+    """Returns whether some of the paper's networks are there to be compared."""
+    return sum(network.key in PAPER for network in found) > 1
+
+
+def find_goal(found: Sequence[Network], wanted: str | float | None = None) -> Goal:
+    """Returns the accuracy to reach.
+
+    Args:
+      found: all networks.
+      wanted: a fraction, a network or run whose plateau it is, or None: "inception", or
+        else the best network without BN, or else the first one.
+
+    Raises:
+      UserError: there is no such network, or the number is no fraction.
+    """
+    if isinstance(wanted, str):
+        for network in found:
+            names = [course.run.name for course in network.courses]
+            if wanted in (network.key, network.label, *names):
+                return Goal(network.plateau, network)
+        names = ", ".join(network.key for network in found)
+        raise UserError(f"no run {wanted!r} to take the target from; there are {names}")
+    if wanted is not None:
+        if not 0 < wanted <= 1:
+            raise UserError(f"the target is {wanted}; it must be a fraction in (0, 1]")
+        return Goal(float(wanted), None)
+    named = [network for network in found if network.key == "inception"]
+    plain = [n for n in found if n.config["model"]["norm"] == "none"]
+    plain.sort(key=lambda n: np.nan_to_num(n.plateau), reverse=True)
+    chosen = [*named, *plain, *found]
+    return Goal(chosen[0].plateau, chosen[0]) if chosen else Goal(np.nan, None)
+
+
+def paired(one: Network, other: Network) -> tuple[int, intervals.Paired] | None:
+    """Returns McNemar's test of the two networks' first common seed, and that seed.
+
+    By the last evaluations, which both must have of as many pictures; None without.
+    """
+    hits = {course.run.config["seed"]: _last_hits(course) for course in other.counted}
+    for course in one.counted:
+        seed, ours = course.run.config["seed"], _last_hits(course)
+        theirs = hits.get(seed)
+        if ours is not None and theirs is not None and ours.size == theirs.size:
+            return seed, intervals.mcnemar(ours, theirs)
+    return None
+
+
+def _last_hits(course: Course) -> np.ndarray | None:
+    kept = course.run.hits.get(f"{course.split}/{course.statistics}")
+    return None if kept is None or not len(kept) else kept[-1]
+
+
+def _grouped(runs: Sequence[Run]) -> list[list[Run]]:
+    """Returns the runs of each network: of one configuration but for the seed.
+
+    Where a seed comes twice the names decide, as they do about seeds of another length.
+    """
+    parts = []  # of one configuration, length included, and one name
+    for members in records.group(runs, ("seed", *INDIFFERENT)):
+        distinct = len({run.config["seed"] for run in members}) == len(members)
+        for run in members:
+            label = arms.label(members[0] if distinct else run)
+            parts.append((label, run))
+    found = []
+    for label in dict.fromkeys(label for label, _ in parts):
+        alike = [run for name, run in parts if name == label]
+        found += records.group(alike, ("seed", "steps", *INDIFFERENT))
+    return found
+
+
+def _network(runs: list[Run]) -> Network:
+    runs = sorted(runs, key=lambda run: run.config["seed"])
+    courses = [convergence.course(run, "population") for run in runs]
+    moving = [convergence.course(run) for run in runs]
+    if any(p.steps.size < m.steps.size for p, m in zip(courses, moving, strict=True)):
+        courses = moving
+    key = convergence.network_key(runs[0])
+    label = PAPER[key].name if key in PAPER else arms.label(runs[0])
+    return Network(key, label, courses)
+
+
+def _scale(config: dict) -> str:
+    keys = ("data.name", "data.classes", "data.image_size", "data.limit")
+    keys += ("model.name", "model.width", "batch_size")
+    flat = records.stated(config)
+    return json.dumps([flat.get(key) for key in keys])
