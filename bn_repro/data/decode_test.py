@@ -1,11 +1,12 @@
 import io
+import time
 
 import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
-from bn_repro.data import decode
+from bn_repro.data import decode, picture_header
 from bn_repro.data.conftest import make_picture
 
 PICTURE = make_picture(0, 60, 80)
@@ -160,3 +161,60 @@ def test_opencv_mirrors_in_place():
         mirrored = picture.copy()
         cv2.flip(mirrored, 1, dst=mirrored)
         np.testing.assert_array_equal(mirrored, picture[:, ::-1])
+
+
+def test_of_a_long_picture_only_what_is_shown_is_resized():
+    """As the whole would be, to rounding; 1 x 30,000 pixels took 6 GB."""
+    for height, width in [(40, 300), (300, 40), (7, 90), (1, 50)]:
+        picture = make_picture(5, height, width)
+        view = np.zeros((28, 28, 3), np.uint8)
+        decode.evaluation_view(picture, 32, view)
+        shape = decode.resized_shape(height, width, 32)
+        whole = cv2.resize(picture, shape[::-1], interpolation=cv2.INTER_LINEAR)
+        top, left = (shape[0] - 28) // 2, (shape[1] - 28) // 2
+        expected = whole[top : top + 28, left : left + 28].astype(int)
+        assert np.abs(view - expected).max() <= 1
+    start = time.process_time()
+    view = np.zeros((224, 224, 3), np.uint8)
+    for picture in (np.zeros((1, 30_000, 3)), np.zeros((30_000, 1, 3))):
+        decode.evaluation_view(picture.astype(np.uint8) + 9, 256, view)
+        assert (view == 9).all()
+    assert time.process_time() - start < 2
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM"])
+def test_a_giant_is_not_begun(form, monkeypatch):
+    small = encode(RGB, form)
+    assert picture_header.pixels(small) == 60 * 80
+    assert decode.decode(small, 60 * 80) is not None
+
+    def decoded(*arguments):
+        raise AssertionError("begun")
+
+    monkeypatch.setattr(cv2, "imdecode", decoded)
+    assert decode.decode(small, 60 * 80 - 1) is None
+    why = decode.problem({"jpeg": small}, 60 * 80 - 1)
+    assert why == "4,800 pixels, more than data.max_pixels=4,799"
+
+
+@pytest.mark.parametrize(
+    ("form", "options"),
+    [
+        ("JPEG", {"progressive": True}),
+        ("JPEG", {"exif": b"Exif\0\0" + bytes(60_000)}),
+        ("JPEG", {"comment": b"\xff\xc0" * 99}),
+        ("WEBP", {"lossless": True}),
+        ("WEBP", {"exif": b"Exif\0\0II*\0" + bytes(99)}),
+        ("TIFF", {"compression": "tiff_lzw"}),
+        ("TIFF", {"big_tiff": True}),
+        ("PNG", {"interlace": 1}),
+        ("AVIF", {}),
+        ("JPEG2000", {}),
+    ],
+)
+def test_the_size_is_read_from_every_kind_of_header(form, options):
+    encoded = encode(RGB, form, **options)
+    assert picture_header.pixels(encoded) == 60 * 80
+    assert picture_header.is_picture(encoded[: picture_header.LENGTH])
+    for cut in (0, 3, 12, 20, 30):
+        assert picture_header.pixels(encoded[:cut]) <= 60 * 80

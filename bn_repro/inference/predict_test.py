@@ -8,6 +8,7 @@ import pytest
 from bn_repro import models, parallel
 from bn_repro.data import crops as views
 from bn_repro.data import decode
+from bn_repro.data.classes import Classes
 from bn_repro.errors import UserError
 from bn_repro.inference import members, predict
 from bn_repro.resolve import resolve
@@ -88,3 +89,41 @@ def test_views_and_their_mirrors_are_averaged(on_pictures, tmp_path, crops, devi
         assert len(both) == crops
         expected = paper_probabilities(member, both).mean(0)
         np.testing.assert_allclose(ours, expected, rtol=1e-3, atol=1e-5)
+
+
+def relabelled(on_pictures, tmp_path, rename, recorded):
+    """Returns the labels in order, and the split, of renamed class folders."""
+    config = on_pictures[0].config.copy_and_resolve_references()
+    for old, new in rename.items():
+        (tmp_path / "val" / old).rename(tmp_path / "val" / new)
+    with config.unlocked():
+        config.data.train = "/nowhere/train"
+    split = predict.open_split(config, recorded=recorded)
+    labels = np.concatenate([batch["label"] for batch in split.batches(0, 7)])
+    return labels.tolist(), split
+
+
+def test_the_classes_of_the_run_decide(on_pictures, tmp_path, caplog):
+    recorded = Classes(("second", "first"), ("b", "a"))
+    labels, split = relabelled(
+        on_pictures, tmp_path, {"class_0": "a", "class_1": "b"}, recorded
+    )
+    assert split.class_names == ["second", "first"]
+    assert labels == [1] * 4 + [0] * 3  # a before b
+    assert not caplog.messages
+    with pytest.raises(UserError, match="only in the run: b; only there: c"):
+        relabelled(on_pictures, tmp_path, {"b": "c"}, recorded)
+    more = Classes((), ("a", "c", "d"))
+    with pytest.raises(UserError, match="only in the run: d; only there: none"):
+        relabelled(on_pictures, tmp_path, {}, more)
+
+
+def test_a_run_from_before_has_labels_in_text_order_and_says_so(
+    on_pictures, tmp_path, caplog
+):
+    rename = {"class_0": "9", "class_1": "10"}  # text sorts 10 before 9
+    _, split = relabelled(on_pictures, tmp_path, rename, None)
+    assert split.class_names == ["10", "9"]
+    assert "the run did not record its classes" in caplog.text
+    _, split = relabelled(on_pictures, tmp_path, {}, Classes(("9", "10")))
+    assert split.class_names == ["9", "10"]
