@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import pathlib
 import struct
+import zlib
 
 import numpy as np
 
@@ -86,7 +87,7 @@ def _read_folder(source: pathlib.Path) -> dict[str, bytes]:
                 if plain.exists()
                 else gzip.decompress(compressed.read_bytes())
             )
-        except (OSError, EOFError) as error:
+        except (OSError, EOFError, zlib.error) as error:
             raise UserError(f"cannot read {plain} or {compressed}: {error}") from error
     return contents
 

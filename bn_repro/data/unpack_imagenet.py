@@ -19,6 +19,7 @@ from collections.abc import Iterator
 import scipy.io
 import tqdm
 
+from bn_repro.data import tar_index
 from bn_repro.errors import UserError
 
 COUNTS = {"train": 1_281_167, "val": 50_000}
@@ -84,14 +85,15 @@ def read_devkit(path) -> tuple[list[str], list[str], list[int]]:
             labels = tar.extractfile(files[_LABELS]).read()
             synsets = tar.extractfile(files[_SYNSETS]).read()
         table = scipy.io.loadmat(io.BytesIO(synsets), squeeze_me=True)["synsets"]
-    except (tarfile.TarError, EOFError, KeyError, ValueError) as error:
+        # It ends with the WordNet ids above the classes; the classes are leaves.
+        leaves = [row for row in table if not row["num_children"]]
+        leaves.sort(key=lambda row: row["ILSVRC2012_ID"])
+        wnids = [str(row["WNID"]) for row in leaves]
+        words = [str(row["words"]) for row in leaves]
+        labels = [int(line) for line in labels.split()]
+    except Exception as error:  # gzip, tarfile and scipy raise a dozen kinds
         raise UserError(f"{path} is not {DEVKIT}: {error!r}") from error
-    # The table ends with the WordNet ids above the classes; the classes are leaves.
-    leaves = [row for row in table if not row["num_children"]]
-    leaves.sort(key=lambda row: row["ILSVRC2012_ID"])
-    wnids = [str(row["WNID"]) for row in leaves]
-    words = [str(row["words"]) for row in leaves]
-    return wnids, words, [int(line) for line in labels.split()]
+    return wnids, words, labels
 
 
 def _unpack_train(path, out: pathlib.Path) -> int:
@@ -151,15 +153,24 @@ def _number(name: str, path, most: int) -> int:
 @contextlib.contextmanager
 def _members(path, file=None) -> Iterator[Iterator[tuple[str, io.BufferedIOBase]]]:
     """Yields an iterator over (name without folders, content) of a tar's files."""
+    options = {"fileobj": file, "tarinfo": tar_index.Header}
     try:
-        with tarfile.open(None if file else path, "r:", fileobj=file) as tar:
-            yield (
-                (os.path.basename(m.name), tar.extractfile(m)) for m in tar if m.isreg()
-            )
-    except (tarfile.TarError, EOFError) as error:
+        with tarfile.open(None if file else path, "r:", **options) as tar:
+            yield _checked(tar)
+    except (tarfile.TarError, tar_index.DamagedError, EOFError, ValueError) as error:
+        if isinstance(error, UserError):
+            raise
         raise UserError(
             f"{path} is not a complete tar ({error}): download it again"
         ) from error
+
+
+def _checked(tar: tarfile.TarFile) -> Iterator[tuple[str, io.BufferedIOBase]]:
+    for member in tar:
+        if member.isreg():
+            yield os.path.basename(member.name), tar.extractfile(member)
+    size = tar.fileobj.seek(0, os.SEEK_END)
+    tar_index.check_end(tar.fileobj, tar.offset, size)
 
 
 def _progress(split: str):
