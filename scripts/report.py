@@ -6,6 +6,8 @@ python scripts/report.py --workdir runs/mnist --viewer_runs bn_seed4,plain_seed4
 python scripts/report.py --workdir runs/tiny_imagenet --target bn_baseline
 python scripts/report.py --workdir runs/mnist_lr_sweep --target 0.95
 python scripts/report.py --workdir runs/mnist_lr_sweep --watch
+python scripts/report.py --claims
+python scripts/report.py --claims --out README.md
 """
 
 from absl import flags
@@ -29,9 +31,22 @@ _TARGET = flags.DEFINE_string(
 _WATCH = flags.DEFINE_bool(
     "watch", False, "Draw anew every minute while the runs go on; Ctrl-C ends it."
 )
+_CLAIMS = flags.DEFINE_bool(
+    "claims",
+    False,
+    "Print the claim ledger of the records below --workdir, default results/ of the "
+    "checkout; with --out FILE also write its headline between the file's markers.",
+)
+flags.register_multi_flags_validator(
+    ("workdir", "claims"),
+    lambda given: given["workdir"] or given["claims"],
+    "--workdir is missing: a run folder, or a folder of runs",
+)
 
 
 def main():
+    if _CLAIMS.value:
+        return claims()
     from bn_repro.analysis import report  # here, so that --help needs no matplotlib
 
     flagged = _WORKDIR.value, _OUT.value, _VIEWER_RUNS.value, _target()
@@ -46,6 +61,16 @@ def main():
         print(f"  {path}")
 
 
+def claims():
+    """Prints what the records say to each claim; renews a file's headline."""
+    from bn_repro.analysis import ledger  # likewise
+
+    found = ledger.entries(_WORKDIR.value or ledger.RESULTS)
+    if _OUT.value:
+        ledger.update(_OUT.value, found)
+    print(ledger.table(found).markdown())
+
+
 def _target():
     """Returns a number as a number, and a run's name as it is."""
     try:
@@ -55,4 +80,4 @@ def _target():
 
 
 if __name__ == "__main__":
-    cli.run(main, required=("workdir",))
+    cli.run(main)

@@ -48,8 +48,8 @@ def claims_table(found: Sequence[Network]) -> Table:
         "logarithms; accuracies: Welch's t interval of the difference. “not decided”: "
         "the interval lies on both sides of the claim, seeds disagree, or there is one "
         "seed. Inputs at zero: the histogram's bin around zero less the mean of its "
-        f"neighbours, at the last probe, median over layers; under {NOT_SPARSE:.0%} is "
-        f"not sparse, over {SPARSE:.0%} is.",
+        "neighbours, at the last probe, median over layers; under "
+        f"{100 * NOT_SPARSE:g} % is not sparse, over {100 * SPARSE:g} % is.",
     )
 
 
@@ -72,12 +72,18 @@ def answer(claim: Claim, found: Sequence[Network]) -> Finding:
 def _finding(
     ours: str, chosen: Sequence[Network], interval: str, verdict: str
 ) -> Finding:
+    return Finding(ours, count_text(chosen), interval, verdict)
+
+
+def count_text(chosen: Sequence[Network]) -> str:
+    """Returns how many seeds of each network count: "5", or "3, 5"."""
     counts = [len(network.counted) for network in chosen]
-    n = str(counts[0]) if len(set(counts)) == 1 else ", ".join(map(str, counts))
-    return Finding(ours, n, interval, verdict)
+    return str(counts[0]) if len(set(counts)) == 1 else ", ".join(map(str, counts))
 
 
-def _faster(times: float) -> Callable[[Network, Network], Finding]:
+def faster(times: float) -> Callable[[Network, Network], Finding]:
+    """Returns the check that the second network needs `times` fewer steps."""
+
     def check(slow: Network, fast: Network) -> Finding:
         target = slow.plateau
         needed = [steps_to_target.count(n.counted, target) for n in (slow, fast)]
@@ -116,7 +122,7 @@ def _slower_at_first(slow_start: Network, other: Network, plain: Network) -> Fin
         ]
         found = steps_to_target.times_fewer(*needed)
         shown = figure3.times_text(found)
-        texts.append(f"{shown} times as many steps to {fraction:.0%}")
+        texts.append(f"{shown} times as many steps to {100 * fraction:g} %")
     ours = f"{', '.join(texts)} of {plain.label}'s plateau"
     return _finding(ours, (slow_start, other), found.text(), found.above(1))
 
@@ -223,25 +229,25 @@ CLAIMS = (
         "BN-Baseline matches Inception in less than half the steps",
         _times("bn_baseline"),
         ("inception", "bn_baseline"),
-        _faster(2),
+        faster(2),
     ),
     Claim(
         "BN-x5 matches Inception in fewer steps",
         _times("bn_x5"),
         ("inception", "bn_x5"),
-        _faster(1),
+        faster(1),
     ),
     Claim(
         "BN-x5 matches Inception in 14 times fewer steps",
         _times("bn_x5"),
         ("inception", "bn_x5"),
-        _faster(14),
+        faster(14),
     ),
     Claim(
         "BN-x30 passes Inception in 5 times fewer steps",
         f"{_times('bn_x30')}; 6M to 74.8 %",
         ("inception", "bn_x30"),
-        _faster(5),
+        faster(5),
     ),
     Claim(
         "BN-x30 is slower at first than BN-x5",

@@ -52,8 +52,8 @@ class Network:
     @property
     def statistics(self) -> str:
         """What BN normalised with: "population", "ema", or "none" without BN."""
-        without = self.config["model"]["norm"] == "none"
-        return "none" if without else self.courses[0].statistics
+        with_bn = self.config["model"]["norm"] == "batch_norm"
+        return self.courses[0].statistics if with_bn else "none"
 
     @property
     def ended(self) -> bool:

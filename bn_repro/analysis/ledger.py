@@ -1,0 +1,297 @@
+"""The claim ledger: what README claims, each number by one function from the records.
+
+`CLAIMS` is the list; a claim reads the runs of one folder below results/ and is
+"missing" without them. README holds the headline between two marker lines, which
+`python scripts/report.py --claims --out README.md` writes anew.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from bn_repro.analysis import (
+    arms,
+    differences,
+    figure1_table,
+    figure3_claims,
+    intervals,
+    networks,
+    tables,
+)
+from bn_repro.analysis.convergence import LAST
+from bn_repro.analysis.intervals import NO, OPEN, YES, Finding
+from bn_repro.analysis.networks import Network
+from bn_repro.analysis.sweep import comparison
+from bn_repro.analysis.tables import Table
+from bn_repro.errors import UserError
+from bn_repro.run_folder import files, records
+from bn_repro.run_folder.records import Run
+
+ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "results"
+BEGIN = "<!-- claims: python scripts/report.py --claims --out README.md -->"
+END = "<!-- /claims -->"
+COLUMNS = ["Claim", "Paper", "Ours", "n", "95 % interval", "Verdict"]
+NOT_PRINTED = "not printed"
+BOTH = ("none", "batch_norm")
+
+
+class Claim(NamedTuple):
+    """A claim and the function that asks the records about it.
+
+    Attributes:
+      text: what is claimed.
+      paper: the paper's number, or where it says so.
+      folder: of the runs, below results/; the config that made them has its name.
+      find: function of all runs of the folder, at least one, to what they say.
+      headline: whether it stands in README.
+    """
+
+    text: str
+    paper: str
+    folder: str
+    find: Callable[[list[Run]], Finding]
+    headline: bool = True
+
+
+class Entry(NamedTuple):
+    """A claim, what the records say to it, and the command that makes them say so."""
+
+    claim: Claim
+    finding: Finding
+    command: str
+
+
+def entries(results: str | os.PathLike = RESULTS) -> list[Entry]:
+    """Returns the ledger of the records below the folder `results`.
+
+    Raises:
+      UserError: a record cannot be read.
+    """
+    runs: dict[str, list[Run]] = {}
+    found = []
+    for claim in CLAIMS:
+        if claim.folder not in runs:
+            runs[claim.folder] = records.find_runs(Path(results) / claim.folder)
+        found.append(_entry(claim, runs[claim.folder]))
+    return found
+
+
+def table(ledger: Sequence[Entry]) -> Table:
+    """Returns the whole ledger, with the commands."""
+    rows = [[*_cells(entry), entry.command] for entry in ledger]
+    return Table("Claims", [*COLUMNS, "Command"], rows, NOTE)
+
+
+def headline(ledger: Sequence[Entry]) -> str:
+    """Returns what stands between the markers in README, as Markdown."""
+    rows = [_cells(entry) for entry in ledger if entry.claim.headline]
+    body = Table("", COLUMNS, rows).markdown().split("\n\n", 1)[1]
+    return f"{BEGIN}\n\n{body}\n{END}"
+
+
+def update(path: str | os.PathLike, ledger: Sequence[Entry]) -> None:
+    """Writes the headline between the markers of a file.
+
+    Raises:
+      UserError: the file cannot be read or written, or has no markers.
+    """
+    path = Path(path)
+    with files.naming(path, "read"):
+        text = path.read_text()
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise UserError(f"{path} has no lines {BEGIN} and {END} to write between")
+    files.write_atomically(path, (before + headline(ledger) + after).encode())
+
+
+def _cells(entry: Entry) -> list[str]:
+    return [entry.claim.text, entry.claim.paper, *entry.finding]
+
+
+def _entry(claim: Claim, runs: list[Run]) -> Entry:
+    folder = claim.folder
+    finding = claim.find(runs) if runs else _missing(f"configs/{folder}.py")
+    command = f"python scripts/report.py --workdir results/{folder}"
+    if finding.verdict == intervals.MISSING:
+        command = f"python scripts/sweep.py --config configs/{folder}.py"
+        command += f" --workdir runs/{folder}"
+    return Entry(claim, finding, command)
+
+
+def _figure3(claim: figure3_claims.Claim, runs: list[Run]) -> Finding:
+    return figure3_claims.answer(claim, networks.find(runs)[0])
+
+
+def _mnist(check: Callable[..., Finding], norms: Sequence[str] = BOTH) -> Callable:
+    """Returns a claim about the networks of Fig. 1 with these `model.norm`."""
+
+    def find(runs: list[Run]) -> Finding:
+        selected = [arm.runs for arm in arms.figure1(runs)[:2] if arm]
+        found, _ = networks.find([run for members in selected for run in members])
+        by_norm = {network.config["model"]["norm"]: network for network in found}
+        if missing := [norm for norm in norms if norm not in by_norm]:
+            return _missing(f"model.norm={', '.join(missing)}")
+        return check(*(by_norm[norm] for norm in norms))
+
+    return find
+
+
+def _throughout(runs: list[Run]) -> Finding:
+    """At every evaluation of every seed: yes."""
+    selected = arms.figure1(runs)
+    if not (selected.plain and selected.bn):
+        return _missing("both networks")
+    above, total = figure1_table.throughout(selected)
+    rate = arms.learning_rate(selected.bn)
+    ours = f"at {above:,} of {total:,} evaluations, seed by seed, at rate {rate}"
+    n = len(selected.bn.shown())
+    verdict = (YES if above == total else NO) if total and n > 1 else OPEN
+    return Finding(ours, str(n), "-", verdict)
+
+
+def _accuracy(network: Network) -> Finding:
+    found = intervals.mean(network.ends)
+    shown = f"{found.text(100)} %" if np.isfinite(found.low) else "-"
+    n = figure3_claims.count_text([network])
+    return Finding(tables.percent(network.ends), n, shown, "-")
+
+
+def _less_drift(measure: str, runs: list[Run]) -> Finding:
+    """By the median over the units of the last hidden layer, from step 0 on."""
+    both = [arm for arm in arms.figure1(runs)[:2] if arm]
+    over = tables.drift_windows([run for arm in both for run in arm.done()])[0]
+    found = [tables.last_layer(arm.done(), measure, over) for arm in both]
+    if len(found) != 2 or not all(found):
+        return _missing("both networks with probes")
+    without, with_bn = (
+        tables.mean_text(np.array(list(medians.values()))) for medians in found
+    )
+    ours = f"{without} without, {with_bn} with BN"
+    return _of_difference(ours, found, differences.between(*found), 1, "less")
+
+
+def _rates(runs: list[Run]) -> Finding:
+    """More of the swept values train on every seed with BN: yes."""
+    sweep = comparison.find_sweep(runs)
+    if sweep is None or len(sweep.arms) != 2:
+        return _missing("a sweep of both networks")
+    texts, counts, seeds = [], [], set()
+    for arm in sweep.arms:
+        good = [point.value for point in arm.points if point.trainable()]
+        seeds |= {len(point.courses) for point in arm.points}
+        counts.append(len(good))
+        span = f", {min(good):g} to {max(good):g}" if good else ""
+        texts.append(f"{arm.label} {len(good)} of {len(arm.points)}{span}")
+    verdict = YES if counts[1] > counts[0] else NO
+    n = arms.number_list(list(seeds))
+    return Finding("; ".join(texts), n, "-", verdict if min(seeds) > 1 else OPEN)
+
+
+def _best_against_best(runs: list[Run]) -> Finding:
+    """The final accuracies of the two arms, each at its best value."""
+    sweep = comparison.find_sweep(runs)
+    tuned = [arm.tuned() for arm in sweep.arms] if sweep else []
+    if len(tuned) != 2 or None in tuned:
+        return _missing("a sweep of both networks")
+    ours = "; ".join(
+        f"{arm.label} {tables.percent(point.final)} at {point.value:g}"
+        for arm, point in zip(sweep.arms, tuned, strict=True)
+    )
+    found = comparison.difference(*tuned[::-1])
+    return _of_difference(ours, [p.final for p in tuned], found, 100, "points")
+
+
+def _of_difference(
+    ours: str, seeds: Sequence, found: differences.Difference, factor: float, unit: str
+) -> Finding:
+    """Returns the finding that a difference is positive, by the rule of its module."""
+    n = arms.number_list([len(values) for values in seeds])
+    if found.rule == "binomial" or np.isnan(found.error):
+        return Finding(ours, n, "-", OPEN)
+    low, high = (found.mean + sign * found.error for sign in (-1, 1))
+    shown = intervals.Interval(found.mean, low, high)
+    text = f"{shown.text(factor, sign=factor == 100)} {unit}"
+    return Finding(ours, n, text, shown.above(0))
+
+
+def _missing(what: str) -> Finding:
+    return Finding(f"no run of {what}", "-", "-", intervals.MISSING)
+
+
+CLAIMS = (
+    Claim(
+        "BN is more accurate throughout",
+        "Fig. 1a: yes",
+        "mnist",
+        _throughout,
+    ),
+    Claim(
+        "BN reaches the plain network's accuracy in fewer steps",
+        "Fig. 1a: yes",
+        "mnist",
+        _mnist(figure3_claims.faster(1)),
+    ),
+    Claim(
+        "Accuracy at the end with BN",
+        NOT_PRINTED,
+        "mnist",
+        _mnist(_accuracy, ("batch_norm",)),
+    ),
+    Claim(
+        "Accuracy at the end without BN",
+        NOT_PRINTED,
+        "mnist",
+        _mnist(_accuracy, ("none",)),
+    ),
+    Claim(
+        "Location drift of the last hidden layer is less with BN",
+        "Fig. 1b, 1c: yes",
+        "mnist",
+        partial(_less_drift, "location"),
+    ),
+    Claim(
+        "Scale drift of the last hidden layer is less with BN",
+        "Fig. 1b, 1c: yes",
+        "mnist",
+        partial(_less_drift, "scale"),
+    ),
+    *(
+        Claim(claim.text, claim.paper, "tiny_imagenet", partial(_figure3, claim))
+        for claim in figure3_claims.CLAIMS
+    ),
+    Claim(
+        "MNIST: more learning rates train with BN",
+        "Sec. 3.3: yes",
+        "mnist_lr_sweep",
+        _rates,
+        headline=False,
+    ),
+    Claim(
+        "MNIST: BN is more accurate, each at its best learning rate",
+        NOT_PRINTED,
+        "mnist_lr_sweep",
+        _best_against_best,
+        headline=False,
+    ),
+    Claim(
+        "MNIST: more initial scales train with BN",
+        NOT_PRINTED,
+        "mnist_init_sweep",
+        _rates,
+        headline=False,
+    ),
+)
+NOTE = (
+    "n: seeds. Accuracy at the end: mean of the last "
+    f"{LAST} evaluations of a seed, mean ± standard deviation over seeds; Algorithm "
+    "2's statistics where all seeds recorded them, else moving averages. "
+    "Intervals: t over seeds, Welch's or, on MNIST, of the seeds' differences; of "
+    "ratios on their logarithms. “not decided”: the interval lies on both sides of the "
+    "claim, seeds disagree, or there is one seed."
+)

@@ -1,0 +1,102 @@
+import json
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from bn_repro.analysis import ledger
+from bn_repro.errors import UserError
+
+README = ledger.ROOT / "README.md"
+
+
+@pytest.fixture(scope="module")
+def committed():
+    """The ledger of the committed records."""
+    return ledger.entries()
+
+
+def findings(entries, folder="mnist"):
+    return [entry.finding for entry in entries if entry.claim.folder == folder]
+
+
+def test_readme_says_what_the_records_say(committed):
+    """If not: python scripts/report.py --claims --out README.md."""
+    assert ledger.headline(committed) in README.read_text()
+
+
+def test_a_changed_record_is_seen(tmp_path, committed):
+    shutil.copytree(ledger.RESULTS / "mnist", tmp_path / "mnist")
+    copied = ledger.entries(tmp_path)
+    assert findings(copied) == findings(committed)
+    path = tmp_path / "mnist" / "bn_seed1" / "metrics.jsonl"
+    lines = path.read_text().splitlines()
+    number = max(
+        i for i, line in enumerate(lines) if '"test"' in line and "ema" in line
+    )
+    row = json.loads(lines[number])
+    lines[number] = json.dumps(row | {"accuracy": row["accuracy"] - 0.01})
+    path.write_text("\n".join(lines) + "\n")
+    changed = ledger.entries(tmp_path)
+    assert findings(changed) != findings(committed)
+    assert ledger.headline(changed) != ledger.headline(copied)
+
+
+def test_without_runs_every_claim_is_missing_and_says_how_to_run_it(tmp_path):
+    for entry in ledger.entries(tmp_path):
+        folder = entry.claim.folder
+        assert entry.finding.verdict == "missing"
+        assert f"--config configs/{folder}.py" in entry.command
+        assert (ledger.ROOT / "configs" / f"{folder}.py").exists()
+
+
+def test_one_of_the_two_networks_is_not_enough(tmp_path):
+    for seed in range(2):
+        name = f"bn_seed{seed}"
+        shutil.copytree(ledger.RESULTS / "mnist" / name, tmp_path / "mnist" / name)
+    found = {e.claim.text: e.finding for e in ledger.entries(tmp_path)}
+    assert found["BN is more accurate throughout"].verdict == "missing"
+    assert found["Accuracy at the end without BN"].verdict == "missing"
+    drift = "Location drift of the last hidden layer is less with BN"
+    assert found[drift].verdict == "missing"
+    assert found["Accuracy at the end with BN"].n == "2"
+
+
+def test_the_committed_claims_of_mnist(committed):
+    by_text = {entry.claim.text: entry for entry in committed}
+    assert by_text["BN is more accurate throughout"].finding.verdict == "yes"
+    sooner = by_text["BN reaches the plain network's accuracy in fewer steps"]
+    assert sooner.finding.verdict == "yes"
+    assert sooner.command == "python scripts/report.py --workdir results/mnist"
+    tuned = by_text["MNIST: BN is more accurate, each at its best learning rate"]
+    assert tuned.finding.verdict == "not decided"
+    assert not tuned.claim.headline
+    assert tuned.claim.text not in ledger.headline(committed)
+    assert tuned.claim.text in ledger.table(committed).markdown()
+
+
+def test_the_headline_is_written_between_its_markers(tmp_path, committed):
+    path = tmp_path / "README.md"
+    path.write_text(f"before\n{ledger.BEGIN}\nold\n{ledger.END}\nafter\n")
+    ledger.update(path, committed)
+    expected = f"before\n{ledger.headline(committed)}\nafter\n"
+    assert path.read_text() == expected
+    ledger.update(path, committed)
+    assert path.read_text() == expected
+    path.write_text("no markers")
+    with pytest.raises(UserError, match="README.md has no lines <!-- claims"):
+        ledger.update(path, committed)
+    with pytest.raises(UserError, match="cannot read .*absent.md"):
+        ledger.update(tmp_path / "absent.md", committed)
+
+
+def test_the_command_prints_the_ledger_and_writes_the_headline(tmp_path):
+    path = tmp_path / "README.md"
+    path.write_text(f"{ledger.BEGIN}\n{ledger.END}\n")
+    command = [sys.executable, str(ledger.ROOT / "scripts" / "report.py"), "--claims"]
+    command += ["--workdir", str(tmp_path), "--out", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "| BN is more accurate throughout | Fig. 1a: yes | no run of" in done.stdout
+    assert "| missing |" in path.read_text()
