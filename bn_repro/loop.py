@@ -192,6 +192,8 @@ def start_or_resume(config, stated, writer, parts, mesh, found) -> Run:
         started=time.perf_counter(),
         origin=found.origin,
     )
+    if found.checkpoint:
+        writer.refuse_other_classes(parts.class_names, parts.class_folders)
     if parallel.is_main():
         writer.cut(step if found.checkpoint else -1, found.forced)
         if step and (found.forced or not found.checkpoint.about.get("records")):

@@ -20,6 +20,7 @@ import dataclasses
 import functools
 import hashlib
 import io
+import itertools
 import json
 import os
 import re
@@ -99,6 +100,28 @@ class RunWriter:
     def write_config(self, config: Mapping) -> None:
         """Writes the resolved configuration, nested dicts of plain values."""
         files.write_json(self.path / CONFIG, config)
+
+    def refuse_other_classes(
+        self, names: Sequence[str], folders: Sequence[str]
+    ) -> None:
+        """Raises UserError if other classes, or another order of them, are recorded.
+
+        A damaged file refuses nothing: it is written anew.
+        """
+        try:
+            there = files.read_json(self.path / CLASSES, missing={})
+        except UserError:
+            return
+        recorded = there.get("folders") or there.get("names")
+        if not recorded or recorded in (list(folders), list(names)):
+            return
+        pairs = itertools.zip_longest(recorded, folders or names)
+        label, (then, now) = next((i, p) for i, p in enumerate(pairs) if p[0] != p[1])
+        raise UserError(
+            f"{self.path} was trained on other classes: label {label} was {then!r}, in "
+            f"the training pictures it is {now!r}; name those it was trained on, or "
+            "another --workdir"
+        )
 
     def write_class_names(
         self, names: Sequence[str], folders: Sequence[str] = ()

@@ -274,3 +274,19 @@ def test_differing_keys_are_shown_as_the_user_stated_them():
         "model.hidden": ([1, 2], [1, 3]),
         "seed": (0, None),
     }
+
+
+def test_other_classes_are_refused_where_a_run_goes_on(tmp_path):
+    writer = records.RunWriter(tmp_path)
+    writer.refuse_other_classes(["x", "y"], ["a", "b"])  # nothing is recorded
+    writer.write_class_names(["x", "y"], ["a", "b"])
+    writer.refuse_other_classes(["other", "words"], ["a", "b"])
+    with pytest.raises(UserError, match="label 1 was 'b', .* it is 'c'"):
+        writer.refuse_other_classes(["x", "y"], ["a", "c"])
+    with pytest.raises(UserError, match="label 2 was None, .* it is 'c'"):
+        writer.refuse_other_classes(["x", "y"], ["a", "b", "c"])
+    writer.write_class_names(["10", "9"])  # before folders were recorded
+    with pytest.raises(UserError, match="label 0 was '10', .* it is '9'"):
+        writer.refuse_other_classes(["nine", "ten"], ["9", "10"])
+    (tmp_path / records.CLASSES).write_text("{")
+    writer.refuse_other_classes(["x", "y"], ["a", "b"])
