@@ -5,15 +5,14 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from ml_collections import config_dict
 
 from bn_repro import data, evaluate, feeds, resolve, train
-from bn_repro.data import mnist
 from bn_repro.data.source_views import EvenlySpaced, Mixed
 from bn_repro.errors import UserError
 from bn_repro.probe import Probe
+from bn_repro.run_folder import files
 
 
 class Experiment(NamedTuple):
@@ -43,41 +42,36 @@ class Experiment(NamedTuple):
     class_folders: tuple[str, ...] = ()
 
 
-IN_MEMORY = ("mnist",)  # data sets that live on the devices
-
-
 def make(config, mesh) -> Experiment:
     """Returns the parts of the experiment that a resolved configuration describes.
 
     Runs that differ only in resolve.VARIED share all but the feed: what the one before
     compiled is not compiled again.
     """
-    data.select(config.data)  # refuses an unknown data set or source by name
+    data.find(config.data)  # refuses an unknown data set or source by name
     shared = _make_shared(resolve.without_varied(config), mesh)
     return shared._replace(feed=shared.feed.for_run(config))
 
 
 @functools.lru_cache(maxsize=2)  # each holds its data and programs
 def _make_shared(config, mesh) -> Experiment:
-    return EXPERIMENTS[config.data.name](config, mesh)
+    data_set = data.find(config.data)
+    make_parts = _in_memory if data_set.in_memory else _streamed
+    return make_parts(config, data_set, mesh)
 
 
 forget = _make_shared.cache_clear  # frees the data and programs of earlier runs
 
 
-def make_mnist(config, mesh) -> Experiment:
-    """Returns the MNIST experiment of Sec. 4.1; its data live on the devices."""
-    train_split, test_split, class_names = mnist.load(config.data)
+def _in_memory(config, data_set: data.DataSet, mesh) -> Experiment:
+    """Returns an experiment, such as MNIST's, whose data live on the devices."""
+    train_split, test_split, class_names = data.load(config.data)
     if config.data.classes != len(class_names):
         raise UserError(
-            f"data.classes is {config.data.classes}, but MNIST has {len(class_names)}"
+            f"data.classes is {config.data.classes}, but {config.data.name} has "
+            f"{len(class_names)}"
         )
-    if config.data.limit:
-        limit = slice(config.data.limit)
-        train_split = mnist.Arrays(*(x[limit] for x in train_split))
-        test_split = mnist.Arrays(*(x[limit] for x in test_split))
-
-    inputs = binary_inputs(config)
+    inputs = data_set.inputs(config)
     recipe = train.make_recipe(config, inputs, len(train_split.labels))
     evaluations = {
         statistics: evaluate.InMemoryEvaluation(
@@ -85,26 +79,28 @@ def make_mnist(config, mesh) -> Experiment:
         )
         for statistics, batch_size in _evaluation_sizes(config).items()
     }
-    splits = {"train": train_split, "test": test_split}
+    splits = {"train": train_split, data_set.held_out: test_split}
     return Experiment(
         recipe=recipe,
         feed=feeds.InMemoryFeed(config, recipe, mesh, train_split),
-        evaluations=_by_statistics(config, "test", evaluations),
+        evaluations=_by_statistics(config, data_set.held_out, evaluations),
         population=evaluate.PopulationStatistics(config, recipe, mesh),
         probe=Probe(config, inputs, *test_split),
         image_shape=train_split.images.shape[1:],
         class_names=class_names,
-        digests={name: mnist.digest(x._asdict()) for name, x in splits.items()},
+        digests={name: files.digest(x._asdict()) for name, x in splits.items()},
     )
 
 
-def make_imagenet(config, mesh) -> Experiment:
-    """Returns the ImageNet experiment of Sec. 4.2; its pictures are streamed."""
-    from bn_repro.data import stream  # here: MNIST need not import OpenCV
+def _streamed(config, data_set: data.DataSet, mesh) -> Experiment:
+    """Returns an experiment, such as ImageNet's, whose pictures are streamed."""
+    from bn_repro.data import stream  # here: data in memory need no OpenCV
 
-    sources = {split: open_source(config, split) for split in ("train", "val")}
+    splits = ("train", data_set.held_out)
+    sources = {split: data.open_source(config.data, split) for split in splits}
+    held_out = sources[data_set.held_out]
     processes = (jax.process_index(), jax.process_count())
-    inputs = image_inputs(config)
+    inputs = data_set.inputs(config)
     recipe = train.make_recipe(config, inputs, len(sources["train"]))
 
     def train_batches(config, step):
@@ -113,7 +109,7 @@ def make_imagenet(config, mesh) -> Experiment:
     def evaluation(statistics, batch_size):
         padded = config_dict.ConfigDict(config.to_dict())
         padded.eval.batch_size = batch_size + -batch_size % mesh.size
-        source = Mixed(sources["val"]) if statistics == "batch" else sources["val"]
+        source = Mixed(held_out) if statistics == "batch" else held_out
         batches = functools.partial(stream.eval_batches, padded, source, *processes)
         return evaluate.StreamedEvaluation(
             recipe, mesh, batches, statistics, len(source)
@@ -124,13 +120,13 @@ def make_imagenet(config, mesh) -> Experiment:
     return Experiment(
         recipe=recipe,
         feed=feeds.StreamedFeed(config, recipe, mesh, train_batches),
-        evaluations=_by_statistics(config, "val", evaluations),
+        evaluations=_by_statistics(config, data_set.held_out, evaluations),
         population=evaluate.PopulationStatistics(config, recipe, mesh),
-        probe=Probe(config, inputs, *_first_examples(config, sources["val"])),
-        image_shape=(config.data.image_size, config.data.image_size, 3),
-        class_names=sources["val"].class_names,
+        probe=Probe(config, inputs, *_first_examples(config, held_out)),
+        image_shape=data_set.image_shape(config.data),
+        class_names=held_out.class_names,
         digests={split: source.digest() for split, source in sources.items()},
-        class_folders=tuple(sources["val"].wnids),
+        class_folders=tuple(held_out.wnids),
     )
 
 
@@ -153,18 +149,6 @@ def _by_statistics(config, split: str, evaluations: dict) -> dict:
     return found
 
 
-def open_source(config, split: str, recorded=None):
-    """Returns the random-access source of a split's pictures, "train" or "val".
-
-    Args:
-      config: the resolved configuration.
-      split: "train" or "val".
-      recorded: `classes.Classes` of a run: the pictures get the labels that it gave.
-    """
-    source = data.select(config.data)(config.data, split, recorded)
-    return EvenlySpaced(source, config.data.limit) if config.data.limit else source
-
-
 def limited(config, limit: int):
     """Returns the configuration with `data.limit` replaced; as it is where 0."""
     if limit < 0:
@@ -172,36 +156,6 @@ def limited(config, limit: int):
     config = config_dict.ConfigDict(config.to_dict())
     config.data.limit = limit or config.data.limit
     return config
-
-
-def inputs_of(config) -> Callable:
-    """Returns `train.Recipe.inputs` of a configuration's data set."""
-    return {"mnist": binary_inputs, "imagenet": image_inputs}[config.data.name](config)
-
-
-def binary_inputs(config) -> Callable:
-    """Returns `train.Recipe.inputs` for binary images, which are not distorted."""
-
-    def inputs(images, keys):
-        del keys
-        return images.astype(jnp.dtype(config.model.dtype))
-
-    return inputs
-
-
-def image_inputs(config) -> Callable:
-    """Returns `train.Recipe.inputs` for pictures: distortion and scaling."""
-    from bn_repro.data import augment
-
-    dtype = jnp.dtype(config.model.dtype)
-    wide = jnp.promote_types(dtype, jnp.float32)
-
-    def inputs(images, keys):
-        if keys is not None:
-            images = augment.distort(images, keys, config.data.distortion, wide)
-        return augment.scale(images, dtype)
-
-    return inputs
 
 
 def _first_examples(config, source):
@@ -220,6 +174,3 @@ def _first_examples(config, source):
         for name in ("image", "label")
     )
     return images, labels
-
-
-EXPERIMENTS = {"mnist": make_mnist, "imagenet": make_imagenet}

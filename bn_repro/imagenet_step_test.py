@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bn_repro import evaluate, experiment, feeds, parallel, train
+from bn_repro import evaluate, feeds, parallel, train
+from bn_repro.data import imagenet as imagenet_data
 from bn_repro.resolve import resolve
 from configs import imagenet
 
@@ -23,7 +24,7 @@ def config(name, **overrides):
 
 
 def recipe_of(c):
-    return train.make_recipe(c, experiment.image_inputs(c), train_examples=1_281_167)
+    return train.make_recipe(c, imagenet_data.image_inputs(c), train_examples=1_281_167)
 
 
 def shapes(tree):

@@ -118,7 +118,7 @@ def test_groups_that_do_not_fit_are_refused_before_anything_is_written(tmp_path)
 
 
 def test_a_wrong_number_of_classes_is_refused(tmp_path):
-    with pytest.raises(UserError, match="data.classes is 5, but MNIST has 10"):
+    with pytest.raises(UserError, match="data.classes is 5, but mnist has 10"):
         run_here(short(**{"data.classes": 5}), tmp_path)
 
 

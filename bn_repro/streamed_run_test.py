@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from bn_repro import cli, experiment, loop
+from bn_repro import cli, data, experiment, loop
 from bn_repro.data.conftest import make_picture, write_jpeg
 from bn_repro.loop_test import StopAt, assert_same, content
 from bn_repro.run_folder import checkpoint, records
@@ -81,7 +81,7 @@ def test_records_are_complete(whole):
 def test_mini_batches_of_the_probe_are_of_all_classes(pictures):
     """A sorted split cut in order would give each mini-batch classes of its own."""
     config = short(pictures, **{"probe.examples": 12, "probe.batch_size": 6})
-    source = experiment.open_source(config, "val")
+    source = data.open_source(config.data, "val")
     assert source.labels.tolist() == sorted(source.labels)
     _, labels = experiment._first_examples(config, source)
     assert sorted(labels) == sorted(source.labels)

@@ -1,57 +1,54 @@
-"""The data sets by name and by where they are read from."""
+"""The data sets by name, and their examples."""
 
+from bn_repro.data import imagenet, mnist
+from bn_repro.data.data_set import Arrays, DataSet, Splits
+from bn_repro.data.source_views import EvenlySpaced
 from bn_repro.errors import UserError
 
-
-def _mnist_packed(config):
-    from bn_repro.data import mnist
-
-    return mnist.load_packed(config)
+SOURCES = {"mnist": mnist.DATA_SET, "imagenet": imagenet.DATA_SET}
 
 
-def _mnist_tfds(config):
-    from bn_repro.data import mnist_tfds
-
-    return mnist_tfds.load(config)
-
-
-def _imagenet_image_folder(config, split, recorded=None):
-    from bn_repro.data import image_folder
-
-    return image_folder.open_source(config, split, recorded)
-
-
-def _imagenet_tfds(config, split, recorded=None):
-    from bn_repro.data import imagenet
-
-    return imagenet.open_source(config, split, recorded)
-
-
-# Each entry imports its module when it is called, so that nobody pays for the others.
-SOURCES = {
-    "mnist": {"packed": _mnist_packed, "tfds": _mnist_tfds},
-    "imagenet": {"image_folder": _imagenet_image_folder, "tfds": _imagenet_tfds},
-}
-
-
-def select(config):
-    """Returns the function of SOURCES that config (the `data` keys) asks for.
-
-    MNIST's take config and return its arrays in memory; ImageNet's take config, the
-    split ("train" | "val") and perhaps the `classes.Classes` of a run whose labels they
-    take, and return a random-access source of undecoded pictures.
+def find(keys) -> DataSet:
+    """Returns the data set that `config.data` names.
 
     Raises:
-        UserError: an unknown config.name or config.source.
+      UserError: an unknown data.name or data.source.
     """
-    if config.name not in SOURCES:
+    if keys.name not in SOURCES:
         raise UserError(
-            f"config.data.name is {config.name!r}; accepted: {', '.join(SOURCES)}"
+            f"config.data.name is {keys.name!r}; accepted: {', '.join(SOURCES)}"
         )
-    sources = SOURCES[config.name]
-    if config.source not in sources:
+    sources = SOURCES[keys.name].sources
+    if keys.source not in sources:
         raise UserError(
-            f"config.data.source is {config.source!r};"
-            f" accepted for {config.name}: {', '.join(sources)}"
+            f"config.data.source is {keys.source!r};"
+            f" accepted for {keys.name}: {', '.join(sources)}"
         )
-    return sources[config.source]
+    return SOURCES[keys.name]
+
+
+def load(keys) -> Splits:
+    """Returns the splits of a data set in memory, up to data.limit examples each.
+
+    Raises:
+      UserError: an unknown or a bad value, no such data, or data that are damaged.
+    """
+    train, test, class_names = find(keys).sources[keys.source](keys)
+    kept = slice(keys.limit or None)
+    limited = (Arrays(*(x[kept] for x in split)) for split in (train, test))
+    return Splits(*limited, class_names)
+
+
+def open_source(keys, split: str, recorded=None):
+    """Returns random access to a streamed split's pictures, up to data.limit of them.
+
+    Args:
+      keys: those of `config.data`.
+      split: "train", or the data set's `held_out`.
+      recorded: `classes.Classes` of a run: the pictures get the labels that it gave.
+
+    Raises:
+      UserError: as `load`.
+    """
+    source = find(keys).sources[keys.source](keys, split, recorded)
+    return EvenlySpaced(source, keys.limit) if keys.limit else source

@@ -1,43 +1,17 @@
 """MNIST as binary images (Sec. 4.1), from the copy in this package or from TFDS."""
 
-import hashlib
 import pathlib
-from typing import NamedTuple
 
 import numpy as np
 
-from bn_repro import data
+from bn_repro.data.data_set import Arrays, DataSet, Splits
 from bn_repro.errors import UserError
+from bn_repro.run_folder import files
 
 PACKED_FILE = pathlib.Path(__file__).with_name("mnist.npz")
-PACKED_SHA256 = "0a5eefddfd7bfa4d6ae9ea5f26dc2fa323d18c17503b563e3c58f6fa687d6bc9"
+PACKED_SHA256 = "a0306c35f74f4a767b02f76915483e201150fe57b869b697d856052eee721361"
 PACKED_THRESHOLD = 127
 CLASS_NAMES = [str(digit) for digit in range(10)]
-
-
-class Arrays(NamedTuple):
-    """One split in memory: images uint8 [N, 28, 28] of {0, 1}, labels int32 [N]."""
-
-    images: np.ndarray
-    labels: np.ndarray
-
-
-class Splits(NamedTuple):
-    """The training and the test examples, in MNIST's own order."""
-
-    train: Arrays
-    test: Arrays
-    class_names: list[str]
-
-
-def load(config) -> Splits:
-    """Returns MNIST from the source that config (the `data` keys) asks for.
-
-    Raises:
-        UserError: an unknown source, a threshold that the source has not, no such data
-            set, or data that are damaged.
-    """
-    return data.select(config)(config)
 
 
 def load_packed(config) -> Splits:
@@ -81,21 +55,11 @@ def unpack(rows: np.ndarray) -> np.ndarray:
     return np.unpackbits(rows, axis=1).reshape(-1, 28, 28)
 
 
-def digest(arrays: dict[str, np.ndarray]) -> str:
-    """Returns the sha256 of the named arrays: of their contents, however compressed."""
-    sha256 = hashlib.sha256()
-    for name in sorted(arrays):
-        array = arrays[name]
-        sha256.update(f"{name} {array.dtype} {array.shape}".encode())
-        sha256.update(array.tobytes())
-    return sha256.hexdigest()
-
-
 def _read_verified(path: pathlib.Path) -> dict[str, np.ndarray]:
     try:
         with np.load(path) as file:
             arrays = dict(file)
-        problem = "" if digest(arrays) == PACKED_SHA256 else "its sha256 is wrong"
+        problem = "" if files.digest(arrays) == PACKED_SHA256 else "its sha256 is wrong"
     except Exception as error:  # a damaged zip file raises a dozen kinds
         problem = str(error) or type(error).__name__
     if problem:
@@ -104,3 +68,33 @@ def _read_verified(path: pathlib.Path) -> dict[str, np.ndarray]:
             " restore it with git or with scripts/prepare_data.py mnist"
         )
     return arrays
+
+
+def _tfds(keys) -> Splits:
+    from bn_repro.data import mnist_tfds  # here: nobody pays for TFDS before
+
+    return mnist_tfds.load(keys)
+
+
+def binary_inputs(config):
+    """Returns `train.Recipe.inputs` for binary images, which are not distorted."""
+    import jax.numpy as jnp  # here: a sweep is planned without JAX
+
+    def inputs(images, keys):
+        del keys
+        return images.astype(jnp.dtype(config.model.dtype))
+
+    return inputs
+
+
+DATA_SET = DataSet(
+    in_memory=True,
+    sources={"packed": load_packed, "tfds": _tfds},
+    held_out="test",
+    image_shape=lambda keys: (keys.image_size, keys.image_size),
+    inputs=binary_inputs,
+    preprocessing=lambda keys: {
+        "binary": f"1 where a pixel of 0..255 > {keys.threshold}"
+    },
+    pixel_values=2,
+)

@@ -77,7 +77,7 @@ def test_missing_file_is_named(tmp_path):
 def test_packed_has_one_threshold(config):
     config.threshold = 100
     with pytest.raises(UserError, match="config.data.threshold is 100"):
-        mnist.load(config)
+        data.load(config)
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_packed_has_one_threshold(config):
 def test_unknown_source_names_key_value_and_accepted(config, key, accepted):
     config[key] = "minst"
     with pytest.raises(UserError, match=f"data.{key} is 'minst'; accepted.*{accepted}"):
-        data.select(config)
+        data.find(config)
 
 
 def as_tfds(images, labels):
@@ -116,7 +116,7 @@ def test_tfds_yields_the_packed_arrays(config, packed, store_tfds):
     config.dir = str(store_tfds("mnist", features, examples))
     config.source = "tfds"
     order = np.sort(chosen)
-    splits = mnist.load(config)
+    splits = data.load(config)
     for split in ("train", "test"):
         for ours, theirs in zip(
             getattr(splits, split), getattr(packed, split), strict=True
@@ -124,13 +124,13 @@ def test_tfds_yields_the_packed_arrays(config, packed, store_tfds):
             np.testing.assert_array_equal(ours, theirs[order])
             assert ours.dtype == theirs.dtype
     config.threshold = 100
-    assert mnist.load(config).test.images.min() == 1
+    assert data.load(config).test.images.min() == 1
 
 
 def test_tfds_that_is_not_prepared_says_what_to_run(config, tmp_path):
     config.source, config.dir = "tfds", str(tmp_path)
     with pytest.raises(UserError, match=f"tfds build mnist --data_dir={tmp_path}"):
-        mnist.load(config)
+        data.load(config)
 
 
 def test_tfds_without_random_access_says_what_to_run(config, store_tfds, packed):
@@ -141,15 +141,15 @@ def test_tfds_without_random_access_says_what_to_run(config, store_tfds, packed)
     info.write_text(info.read_text().replace("array_record", "tfrecord"))
     config.source, config.dir = "tfds", str(folder)
     with pytest.raises(UserError, match="tfrecord.*--file_format=array_record"):
-        mnist.load(config)
+        data.load(config)
 
 
 def test_equal_examples_and_strangers_have_a_place(packed):
     from bn_repro.data import mnist_tfds
 
     one, two = packed.train.images[0], packed.train.images[1]
-    official = mnist.Arrays(np.stack([one, two, one]), np.array([5, 0, 5], np.int32))
-    stored = mnist.Arrays(
+    official = data.Arrays(np.stack([one, two, one]), np.array([5, 0, 5], np.int32))
+    stored = data.Arrays(
         np.stack([1 - one, one, one, two, one]), np.array([5, 5, 5, 0, 5], np.int32)
     )
     order = mnist_tfds.official_order(stored, official)

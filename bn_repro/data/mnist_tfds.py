@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from bn_repro.data import mnist, prepared
-from bn_repro.data.mnist import Arrays, Splits
+from bn_repro.data.data_set import Arrays, Splits
 
 
 def load(config) -> Splits:

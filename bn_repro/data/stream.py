@@ -42,7 +42,7 @@ def train_batches(config, source, start_step, process_index=0, process_count=1):
 
     Args:
       config: resolved configuration; uses `seed`, `batch_size` and `data`.
-      source: random access to undecoded pictures, see `data.SOURCES`.
+      source: random access to undecoded pictures, see `data.open_source`.
       start_step: number of the first batch, 0 at the beginning of training.
       process_index: of this process, which takes the process_index-th contiguous part
         of each global batch.
@@ -86,7 +86,7 @@ def eval_batches(config, source, process_index=0, process_count=1):
 
     Args:
       config: resolved configuration; uses `eval.batch_size` and `data`.
-      source: random access to undecoded pictures, see `data.SOURCES`.
+      source: random access to undecoded pictures, see `data.open_source`.
       process_index: of this process.
       process_count: number of processes; divides the batch size.
 
@@ -116,7 +116,7 @@ def view_batches(
 
     Args:
       config: resolved configuration; uses `data`.
-      source: random access to undecoded pictures, see `data.SOURCES`.
+      source: random access to undecoded pictures, see `data.open_source`.
       crops: number of views of a picture, 1, 10 or 144, see `crops.geometry`.
       batch_size: pictures a batch, over all processes.
       first: index of the first picture, so that an interrupted evaluation goes on.

@@ -11,8 +11,7 @@ import jax
 import numpy as np
 import pytest
 
-from bn_repro import cli, loop, parallel
-from bn_repro.data import mnist
+from bn_repro import cli, data, loop, parallel
 from bn_repro.errors import UserError
 from bn_repro.inference import ensemble, members, population, predict
 from bn_repro.loop_test import short
@@ -72,7 +71,7 @@ def paper_errors(networks, split):
 @pytest.mark.parametrize("number", [1, 2])
 def test_errors_are_of_the_mean_of_probabilities(networks, tmp_path, number):
     row, said = evaluate(networks[:number], tmp_path)
-    test = mnist.load(networks[0].config.data).test
+    test = data.load(networks[0].config.data).test
     top1, top5, loss = paper_errors(networks[:number], test)
     assert row["count"] == N
     assert (row["top1_error"], row["top5_error"]) == pytest.approx((top1, top5))
@@ -272,7 +271,7 @@ def test_other_statistics_do_not_go_on_from_saved_parts(
     ("options", "message"),
     [
         ({"split_name": "val"}, "bn: there is no split 'val'; use one of test, train"),
-        ({"crops": 10}, "bn: crops is 10; MNIST is evaluated with 1 view"),
+        ({"crops": 10}, "bn: crops is 10; mnist is evaluated with 1 view a picture"),
         ({"statistics": "mean"}, "statistics is 'mean'; use one of ema, population"),
     ],
 )

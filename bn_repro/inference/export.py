@@ -8,8 +8,7 @@ import jax.export  # not an attribute of jax before it is imported
 import jax.numpy as jnp
 import numpy as np
 
-from bn_repro import experiment, models
-from bn_repro.data import augment
+from bn_repro import data, models
 from bn_repro.errors import UserError
 from bn_repro.inference import fold, predict
 from bn_repro.inference.members import Member
@@ -33,7 +32,7 @@ def classifier(config, module, variables):
     Returns:
       uint8 [b, H, W, 3] (MNIST: [b, 28, 28] of 0 and 1) -> float32 [b, classes].
     """
-    inputs = experiment.inputs_of(config)
+    inputs = data.find(config.data).inputs(config)
 
     def probabilities(images):
         logits, _ = module.apply(variables, inputs(images, None), Mode(True))
@@ -77,7 +76,7 @@ def write(member: Member, variables, out, platforms=PLATFORMS) -> dict:
 
 def describe(member: Member, platforms) -> dict:
     """Returns what a user of the exported network has to know."""
-    data = member.config.data
+    keys = member.config.data
     labels = list(member.class_names) or predict.open_split(member.config).class_names
     described = {
         "run": member.name,
@@ -88,23 +87,12 @@ def describe(member: Member, platforms) -> dict:
         "platforms": list(platforms),
         "versions": manifest.versions(),
     }
-    if data.name == "mnist":
-        return described | {"binary": f"1 where a pixel of 0..255 > {data.threshold}"}
-    return described | {
-        "resize_shorter_side": data.eval_resize,
-        "centre_crop": data.image_size,
-        "channels": "RGB, 0..255",
-        "scaled_inside_by": {
-            "mean": list(augment.MEAN),
-            "standard_deviation": list(augment.STANDARD_DEVIATION),
-        },
-    }
+    return described | data.find(keys).preprocessing(keys)
 
 
 def image_shape(config) -> tuple[int, ...]:
     """Returns the shape of one image of a configuration's data set."""
-    size = config.data.image_size
-    return (size, size) if config.data.name == "mnist" else (size, size, 3)
+    return data.find(config.data).image_shape(config.data)
 
 
 def compare(member: Member, variables, batch_size: int = 32, rounds: int = 9) -> dict:
@@ -153,7 +141,7 @@ def compare(member: Member, variables, batch_size: int = 32, rounds: int = 9) ->
 
 
 def _compile(config, module, variables, images):
-    inputs = experiment.inputs_of(config)
+    inputs = data.find(config.data).inputs(config)
 
     def logits(variables, images):
         return module.apply(variables, inputs(images, None), Mode(True))[0]
@@ -174,5 +162,5 @@ def _cost(run, arguments) -> dict:
 
 def _noise(config, batch_size: int):
     random = np.random.default_rng(0)
-    most = 2 if config.data.name == "mnist" else 256
+    most = data.find(config.data).pixel_values
     return random.integers(0, most, (batch_size, *image_shape(config)), np.uint8)

@@ -11,7 +11,7 @@ from bn_repro import models
 from bn_repro.data.classes import Classes
 from bn_repro.errors import UserError
 from bn_repro.resolve import resolve
-from bn_repro.run_folder import checkpoint, records
+from bn_repro.run_folder import checkpoint, files, records
 
 
 class Member(NamedTuple):
@@ -107,4 +107,4 @@ def _arrays(run) -> tuple[int, dict]:
 def fingerprint(member: Member) -> str:
     """Returns a digest of a member's weights and statistics."""
     leaves = checkpoint.named_leaves(jax.device_get(member.variables))
-    return checkpoint.digest({name: np.asarray(leaf) for name, leaf in leaves})
+    return files.digest({name: np.asarray(leaf) for name, leaf in leaves})

@@ -93,6 +93,6 @@ def test_arrays_of_another_network_are_not_passed_over(workdir):
 def test_not_finite(workdir):
     arrays = checkpoint.read(workdir / checkpoint.WEIGHTS)
     arrays["batch_stats/hidden_1/bn/var"][3] = np.inf
-    sha256 = np.array(checkpoint.digest(arrays))
+    sha256 = np.array(files.digest(arrays))
     np.savez(workdir / checkpoint.WEIGHTS, **arrays, sha256=sha256)
     refused(workdir, "batch_stats/hidden_1/bn/var is not finite")

@@ -76,12 +76,14 @@ def open_split(
       UserError: no such split or number of crops, a bad limit, data are missing, or
         of other classes than the run's.
     """
-    data.select(config.data)
+    data_set = data.find(config.data)
     recorded = recorded or Classes(())  # of a run from before
     config = experiment.limited(config, limit)
-    split = {"mnist": _open_mnist, "imagenet": _open_imagenet}[config.data.name](
-        config, crops, name, recorded
-    )
+    name = _known(name, (data_set.held_out, "train"))
+    if data_set.in_memory:
+        split = _open_in_memory(config, data_set, crops, name)
+    else:
+        split = _open_streamed(config, data_set, crops, name, recorded)
     if config.data.classes != len(split.class_names):
         raise UserError(
             f"the network has {config.data.classes} classes, but the data have "
@@ -90,17 +92,13 @@ def open_split(
     return split
 
 
-def _open_mnist(config, crops: int, name: str, recorded) -> Split:
-    from bn_repro.data import mnist
-
-    del recorded  # digits are digits
-    name = _known(name, ("test", "train"))
+def _open_in_memory(config, data_set, crops: int, name: str) -> Split:
     if crops != 1:
-        raise UserError(f"crops is {crops}; MNIST is evaluated with 1 view of a digit")
-    splits = mnist.load(config.data)
-    images, labels = getattr(splits, name)
-    if config.data.limit:
-        images, labels = images[: config.data.limit], labels[: config.data.limit]
+        raise UserError(
+            f"crops is {crops}; {config.data.name} is evaluated with 1 view a picture"
+        )
+    splits = data.load(config.data)
+    images, labels = splits.train if name == "train" else splits.test
 
     def batches(first: int, size: int):
         for start in range(first, len(labels), size):
@@ -113,26 +111,25 @@ def _open_mnist(config, crops: int, name: str, recorded) -> Split:
             batch |= {"mask": mask, "index": np.where(mask, index, -1)}
             yield {name: value[mine] for name, value in batch.items()}
 
-    inputs = experiment.binary_inputs(config)
+    inputs = data_set.inputs(config)
     return Split(name, len(labels), splits.class_names, 1, 1, batches, inputs)
 
 
-def _open_imagenet(config, crops: int, name: str, recorded) -> Split:
+def _open_streamed(config, data_set, crops: int, name: str, recorded) -> Split:
     from bn_repro.data import image_folder, stream
 
-    name = _known(name, ("val", "train"))
-    if name == "val" and any(recorded):
+    if name != "train" and any(recorded):
         config.data.train = ""  # the classes are compared with the run's
-    elif name == "val" and not image_folder.is_there(config.data, "train"):
+    elif name != "train" and not image_folder.is_there(config.data, "train"):
         config.data.train = ""  # elsewhere; its classes were compared in training
         logging.warning(_UNRECORDED, config.data.val or config.data.dir)
-    source = experiment.open_source(config, name, recorded)
+    source = data.open_source(config.data, name, recorded)
     processes = (jax.process_index(), jax.process_count())
 
     def batches(first: int, size: int):
         return stream.view_batches(config, source, crops, size, first, *processes)
 
-    inputs = experiment.image_inputs(config)
+    inputs = data_set.inputs(config)
     names, on_host = source.class_names, views.on_host(crops)
     return Split(name, len(source), names, crops, on_host, batches, inputs)
 

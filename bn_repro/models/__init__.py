@@ -5,7 +5,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
-from bn_repro import layer_norm, layers
+from bn_repro import data, layer_norm, layers
 from bn_repro.errors import UserError
 from bn_repro.models import inception, mlp
 
@@ -64,9 +64,8 @@ def shapes(config, network=None) -> dict:
       network: a module; by default what `build` makes of config.
     """
     network = network or build(config)
-    size = config.data.image_size
-    channels = {"mnist": (), "imagenet": (3,)}[config.data.name]
-    images = jax.ShapeDtypeStruct((1, size, size, *channels), jnp.float32)
+    shape = data.find(config.data).image_shape(config.data)
+    images = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
 
     def variables(images):
         return network.init(jax.random.key(0), images, layers.Mode(True))

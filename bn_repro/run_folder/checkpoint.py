@@ -9,7 +9,6 @@ the network alone in the same form, as the run left it: what evaluation reads, a
 enough to be kept. No file holds a value that is not finite, and none with one is taken.
 """
 
-import hashlib
 import io
 import json
 import logging
@@ -168,7 +167,7 @@ def _read(path) -> tuple[dict[str, np.ndarray], dict]:
         raise DamagedError(f"checkpoint {path} is a link to nothing") from error
     except Exception as error:  # a damaged zip file raises a dozen kinds
         raise DamagedError(f"checkpoint {path} is damaged: {error}") from error
-    if str(arrays.pop(DIGEST, "")) != digest(arrays):
+    if str(arrays.pop(DIGEST, "")) != files.digest(arrays):
         raise DamagedError(f"checkpoint {path} is damaged: its sha256 does not match")
     if name := not_finite(arrays):
         raise DamagedError(f"checkpoint {path} is unusable: {name} is not finite")
@@ -230,7 +229,7 @@ def write(
     if about:
         arrays[ABOUT] = np.array(json.dumps(files.plain(about)))
     buffer = io.BytesIO()
-    savez(buffer, **arrays, **{DIGEST: np.array(digest(arrays))})
+    savez(buffer, **arrays, **{DIGEST: np.array(files.digest(arrays))})
     files.write_atomically(path, buffer.getvalue())
 
 
@@ -255,16 +254,6 @@ def _name(path) -> str:
     import jax
 
     return jax.tree_util.keystr(path, simple=True, separator="/")
-
-
-def digest(arrays: dict[str, np.ndarray]) -> str:
-    """Returns the sha256 over names, dtypes, shapes and values of arrays."""
-    sha256 = hashlib.sha256()
-    for name in sorted(arrays):
-        array = np.ascontiguousarray(arrays[name])
-        sha256.update(f"{name} {array.dtype} {array.shape}\n".encode())
-        sha256.update(array.tobytes())
-    return sha256.hexdigest()
 
 
 def steps(workdir) -> list[int]:

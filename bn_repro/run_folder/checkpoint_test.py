@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bn_repro.errors import UserError
-from bn_repro.run_folder import checkpoint
+from bn_repro.run_folder import checkpoint, files
 
 RUN = {"seed": 3, "steps": 20, "optimizer": {"learning_rate": 0.1}}
 TREE = {
@@ -154,7 +154,7 @@ def test_no_file_holds_and_none_gives_a_value_that_is_not_finite(tmp_path, value
     assert checkpoint.steps(tmp_path) == [5]
     arrays = {"params/hidden_1/kernel": np.asarray(kernel)}
     newest = checkpoint.path_of(tmp_path, 10)
-    np.savez(newest, **arrays, sha256=np.array(checkpoint.digest(arrays)))
+    np.savez(newest, **arrays, sha256=np.array(files.digest(arrays)))
     with pytest.raises(checkpoint.DamagedError, match="kernel is not finite"):
         checkpoint.read(newest)
     assert checkpoint.latest(tmp_path, RUN).step == 5
@@ -164,7 +164,7 @@ def test_one_from_before_cannot_be_checked_and_is_taken(tmp_path, caplog):
     checkpoint.save(tmp_path, 5, TREE, keep=2, run=RUN)
     arrays = checkpoint.latest(tmp_path, RUN).arrays
     old = checkpoint.path_of(tmp_path, 10)
-    np.savez(old, **arrays, sha256=np.array(checkpoint.digest(arrays)))
+    np.savez(old, **arrays, sha256=np.array(files.digest(arrays)))
     step, found, about = checkpoint.latest(tmp_path, RUN)
     assert (step, about) == (10, {})
     equal(checkpoint.restore(TREE, found), TREE)

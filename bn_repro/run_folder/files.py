@@ -1,6 +1,7 @@
 """Files that are the old or the new one as a whole, and errors that name the file."""
 
 import contextlib
+import hashlib
 import json
 import math
 import os
@@ -54,6 +55,16 @@ def read_json(path: Path, missing: dict | None = None) -> dict:
     if not isinstance(value, dict):
         raise UserError(f"{path} is corrupt: it holds no JSON object")
     return value
+
+
+def digest(arrays: Mapping) -> str:
+    """Returns the sha256 over names, dtypes, shapes and values of numpy arrays."""
+    sha256 = hashlib.sha256()
+    for name in sorted(arrays):
+        array = arrays[name]
+        sha256.update(f"{name} {array.dtype} {array.shape}\n".encode())
+        sha256.update(array.tobytes())
+    return sha256.hexdigest()
 
 
 def plain(value):

@@ -282,7 +282,7 @@ def branch(record: Mapping, workdir) -> Found:
     origin = {
         "run": str(workdir),
         "step": found.step,
-        "sha256": checkpoint.digest(found.arrays),
+        "sha256": files.digest(found.arrays),
         "changed": differing,
     }
     return Found(checkpoint=found._replace(about={}), origin=origin)

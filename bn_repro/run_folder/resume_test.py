@@ -9,7 +9,7 @@ import pytest
 from bn_repro import loop
 from bn_repro.errors import UserError
 from bn_repro.loop_test import StopAt, assert_same, content, run_here, short
-from bn_repro.run_folder import checkpoint, records
+from bn_repro.run_folder import checkpoint, files, records
 from bn_repro.run_folder.lock_test import holder
 
 
@@ -108,7 +108,7 @@ def test_a_checkpoint_from_before_is_held_to_what_was_due(half, whole):
     for step in checkpoint.steps(half):
         path = checkpoint.path_of(half, step)
         arrays = checkpoint.read(path)
-        np.savez(path, **arrays, sha256=np.array(checkpoint.digest(arrays)))
+        np.savez(path, **arrays, sha256=np.array(files.digest(arrays)))
     kept = (half / records.METRICS).read_bytes()
     cut(half / records.METRICS)
     refused("metrics.jsonl lacks 1 of 2 records due until then", half)

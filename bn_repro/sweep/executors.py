@@ -127,10 +127,10 @@ def _default(waiting: list[Member]) -> str:
 
 
 def _in_memory(sweep: list[Member]) -> bool:
-    from bn_repro import experiment
+    from bn_repro import data
 
     names = {member.load_config().data.name for member in sweep}
-    return names <= set(experiment.IN_MEMORY)
+    return all(data.SOURCES[name].in_memory for name in names)
 
 
 def _check(executor: str, jobs: int, waiting: list[Member]) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bn_repro import data
-from bn_repro.data import imagenet, stream
+from bn_repro.data import imagenet_tfds, stream
 from bn_repro.data.conftest import WNIDS, make_picture, write_jpeg
 from bn_repro.errors import UserError
 
@@ -52,7 +52,7 @@ def tfds_folder(store_tfds, tmp_path, imagenet_config):
 def test_records_are_the_stored_files(tfds_folder, tmp_path):
     config = tfds_folder()
     for split, name in (("train", "train"), ("val", "validation")):
-        source = data.select(config.data)(config.data, split)
+        source = data.open_source(config.data, split)
         assert len(source) == COUNTS[name]
         assert source.class_names == list(WNIDS)
         records = {
@@ -69,7 +69,7 @@ def test_records_are_the_stored_files(tfds_folder, tmp_path):
 
 def test_pickles_and_streams(tfds_folder):
     config = tfds_folder()
-    source = pickle.loads(pickle.dumps(imagenet.open_source(config.data, "val")))
+    source = pickle.loads(pickle.dumps(imagenet_tfds.open_source(config.data, "val")))
     batches = list(stream.eval_batches(config, source))
     assert sum(batch["mask"].sum() for batch in batches) == COUNTS["validation"]
     labels = [batch["label"][batch["mask"]] for batch in batches]
@@ -79,21 +79,21 @@ def test_pickles_and_streams(tfds_folder):
 def test_words_in_the_data_directory_become_class_names(tfds_folder, tmp_path):
     config = tfds_folder()
     (tmp_path / "words.txt").write_text(f"{WNIDS[1]}\tgoldfish\n")
-    names = imagenet.open_source(config.data, "val").class_names
+    names = imagenet_tfds.open_source(config.data, "val").class_names
     assert names == [WNIDS[0], "goldfish", WNIDS[2]]
 
 
 def test_a_missing_data_set_is_named_with_the_command(imagenet_config, tmp_path):
     imagenet_config.data.dir = str(tmp_path / "nowhere")
     with pytest.raises(UserError, match="imagenet2012 in .*nowhere.*tfds build"):
-        imagenet.open_source(imagenet_config.data, "train")
+        imagenet_tfds.open_source(imagenet_config.data, "train")
 
 
 def test_another_number_of_classes_is_refused(tfds_folder):
     config = tfds_folder()
     config.data.classes = 4
     with pytest.raises(UserError, match="has 3 classes, but data.classes is 4"):
-        imagenet.open_source(config.data, "train")
+        imagenet_tfds.open_source(config.data, "train")
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_another_number_of_classes_is_refused(tfds_folder):
 def test_a_thousand_classes_need_all_their_pictures(tfds_folder, split, message):
     config = tfds_folder([f"n{i:08}" for i in range(1_000)])
     with pytest.raises(UserError, match=message):
-        imagenet.open_source(config.data, split)
+        imagenet_tfds.open_source(config.data, split)
 
 
 def test_reading_imports_no_tensorflow(tfds_folder, tmp_path):
@@ -111,9 +111,9 @@ def test_reading_imports_no_tensorflow(tfds_folder, tmp_path):
     (tmp_path / "tensorflow.py").write_text("raise SystemExit('imports tensorflow')")
     program = (
         "from ml_collections import ConfigDict\n"
-        "from bn_repro.data import imagenet\n"
+        "from bn_repro.data import imagenet_tfds\n"
         f"data = ConfigDict(dict(dir={config.data.dir!r}, classes=3))\n"
-        "print(len(imagenet.open_source(data, 'val')[0]['jpeg']) > 100)"
+        "print(len(imagenet_tfds.open_source(data, 'val')[0]['jpeg']) > 100)"
     )
     found = subprocess.run(
         [sys.executable, "-c", program],

@@ -1,0 +1,47 @@
+"""What the rest needs to know of a data set: one object each, see `data.SOURCES`."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Arrays(NamedTuple):
+    """One split in memory: images uint8 [N, ...], labels int32 [N]."""
+
+    images: np.ndarray
+    labels: np.ndarray
+
+
+class Splits(NamedTuple):
+    """The training and the held-out examples, and the classes' names by label."""
+
+    train: Arrays
+    test: Arrays
+    class_names: list[str]
+
+
+@dataclasses.dataclass(frozen=True)
+class DataSet:
+    """A data set, in memory or streamed. Below, `keys` are those of `config.data`.
+
+    Attributes:
+      in_memory: whether its examples live on the devices.
+      sources: name -> where it is read from. In memory: keys -> Splits. Streamed: keys,
+        split, classes of a run or None (see `data.open_source`) -> random access to
+        undecoded pictures, such as `image_folder.ImageFolder`.
+      held_out: name of the split to evaluate on; the other one is "train".
+      image_shape: keys -> shape of one image of the network's input.
+      inputs: configuration -> `train.Recipe.inputs`.
+      preprocessing: keys -> what has to be done to a picture, for an export.
+      pixel_values: values of a pixel are 0 .. pixel_values - 1.
+    """
+
+    in_memory: bool
+    sources: dict[str, Callable]
+    held_out: str
+    image_shape: Callable
+    inputs: Callable
+    preprocessing: Callable
+    pixel_values: int = 256

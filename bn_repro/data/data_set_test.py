@@ -1,0 +1,73 @@
+"""A data set is its file and an entry of SOURCES: this one trains, and is evaluated."""
+
+import jax
+import numpy as np
+import pytest
+
+from bn_repro import data, loop
+from bn_repro.data.data_set import Arrays, DataSet, Splits
+from bn_repro.data.mnist import binary_inputs
+from bn_repro.inference import export, members, predict
+from bn_repro.run_folder import records
+from configs import common, mnist
+
+SHORT = {
+    "data.name": "stripes",
+    "data.source": "drawn",
+    "data.classes": 3,
+    "data.image_size": 6,
+    "data.limit": 90,
+    "model.hidden": (10,),
+    "steps": 40,
+    "steps_per_call": 20,
+    "batch_size": 30,
+    "reference_batch": 30,
+    "log_every": 20,
+    "eval.every": 20,
+    "eval.batch_size": 40,
+    "eval.population_batches_during": 0,
+    "probe.every": 20,
+    "probe.examples": 60,
+    "optimizer.learning_rate": 1.0,
+}
+
+
+def stripes(keys) -> Splits:
+    """Returns pictures whose class is the row, of three, that is lit."""
+    labels = np.arange(120, dtype=np.int32) % 3
+    images = np.zeros((120, keys.image_size, keys.image_size), np.uint8)
+    images[np.arange(120), 2 * labels] = 1
+    arrays = Arrays(images, labels)
+    return Splits(arrays, arrays, ["top", "middle", "bottom"])
+
+
+STRIPES = DataSet(
+    in_memory=True,
+    sources={"drawn": stripes},
+    held_out="held_out",
+    image_shape=lambda keys: (keys.image_size, keys.image_size),
+    inputs=binary_inputs,
+    preprocessing=lambda keys: {"binary": "1 where it is lit"},
+    pixel_values=2,
+)
+
+
+@pytest.fixture
+def member(tmp_path, monkeypatch):
+    monkeypatch.setitem(data.SOURCES, "stripes", STRIPES)
+    config = mnist.get_config("bn")
+    config.update_from_flattened_dict(SHORT)
+    assert loop.run(config, tmp_path / "run", jax.devices()[:1]) == "finished"
+    return members.load(tmp_path / "run", common.get_config())
+
+
+def test_it_is_trained_evaluated_and_described(member):
+    split = predict.open_split(member.config)
+    assert (split.name, split.count) == ("held_out", 90)
+    assert predict.open_split(member.config, name="train").count == 90
+    described = export.describe(member, ["cpu"])
+    assert described["labels"] == ["top", "middle", "bottom"]
+    assert described["input"] == ["b", 6, 6]
+    assert described["binary"] == "1 where it is lit"
+    run = records.read_run(member.path)
+    assert run.series("held_out", "ema", "accuracy")[1][-1] == 1.0
