@@ -11,28 +11,18 @@ from typing import NamedTuple
 import numpy as np
 
 from bn_repro.analysis import arms, convergence, tables
-from bn_repro.analysis.page import page_layers, page_style, page_sweeps, page_units
+from bn_repro.analysis.page import (
+    page_curves,
+    page_layers,
+    page_style,
+    page_sweeps,
+    page_units,
+)
 from bn_repro.analysis.sweep import comparison
 from bn_repro.run_folder import files
 from bn_repro.run_folder.records import Run
 
 CHOSEN = 8  # runs that are drawn when the page opens
-# Whose accuracy is shown: held-out data, with Algorithm 2's statistics where recorded.
-HELD_OUT = ("val population", "val ema", "test population", "test ema")
-NOT_MEASURED = ("step", "examples", "seconds", "count")
-FIELD_NAMES = {
-    "accuracy": "accuracy",
-    "loss": "loss (cross-entropy)",
-    "top5": "top-5 accuracy",
-    "l2": "L2 penalty",
-    "learning_rate": "learning rate",
-}
-SPLIT_NAMES = {"train": "training", "test": "test", "val": "validation"}
-STATISTICS_NAMES = {
-    "batch": "mini-batch statistics",
-    "ema": "moving averages",
-    "population": "Algorithm 2's statistics",
-}
 MOST_KEYS = 4  # of the configuration with a column each; the filter finds all
 
 
@@ -84,17 +74,18 @@ def page_data(
         {"variant": labels.get(id(run), run.name)} | style | _run_values(run, windows)
         for run, style in zip(runs, styles, strict=True)
     ]
+    tuned = _tuned(sweep) if sweep else []
     viewer, units, histograms = page_units.viewer(
-        runs, page_units.select(runs, viewer_runs)
+        runs, page_units.select(runs, viewer_runs, tuned)
     )
     values = {
         "runs": shown,
         "groups": _groups(runs, found),
         "columns": _columns(runs, keys),
         "keys": keys,
-        "held_out": _held_out_text(shown),
-        "curves": _names_of_curves(shown),
-        "fields": _names_of_fields(shown),
+        "held_out": page_curves.held_out_text(shown),
+        "curves": page_curves.curve_names(shown),
+        "fields": page_curves.field_names(shown),
         "chosen": _chosen(runs, found, sweep),
         "target": first_target(runs, sweep, target),
         "legend": legend,
@@ -133,8 +124,8 @@ def first_target(
 
 def _run_values(run: Run, windows: page_layers.Windows) -> dict:
     flat = run.stated
-    curves = _curves(run)
-    held_out = next((key for key in HELD_OUT if key in curves), None)
+    curves = page_curves.of_run(run)
+    held_out = page_curves.held_out(curves)
     accuracy = np.array(curves[held_out]["accuracy"] if held_out else [], float)
     return {
         "name": run.name,
@@ -163,62 +154,6 @@ def _outcome(run: Run, accuracy: np.ndarray, held_out: str | None) -> str:
     count = int(counts[-1]) if counts.size else 0
     guessing = convergence.is_chance(accuracy[-1], classes, count)
     return "chance" if guessing else "trained"
-
-
-def _curves(run: Run) -> dict:
-    """Returns "split statistics" -> {"steps", "seconds", and each recorded number}."""
-    rows: dict[str, list[dict]] = {}
-    for row in run.metrics:
-        rows.setdefault(f"{row.get('split')} {row.get('statistics')}", []).append(row)
-    return {key: _columns_of(group) for key, group in rows.items()}
-
-
-def _columns_of(rows: list[dict]) -> dict:
-    names = dict.fromkeys(name for row in rows for name in row)
-    measured = [
-        name
-        for name in names
-        if name not in NOT_MEASURED
-        and not any(isinstance(row.get(name), str) for row in rows)
-    ]
-    return {
-        "steps": [row["step"] for row in rows],
-        "seconds": [row.get("seconds") for row in rows],
-    } | {name: [row.get(name) for row in rows] for name in measured}
-
-
-def _names_of_curves(shown: Sequence[dict]) -> dict[str, str]:
-    found = dict.fromkeys(key for run in shown for key in run["curves"])
-    best_first = [key for key in HELD_OUT if key in found]
-    return {key: _data_name(key) for key in [*best_first, *found]}
-
-
-def _data_name(key: str) -> str:
-    split, statistics = key.split(" ", 1)
-    data = f"{SPLIT_NAMES.get(split, split)} data"
-    return f"{data}, {STATISTICS_NAMES.get(statistics, statistics)}"
-
-
-def _names_of_fields(shown: Sequence[dict]) -> dict[str, str]:
-    curves = [curve for run in shown for curve in run["curves"].values()]
-    found = dict.fromkeys(name for curve in curves for name in curve)
-    named = [*FIELD_NAMES, *found]
-    kept = [name for name in dict.fromkeys(named) if name in found]
-    return {
-        name: FIELD_NAMES.get(name, name.replace("_", " "))
-        for name in kept
-        if name not in ("steps", "seconds")
-    }
-
-
-def _held_out_text(shown: Sequence[dict]) -> str:
-    """Returns a sentence on which accuracy the table shows."""
-    used = dict.fromkeys(run["held_out"] for run in shown if run["held_out"])
-    if not used:
-        return "No held-out accuracy was recorded."
-    return (
-        f"Accuracy is on {' or, where that is missing, '.join(map(_data_name, used))}."
-    )
 
 
 def _columns(runs: Sequence[Run], keys: Sequence[str]) -> list[dict]:
@@ -274,6 +209,12 @@ def _chosen(
         firsts = [arm.runs[0] for arm in _spread(found, CHOSEN)]
     first = {id(run) for run in firsts}
     return [index for index, run in enumerate(runs) if id(run) in first]
+
+
+def _tuned(sweep: comparison.Sweep) -> list[Run]:
+    """Returns a run of each arm at its best value: what is worth looking at first."""
+    points = [arm.tuned() for arm in sweep.arms]
+    return [point.courses[0].run for point in points if point]
 
 
 def _spread(items: Sequence, most: int) -> list:

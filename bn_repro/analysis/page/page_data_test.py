@@ -211,3 +211,17 @@ def test_how_a_run_stands_is_told(tmp_path):
     assert {run["name"]: run["outcome"] for run in shown} == {
         status: status for status in ("running", "failed", "interrupted", "diverged")
     }
+
+
+def test_the_viewer_opens_on_the_best_of_each_arm(sample_sweep):
+    probes = {
+        "layers": [],
+        "steps": np.zeros(1, int),
+        "percentiles": np.array([15.0, 50.0, 85.0]),
+    }
+    runs = [dataclasses.replace(r, activations=probes) for r in sample_sweep.runs()]
+    viewer = page_data.page_data(runs).values["viewer"]
+    assert viewer["pair"] == [
+        "plain_lr1_0_finished_seed0",
+        "bn_lr1_0_finished_seed0",
+    ]

@@ -73,7 +73,7 @@ def overview(runs: Sequence[Run]) -> dict:
     """Returns what can be chosen: layers, probed steps, starts and measures.
 
     "modules" names the layers for an axis that has no room for all of them, "" where a
-    name is left out.
+    name is left out: at least every second and third.
     """
     probed = [run for run in runs if run.activations and len(run.activations["steps"])]
     names = layer_axes.all_layers(probed)
@@ -95,8 +95,12 @@ def _measure(key: str) -> dict:
 
 
 def _modules(names: Sequence[str]) -> list[str]:
-    firsts = [name.split("/")[0] for name in names]
-    return [name if name not in firsts[:i] else "" for i, name in enumerate(firsts)]
+    modules = [name.split("/")[0] for name in names]
+    shown: list[str] = []
+    for i, name in enumerate(modules):
+        named = name not in modules[:i] and not any(shown[-2:])
+        shown.append(name if named else "")
+    return shown
 
 
 def _drifts(probes: dict, over: drift.Window | None) -> dict:

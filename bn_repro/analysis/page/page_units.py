@@ -15,13 +15,16 @@ HISTOGRAM_VALUES = 4_000_000  # bytes, about 2 MB of the page
 SIDES = ("input", "output")
 
 
-def select(runs: Sequence[Run], viewer_runs: Sequence[str]) -> list[Run]:
+def select(
+    runs: Sequence[Run], viewer_runs: Sequence[str], first: Sequence[Run] = ()
+) -> list[Run]:
     """Returns the runs whose single units are kept.
 
     Args:
       runs: all runs.
       viewer_runs: names of runs, or one number of runs; default the first VIEWER_RUNS,
         the first seed of each arm before the others.
+      first: runs that come before all others where a number is asked for.
 
     Raises:
       UserError: there is no run of such a name.
@@ -29,7 +32,8 @@ def select(runs: Sequence[Run], viewer_runs: Sequence[str]) -> list[Run]:
     by_name = {run.name: run for run in runs}
     count = _count(viewer_runs, by_name)
     if count is not None:
-        return [run for run in _seed_by_seed(runs) if run.activations][:count]
+        others = [run for run in _seed_by_seed(runs) if run not in first]
+        return [run for run in [*first, *others] if run.activations][:count]
     for name in viewer_runs:
         if name not in by_name:
             known = ", ".join(list(by_name)[:8]) + (", ..." if len(by_name) > 8 else "")

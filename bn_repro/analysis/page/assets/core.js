@@ -155,10 +155,16 @@ function rangeOf(values, scale) {
   return [low - space, high + space];
 }
 
+// Ticks at 1, 2, 5 of a logarithmic axis, or of many decades at some powers of ten.
+const decades = (range) => {
+  const span = range ? range[1] - range[0] : 0;
+  return span > 2.2 ? { dtick: Math.ceil(span / 6) } : span > 0.5 ? { dtick: "D2" } : {};
+};
 const isShare = (name) => /accuracy|share/.test(name);
 const axisOf = (title, scale = "linear", range = null) => ({
   title: { text: scale === "error" ? `${title}: error, 1 - accuracy` : title },
   type: isLog(scale) ? "log" : "linear",
+  ...(isLog(scale) ? { exponentformat: "power", ...decades(range) } : {}),
   ...(isShare(title) ? { tickformat: ".3~p" } : {}),
   ...(range ? { range } : {}),
 });

@@ -53,7 +53,7 @@ function drawLayers() {
     : "Tick runs in the table above to see their layers.";
   plot("layer-plot", `${name} of ${plural(runs.length, "run")}`, [...traces, ...legendTraces(runs)], layout, missing);
   const lacking = chosen.filter((run) => !hasMeasure(run, key)).map((run) => run.name);
-  element("layer-note").textContent = note + (lacking.length ? ` Not recorded: ${lacking.join(", ")}.` : "");
+  element("layer-note").textContent = (note ?? "") + (lacking.length ? ` Not recorded: ${lacking.join(", ")}.` : "");
 }
 
 function startLayers({ layers: { starts, steps, measures } }) {

@@ -1,0 +1,88 @@
+"""What a run recorded over its training, and what the page calls it.
+
+A new field of metrics.jsonl appears by itself under its own name.
+"""
+
+from collections.abc import Sequence
+
+from bn_repro.run_folder.records import Run
+
+# Whose accuracy is shown: held-out data, with Algorithm 2's statistics where recorded.
+HELD_OUT = ("val population", "val ema", "test population", "test ema")
+NOT_MEASURED = ("step", "examples", "seconds", "count")
+FIELD_NAMES = {
+    "accuracy": "accuracy",
+    "loss": "loss (cross-entropy)",
+    "top5": "top-5 accuracy",
+    "l2": "L2 penalty",
+    "learning_rate": "learning rate",
+}
+SPLIT_NAMES = {"train": "training", "test": "test", "val": "validation"}
+STATISTICS_NAMES = {
+    "batch": "mini-batch statistics",
+    "ema": "moving averages",
+    "population": "Algorithm 2's statistics",
+}
+
+
+def of_run(run: Run) -> dict:
+    """Returns "split statistics" -> {"steps", "seconds", and each recorded number}."""
+    rows: dict[str, list[dict]] = {}
+    for row in run.metrics:
+        rows.setdefault(f"{row.get('split')} {row.get('statistics')}", []).append(row)
+    return {key: _columns_of(group) for key, group in rows.items()}
+
+
+def _columns_of(rows: list[dict]) -> dict:
+    names = dict.fromkeys(name for row in rows for name in row)
+    measured = [
+        name
+        for name in names
+        if name not in NOT_MEASURED
+        and all(isinstance(row.get(name), int | float | None) for row in rows)
+    ]
+    return {
+        "steps": [row["step"] for row in rows],
+        "seconds": [row.get("seconds") for row in rows],
+    } | {name: [row.get(name) for row in rows] for name in measured}
+
+
+def held_out(curves: dict) -> str | None:
+    """Returns which of a run's curves its accuracy is taken from."""
+    return next((k for k in HELD_OUT if "accuracy" in curves.get(k, ())), None)
+
+
+def curve_names(shown: Sequence[dict]) -> dict[str, str]:
+    """Returns the key of each curve of some runs' values -> its name."""
+    found = dict.fromkeys(key for run in shown for key in run["curves"])
+    best_first = [key for key in HELD_OUT if key in found]
+    return {key: _data_name(key) for key in [*best_first, *found]}
+
+
+def _data_name(key: str) -> str:
+    split, statistics = key.split(" ", 1)
+    data = f"{SPLIT_NAMES.get(split, split)} data"
+    return f"{data}, {STATISTICS_NAMES.get(statistics, statistics)}"
+
+
+def field_names(shown: Sequence[dict]) -> dict[str, str]:
+    """Returns each recorded field -> its name."""
+    curves = [curve for run in shown for curve in run["curves"].values()]
+    found = dict.fromkeys(name for curve in curves for name in curve)
+    named = [*FIELD_NAMES, *found]
+    kept = [name for name in dict.fromkeys(named) if name in found]
+    return {
+        name: FIELD_NAMES.get(name, name.replace("_", " "))
+        for name in kept
+        if name not in ("steps", "seconds")
+    }
+
+
+def held_out_text(shown: Sequence[dict]) -> str:
+    """Returns a sentence on which accuracy the table shows."""
+    used = dict.fromkeys(run["held_out"] for run in shown if run["held_out"])
+    if not used:
+        return "No held-out accuracy was recorded."
+    return (
+        f"Accuracy is on {' or, where that is missing, '.join(map(_data_name, used))}."
+    )
