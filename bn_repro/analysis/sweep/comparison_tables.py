@@ -3,6 +3,7 @@
 import numpy as np
 
 from bn_repro.analysis import differences, tables
+from bn_repro.analysis.layers import drift
 from bn_repro.analysis.sweep import comparison
 from bn_repro.analysis.sweep.comparison import Point, Sweep, SweptArm
 from bn_repro.analysis.tables import Table
@@ -13,6 +14,7 @@ MEASURES = ("location", "scale")
 def arms_table(sweep: Sweep, target: float) -> Table:
     """Returns one row an arm: what trains, and the best-tuned run of each."""
     rows = []
+    late = _late_window(sweep)
     for arm in sweep.arms:
         values = [point.value for point in arm.points]
         good = [p.value for p in arm.points if p.trainable()]
@@ -26,7 +28,7 @@ def arms_table(sweep: Sweep, target: float) -> Table:
                 f"{tuned.value:g}" if tuned else "-",
                 tables.percent(tuned.final) if tuned else "-",
                 steps_text(tuned, target) if tuned else "-",
-                *_late_drift(sweep, tuned),
+                *(_late_drift(tuned, late) if late else ()),
                 _against_first(sweep, arm, good),
             ]
         )
@@ -34,7 +36,9 @@ def arms_table(sweep: Sweep, target: float) -> Table:
     columns = ["Arm", "Values tried", "Trainable", "Largest trainable", "Best value"]
     columns += ["Final accuracy there", f"Steps to {target_text(target)} there"]
     start = f"{tables.FROM_STEPS[-1]:,}"
-    columns += [f"Last layer's {m} drift there, from step {start} on" for m in MEASURES]
+    if late:
+        drifts = [f"Last layer's {measure} drift there" for measure in MEASURES]
+        columns += [f"{name}, from step {start} on" for name in drifts]
     columns += [f"Against {first}"]
     title = f"Sweep of the {sweep.name}: what trains, and the best of each arm"
     return Table(title, columns, rows, _note(sweep))
@@ -139,14 +143,15 @@ def target_text(target: float) -> str:
     return f"{100 * target:.4g} %" if np.isfinite(target) else "the target"
 
 
-def _late_drift(sweep: Sweep, tuned: Point | None) -> list[str]:
-    """Returns location and scale drift of a point's last layer, late in training.
-
-    Over the steps that the best-tuned runs of all arms cover, "-" if there are none.
-    """
+def _late_window(sweep: Sweep) -> drift.Window | None:
+    """Returns the late steps that the best-tuned runs of all arms cover."""
     points = filter(None, (arm.tuned() for arm in sweep.arms))
     every = [course.run for point in points for course in point.finished]
-    over = tables.drift_windows(every)[-1]
+    return tables.drift_windows(every)[-1]
+
+
+def _late_drift(tuned: Point | None, over: drift.Window) -> list[str]:
+    """Returns location and scale drift of a point's last layer, "-" if not known."""
     runs = [course.run for course in tuned.finished] if tuned else []
     found = [tables.last_layer(runs, measure, over) for measure in MEASURES]
     return [tables.mean_text(np.array(list(drifts.values()))) for drifts in found]

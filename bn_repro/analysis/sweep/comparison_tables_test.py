@@ -27,6 +27,7 @@ def test_arms_of_a_hand_computed_example(sample_sweep):
         "largest trainable 10 times as large; best-tuned: tie, +3.00 ± 12.71 points"
     )
     assert "final accuracy of at least 0.9 on every seed" in table.note
+    assert not any("drift" in column for column in table.columns)  # no probes
 
 
 def test_every_value_of_a_hand_computed_example(sample_sweep):
