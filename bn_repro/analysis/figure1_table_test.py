@@ -62,7 +62,7 @@ def test_accuracies_of_a_hand_computed_example(tmp_path):
     assert shown[WITHOUT_BN] == ("85.00 ± 7.07 %", "0, 1")
     assert shown[POPULATION] == ("98.00 %", "0, 1")
     assert shown[GAP] == ("+5.50 ± 6.36 points", "0, 1")  # 10 and 1
-    assert shown[DRIFT.format("scale", "0")][0] == "without BN missing, with BN missing"
+    assert shown[DRIFT.format("scale", "0")][0] == "no two probes there"
 
 
 def test_only_finished_seeds_count_at_the_end(tmp_path):
@@ -140,3 +140,13 @@ def test_more_drift_is_no_and_a_difference_within_the_seeds_a_tie():
     assert figure1_table._verdict(plain=high, bn=low) == "yes: "
     assert figure1_table._verdict(plain=low, bn={0: 1.1, 1: 1.0}) == "a tie: "
     assert figure1_table._verdict(plain=low, bn={}) == ""
+    assert (
+        figure1_table._verdict(plain={0: 3.0}, bn=low) == ""
+    )  # one seed has no spread
+
+
+def test_runs_too_short_for_late_drift_are_told(tmp_path):
+    testing.write_figure1(tmp_path, seeds=1, steps=3000)
+    shown = ours(tmp_path)
+    assert shown[DRIFT.format("scale", "5,000")][0] == "no two probes there"
+    assert shown[DRIFT.format("scale", "0")][0].startswith("without BN ")
