@@ -25,8 +25,8 @@ _VIEWER_RUNS = flags.DEFINE_list(
 _TARGET = flags.DEFINE_string(
     "target",
     None,
-    "Accuracy to count steps to: a fraction, or a run whose best it is. Default: that "
-    "of the network without BN; on MNIST sweeps 0.9.",
+    "Accuracy to count steps to: a fraction, or a run or network whose own it is. "
+    "Default: that of the network without BN; on MNIST sweeps 0.9.",
 )
 _WATCH = flags.DEFINE_bool(
     "watch", False, "Draw anew every minute while the runs go on; Ctrl-C ends it."

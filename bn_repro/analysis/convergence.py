@@ -159,7 +159,7 @@ def find_target(found: Sequence[Course], wanted: str | float | None = None) -> T
       UserError: there is no such run, or the number is no fraction.
     """
     if isinstance(wanted, str):
-        named = [c for c in found if wanted in (c.run.name, c.key)]
+        named = [c for c in found if wanted in (c.run.name, c.key, c.label)]
         if not named:
             names = ", ".join(c.run.name for c in found)
             raise UserError(f"no run {wanted!r} to take the target from; runs: {names}")

@@ -69,10 +69,10 @@ def test_names_decide_only_where_a_seed_comes_twice(tmp_path):
 
 
 def test_where_the_data_lay_is_no_difference(tmp_path):
-    for seed, place in enumerate(("/data/a.tar", "b.tar")):
-        path = tmp_path / f"bn_x5_seed{seed}"
-        testing.write_course(path, [0.1], seed=seed, data__train=place)
-    assert len(find(tmp_path)["bn_x5"].courses) == 2
+    for seed, name in enumerate(("here", "there")):
+        path = tmp_path / name
+        testing.write_course(path, [0.1], seed=seed, data__train=f"/{name}/a.tar")
+    assert len(find(tmp_path)["here"].courses) == 2
 
 
 def test_runs_of_another_scale_are_left_out_and_the_order_is_the_papers(tmp_path):

@@ -61,7 +61,7 @@ def write_report(
       out: folder to write to; default `workdir`.
       viewer_runs: whose single units the page keeps; see `page_units.select`.
       target: accuracy to count steps to: a fraction, or a run whose best it is; default
-        by experiment, see `convergence.find_target` and `comparison.find_target`.
+        by experiment, see `networks.find_goal` and `comparison.find_target`.
       watched: as in `page.render`.
 
     Raises:

@@ -168,7 +168,7 @@ def write_course(
         if hits is not None and step >= at[-1]:
             right = hits.random(5000) < shown
             writer.append_hits(step, {f"{split}/{kind}": right for kind in statistics})
-    done = at[-1] if len(at) else -every
+    done = at[-1] if len(at) else 0
     extra = {"first_bad_step": done + 7} if status == "diverged" else {}
     writer.write_status(status, done, **extra)
 
