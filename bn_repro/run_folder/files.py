@@ -8,6 +8,8 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import numpy as np
+
 from bn_repro.errors import UserError
 
 
@@ -61,7 +63,7 @@ def digest(arrays: Mapping) -> str:
     """Returns the sha256 over names, dtypes, shapes and values of numpy arrays."""
     sha256 = hashlib.sha256()
     for name in sorted(arrays):
-        array = arrays[name]
+        array = np.ascontiguousarray(arrays[name])  # a scalar's shape becomes (1,)
         sha256.update(f"{name} {array.dtype} {array.shape}\n".encode())
         sha256.update(array.tobytes())
     return sha256.hexdigest()

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import os
 
@@ -54,3 +55,11 @@ def test_a_missing_file_is_an_error_unless_allowed(tmp_path):
     assert files.read_json(tmp_path / "status.json", missing={"step": 0})["step"] == 0
     with pytest.raises(UserError, match=r"cannot read .*status\.json: No such file"):
         files.read_json(tmp_path / "status.json")
+
+
+def test_the_digest_of_what_was_written_once_stays():
+    """Every checkpoint and the packed MNIST hold one."""
+    arrays = {"b": np.arange(6, dtype=np.int16).reshape(2, 3).T, "a": np.float32(0.5)}
+    text = b"a float32 (1,)\n" + np.float32(0.5).tobytes()
+    text += b"b int16 (3, 2)\n" + np.array([0, 3, 1, 4, 2, 5], np.int16).tobytes()
+    assert files.digest(arrays) == hashlib.sha256(text).hexdigest()
