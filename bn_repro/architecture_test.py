@@ -3,8 +3,10 @@
 import ast
 import os
 import pathlib
+import re
 import subprocess
 import sys
+import tomllib
 
 import pytest
 
@@ -115,6 +117,26 @@ def test_records_need_the_standard_library_and_numpy(module):
     file = (ROOT / "bn_repro").joinpath(*module.split(".")).with_suffix(".py")
     assert own_modules(file) <= FILE_READERS
     assert packages(file) <= {"bn_repro", "numpy"}
+
+
+MODULES = {  # of distributions that are not named like their module
+    "absl-py": "absl",
+    "opencv-python-headless": "cv2",
+}
+# Needed by others, which do not declare it.
+NOT_IMPORTED = {"importlib_resources", "flatbuffers"}
+# Optional: an extra, asked for where it is missing.
+EXTRAS = {"torch"}
+
+
+def test_what_is_imported_is_declared_and_nothing_else():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    names = [re.match(r"[\w-]+", line)[0] for line in project["dependencies"]]
+    declared = {MODULES.get(name, name.replace("-", "_")) for name in names}
+    files = [*sources("bn_repro"), *sources("configs"), *sources("scripts")]
+    files = [file for file in files if file.parent.name not in ("benchmarks", "peers")]
+    found = set().union(*map(packages, files)) - {"bn_repro", "configs"} - EXTRAS
+    assert declared - NOT_IMPORTED == found
 
 
 def imported(statement, folder):
