@@ -56,7 +56,10 @@ def moments(x, axes, mask=None, axis_name=None):
     """
     x = x.astype(_wide(x))
     m = count_values(x, axes, mask)
-    average = lambda v: jnp.sum(v, axes, keepdims=True, where=mask) / jnp.maximum(m, 1)  # noqa: E731
+
+    def average(v):
+        return jnp.sum(v, axes, keepdims=True, where=mask) / jnp.maximum(m, 1)
+
     mu = average(x)
     centred = x - mu
     var = average(centred**2)

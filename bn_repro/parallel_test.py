@@ -60,6 +60,8 @@ def test_replicated_and_sharded_arrays_are_where_they_should_be():
 
 def test_only_a_second_ctrl_c_is_not_held_back():
     before = signal.getsignal(signal.SIGTERM)
+    # A script's background job starts with SIGINT ignored.
+    interrupt = signal.signal(signal.SIGINT, signal.default_int_handler)
     with parallel.Preemption() as preemption:
         assert not preemption.requested()
         signal.raise_signal(signal.SIGTERM)
@@ -68,4 +70,5 @@ def test_only_a_second_ctrl_c_is_not_held_back():
         signal.raise_signal(signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
+    signal.signal(signal.SIGINT, interrupt)
     assert signal.getsignal(signal.SIGTERM) == before

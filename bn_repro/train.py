@@ -1,4 +1,4 @@
-"""One pure training step, and what of it is compiled.
+"""One pure training step, and the parts of it that are compiled once.
 
 `train_step` is written for one device of many (SPMD): it sees its part of the batch and
 names the mesh axis where devices must agree. `bn_repro.loop` runs it.

@@ -45,9 +45,8 @@ def get_config() -> config_dict.ConfigDict:
     config.probe.locations = 64  # of a feature map, evenly spaced; 0 = all of them
     config.probe.units = 0  # units recorded a layer, evenly spaced; 0 = all of them
     config.probe.bins = 64  # of the histograms of each nonlinearity's input and output
-    config.probe.saturated_slope = (
-        0.05  # saturated: slope below this share of its largest
-    )
+    # saturated: slope below this share of its largest
+    config.probe.saturated_slope = 0.05
 
     config.checkpoint = config_dict.ConfigDict()
     config.checkpoint.every = 5_000  # steps between checkpoints
@@ -70,18 +69,16 @@ def model() -> config_dict.ConfigDict:
     config.nonlinearity = "sigmoid"  # "sigmoid" | "tanh" | "relu"
     config.norm = "none"  # "none" | "batch_norm" | "layer_norm"; see models.NORMS
     config.norm_placement = "before"  # the nonlinearity, the paper's | "after" it
-    config.dropout = (
-        0.0  # share dropped; mlp: hidden outputs, inception: before softmax
-    )
+    # share dropped; mlp: hidden outputs, inception: before softmax
+    config.dropout = 0.0
     config.dtype = "float32"  # of computation: "float32" | "bfloat16" | "float64"
     config.hidden = (100, 100, 100)  # mlp: units of each hidden layer
     config.init_stddev = 0.1  # mlp: of the Gaussian initial weights (open)
     config.init_scale = 1.0  # inception: factor on the convolutions' initial weights
     config.width = 1.0  # inception: factor on every layer's width
     config.first_conv = "separable"  # inception: "separable" (multiplier 8) | "full"
-    config.pool_proj_4cd = (
-        128  # inception: pool projection of 4c and 4d, 128 | 96 (open)
-    )
+    # inception: pool projection of 4c and 4d, 128 | 96 (open)
+    config.pool_proj_4cd = 128
     config.padding = "same"  # inception: "same" | "port", as in Caffe and PyTorch
     config.lrn = False  # inception: local response normalisation
     config.per_activation_last = False  # inception: per-activation BN in 5a and 5b
@@ -91,15 +88,13 @@ def model() -> config_dict.ConfigDict:
 def batch_norm() -> config_dict.ConfigDict:
     """Returns the keys of Batch Normalization."""
     config = config_dict.ConfigDict()
-    config.batch = (
-        "global"  # normalised over: "device" | "global" | groups of "N" examples
-    )
+    # normalised over: "device" | "global" | groups of "N" examples
+    config.batch = "global"
     config.epsilon = 1e-5  # added to the variance (open)
     config.ema_decay = 0.99  # of the moving averages, a step at reference_batch (open)
     config.bias_correction = True  # moving averages are unbiased from the first step on
-    config.biased = (
-        False  # keep the biased variance in the moving average, as flax does
-    )
+    # keep the biased variance in the moving average, as flax does
+    config.biased = False
     return config
 
 
@@ -107,9 +102,8 @@ def data() -> config_dict.ConfigDict:
     """Returns the keys of the data set, its order and its augmentation."""
     config = config_dict.ConfigDict()
     config.name = "mnist"  # "mnist" | "imagenet"
-    config.source = (
-        "packed"  # mnist: "packed" | "tfds"; imagenet: "image_folder" | "tfds"
-    )
+    # mnist: "packed" | "tfds"; imagenet: "image_folder" | "tfds"
+    config.source = "packed"
     config.dir = ""  # tfds: data directory; "" = TFDS's default
     config.train = ""  # image_folder: folder or tar of the training classes
     config.val = ""  # image_folder: folder or tar of the validation classes
@@ -124,9 +118,8 @@ def data() -> config_dict.ConfigDict:
     config.crop_area = (0.08, 1.0)  # training crop: share of the picture's area
     config.crop_aspect = (0.75, 1.3333333333333333)  # training crop: width / height
     config.flip = False  # training: mirror every second picture, at random
-    config.eval_resize = (
-        256  # evaluation: the shorter side, pixels, before the centre crop
-    )
+    # evaluation: the shorter side, pixels, before the centre crop
+    config.eval_resize = 256
     config.workers = 0  # decoding processes of each host; 0 = in the training process
     config.max_pixels = 100_000_000  # a picture of more is not decoded, but counted bad
     config.max_bad_fraction = 0.001  # stop when more of the pictures cannot be decoded

@@ -271,13 +271,13 @@ class Run:
       name: the folder's name; below a searched folder, its path from there.
       path: the folder.
       config: resolved configuration, nested dicts, under the keys of today.
-      class_names: in the order of the labels; empty if the run is from before.
+      class_names: in the order of the labels; empty if the run did not record them.
       class_folders: names of the class folders, likewise; empty for MNIST.
       manifest: empty if not written yet.
       status: {"status": ..., "step": n, ...}; "unknown" at step 0 if not written yet.
       metrics: the lines of metrics.jsonl; what was not finite is None.
       hits: "split/statistics" -> which examples the last evaluations got right, bool
-        [T, N], and "steps" [T]; empty if the run is from before.
+        [T, N], and "steps" [T]; empty if the run did not record them.
       activations: arrays by name, floats as float32, "layers" as a list of str (see
         `RunWriter.append_activations` and PROBE_FIELDS); None if there are none.
     """

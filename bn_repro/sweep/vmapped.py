@@ -4,6 +4,13 @@ Small networks leave a GPU or TPU idle; side by side they cost little more than 
 States, keys, learning rates and orders get a leading member axis by `vmap`; what is due
 is done for each member by itself, as when it runs alone. A member that diverged, ended
 or failed stays in the program, as it is, and touches nobody.
+
+This is a second loop beside `loop`, on purpose. What a run does after a step (records,
+evaluations, probes, checkpoints, its end) is `loop`'s own code here too. But there one
+run either goes on or ends; here rows wait for those behind, one may end without the
+others, and an error belongs to its row. One loop for both would carry these cases into
+every single run, and into runs on several hosts and with streamed data, which never
+have them.
 """
 
 import contextlib
@@ -204,7 +211,7 @@ class Program:
 
 
 def _chunk(carries, keys, arrays, indices, n, active, *, one):
-    """Runs one's steps for all members at once; see `feeds.InMemoryFeed`.
+    """Returns what `one` does, done for all members at once; see `InMemoryFeed.chunk`.
 
     Args:
       carries: each member's (state, sums).
