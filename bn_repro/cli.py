@@ -7,6 +7,7 @@ from pathlib import Path
 from absl import app, flags, logging
 from ml_collections import config_flags
 
+from bn_repro import interrupt
 from bn_repro.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[1]  # of the checkout; configs/ lies there
@@ -41,6 +42,7 @@ def run(main: Callable[[], int | None], required: tuple[str, ...] = ()) -> None:
       main: returns an exit status or None.
       required: names of flags that must be given.
     """
+    interrupt.install()
     for name in required:
         flags.mark_flag_as_required(name)
     app.run(lambda _: guarded(main), argv=sys.argv, flags_parser=_parse)
@@ -63,7 +65,7 @@ def guarded(main: Callable[[], int | None]) -> int:
     logging.set_verbosity(logging.WARNING)
     try:
         return main() or 0
-    except UserError as error:
+    except (UserError, OSError) as error:  # such as a log on a disk that is full
         return _fail(error)
 
 

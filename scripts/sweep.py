@@ -12,6 +12,11 @@ rate, initial scale and seed in one program; here (default there otherwise), one
 another on all devices. Ctrl-C or SIGTERM: every member saves; the same command resumes.
 """
 
+from bn_repro import interrupt
+
+if __name__ == "__main__":
+    interrupt.install()  # before the imports below, which take their time
+
 from absl import flags
 from ml_collections import config_flags
 
@@ -34,11 +39,14 @@ _INDEX = flags.DEFINE_integer(
 _COUNT = flags.DEFINE_integer(
     "count", 0, "Tasks in the array; task i runs members i, i + count, ...; 0: one each"
 )
+_RESTART = flags.DEFINE_bool(
+    "restart", False, "Forget what the chosen runs' folders hold, and begin anew."
+)
 
 
 def main() -> int:
     from bn_repro import sweep
-    from bn_repro.run_folder import records
+    from bn_repro.run_folder import lock, records, resume
 
     flag = flags.FLAGS["config"]
     overrides = dict(config_flags.get_override_values(flag))
@@ -46,12 +54,16 @@ def main() -> int:
     members = sweep.members(file, overrides, _ONLY.value, _WORKDIR.value)
     if _INDEX.value is not None:
         members = sweep.share(members, _INDEX.value, _COUNT.value)
+    if _RESTART.value:
+        for member in members:
+            with lock.hold(member.workdir):
+                resume.clear(member.workdir)
     statuses = sweep.run(members, _EXECUTOR.value, _JOBS.value)
     ended = [name for name, status in statuses.items() if status in records.ENDED]
     print(f"{len(ended)} of {len(statuses)} runs have ended; see {_WORKDIR.value}")
     if len(ended) < len(statuses):
         print("run the same command again to resume the others")
-        return 1
+        return interrupt.exit_status("interrupted") or 1
     return 0
 
 

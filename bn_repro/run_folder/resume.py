@@ -251,7 +251,7 @@ def _kinds(there: Mapping) -> list[tuple[str, str]]:
     """Returns ("train" or "eval", statistics) of what a run records."""
     flat = records.flatten(there)
     kinds = [("train", "batch"), ("eval", "ema")]
-    if flat.get("model.norm", "none") != "none":
+    if flat.get("model.norm") == "batch_norm":
         kinds += [("eval", "batch")] * bool(flat.get("eval.batch_statistics"))
         during = flat.get("eval.population_batches_during")
         kinds += [("eval", "population")] * bool(during)

@@ -1,5 +1,7 @@
 """A sweep runs what has not ended, each run as if it were alone."""
 
+import types
+
 import jax
 import pytest
 
@@ -7,7 +9,8 @@ from bn_repro import experiment, loop, sweep
 from bn_repro.errors import UserError
 from bn_repro.loop_test import SHORT, assert_same, content, short
 from bn_repro.run_folder import records
-from bn_repro.sweep import workers
+from bn_repro.run_folder.lock_test import holder
+from bn_repro.sweep import executors, workers
 from bn_repro.sweep.progress import LOG
 
 FILE = "configs/mnist.py"
@@ -92,6 +95,22 @@ def test_one_after_another_in_this_process(tmp_path, capsys):
     members = sweep.members(FILE, LIGHT, ["bn_seed0", "bn_seed1"], tmp_path)
     assert set(sweep.run(members, "here").values()) == {"finished"}
     assert "bn_seed1: finished at step 60 (2 of 2)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("executor", ["here", "vmap", "processes"])
+def test_what_another_sweep_is_at_is_looked_at_again(
+    tmp_path, monkeypatch, capfd, executor
+):
+    names = ["bn_seed0", "bn_seed1"]
+    members = sweep.members(FILE, LIGHT, names, tmp_path)
+    other = holder(members[0].workdir, "flock")
+    until_it_ends = types.SimpleNamespace(sleep=lambda _: other.communicate(""))
+    monkeypatch.setattr(executors, "time", until_it_ends)
+    assert sweep.run(members, executor) == dict.fromkeys(names, "finished")
+    printed = capfd.readouterr().out
+    assert "another process is at bn_seed0; waiting for it" in printed
+    first, second = (printed.index(f"{name}: finished") for name in names[::-1])
+    assert first < second
 
 
 def test_bad_options_are_refused_before_anything_starts(tmp_path):

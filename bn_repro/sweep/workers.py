@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from multiprocessing.connection import wait
 from typing import NamedTuple
 
+from bn_repro import interrupt
 from bn_repro.errors import UserError
 from bn_repro.run_folder import lock, records
 from bn_repro.sweep.plan import Member
@@ -175,8 +176,15 @@ def _record(member: Member, outcome: str) -> None:
 def _stop_request() -> Iterator[list]:
     """Yields a list that is not empty once Ctrl-C or SIGTERM asked to stop."""
     asked = []
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(n, lambda number, _: asked.append(number)) for n in numbers]
+
+    def notice(number, _):
+        asked.append(number)
+        interrupt.noticed = number
+
+    numbers = [signal.SIGTERM]
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        numbers.append(signal.SIGINT)
+    before = [signal.signal(number, notice) for number in numbers]
     try:
         yield asked
     finally:
