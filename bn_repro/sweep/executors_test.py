@@ -97,7 +97,7 @@ def test_one_after_another_in_this_process(tmp_path, capsys):
     assert "bn_seed1: finished at step 60 (2 of 2)" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("executor", ["here", "vmap", "processes"])
+@pytest.mark.parametrize("executor", ["here", "vmap"])
 def test_what_another_sweep_is_at_is_looked_at_again(
     tmp_path, monkeypatch, capfd, executor
 ):
@@ -111,6 +111,14 @@ def test_what_another_sweep_is_at_is_looked_at_again(
     assert "another process is at bn_seed0; waiting for it" in printed
     first, second = (printed.index(f"{name}: finished") for name in names[::-1])
     assert first < second
+
+
+def test_a_worker_leaves_what_another_sweep_is_at_untouched(tmp_path):
+    (member,) = sweep.members(FILE, LIGHT, ["bn_seed0"], tmp_path)
+    other = holder(member.workdir, "flock")
+    assert workers._train_logged(member, [0]) == workers.HELD
+    assert [path.name for path in member.workdir.iterdir()] == ["lock"]
+    other.communicate("")
 
 
 def test_bad_options_are_refused_before_anything_starts(tmp_path):
