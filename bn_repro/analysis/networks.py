@@ -158,7 +158,8 @@ def find_goal(found: Sequence[Network], wanted: str | float | None = None) -> Go
     Args:
       found: all networks.
       wanted: a fraction, a network or run whose plateau it is, or None: "inception", or
-        else the best network without BN, or else the first one.
+        else the best network without BN, or else the first one, of those with a seed
+        that did not diverge.
 
     Raises:
       UserError: there is no such network, or the number is no fraction.
@@ -174,10 +175,11 @@ def find_goal(found: Sequence[Network], wanted: str | float | None = None) -> Go
         if not 0 < wanted <= 1:
             raise UserError(f"the target is {wanted}; it must be a fraction in (0, 1]")
         return Goal(float(wanted), None)
-    named = [network for network in found if network.key == "inception"]
-    plain = [n for n in found if n.config["model"]["norm"] == "none"]
+    lasting = [n for n in found if len(n.diverged) < len(n.courses)]
+    named = [network for network in lasting if network.key == "inception"]
+    plain = [n for n in lasting if n.config["model"]["norm"] == "none"]
     plain.sort(key=lambda n: np.nan_to_num(n.plateau), reverse=True)
-    chosen = [*named, *plain, *found]
+    chosen = [*named, *plain, *lasting, *found]
     return Goal(chosen[0].plateau, chosen[0]) if chosen else Goal(np.nan, None)
 
 

@@ -125,6 +125,14 @@ def test_the_goal_is_inceptions_plateau_unless_told(tmp_path):
         networks.find_goal(found, 72.2)
 
 
+def test_a_network_that_diverged_is_no_goal_unless_asked_for(tmp_path):
+    testing.write_course(tmp_path / "inception", [0.3], "diverged", **PLAIN)
+    testing.write_course(tmp_path / "inception_x5", [0.2], **PLAIN)
+    found = list(find(tmp_path).values())
+    assert networks.find_goal(found).name == "Inception-x5"
+    assert math.isnan(networks.find_goal(found, "inception").accuracy)
+
+
 def test_given_networks_are_paired_by_their_first_common_seed(family, tmp_path):
     seed, pair = networks.paired(family["bn_x5"], family["inception"])
     ours, theirs = (
