@@ -15,7 +15,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 # A module imports from lower levels, or from modules to its left on its own level. A
 # package counts as one module, but for those in ROOMS.
 LEVELS = [
-    "errors interrupt run_folder.files run_folder.checks"
+    "errors arguments config_files interrupt run_folder.files run_folder.checks"
     " run_folder.records resolve batch_norm metrics cli run_folder.manifest sum_check",
     "layers layer_norm convolutions conv_layers data optim"
     " run_folder.identity run_folder.checkpoint run_folder.lock run_folder.resume"

@@ -1,16 +1,22 @@
 """What the commands share: the --config flag, and errors as one clear line."""
 
+import codecs
+import os
 import sys
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Mapping
 
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from bn_repro import interrupt
+from bn_repro import arguments, config_files, interrupt
+from bn_repro.config_files import ROOT  # noqa: F401 (where scripts look for files)
 from bn_repro.errors import UserError
+from bn_repro.run_folder import records
 
-ROOT = Path(__file__).resolve().parents[1]  # of the checkout; configs/ lies there
+CONFIG = ("--config", "-config")
+HELP = {"?", "help", "helpshort", "helpfull", "helpxml"}
+# What a terminal of few letters shows instead; anything else becomes "?".
+PLAIN = {"±": "+-", "×": "x", "−": "-", "–": "-", "→": "->", "…": "...", "≥": ">="}
 
 
 def define_config():
@@ -35,68 +41,181 @@ def define_processes() -> Callable[[], tuple[str, int, int]]:
     return lambda: (coordinator.value, count.value, index.value)
 
 
-def run(main: Callable[[], int | None], required: tuple[str, ...] = ()) -> None:
+def run(
+    main: Callable[[], int | None],
+    required: tuple[str, ...] = (),
+    unless: tuple[str, ...] = (),
+) -> None:
     """Parses flags and runs main; a UserError becomes one line and exit status 2.
 
     Args:
       main: returns an exit status or None.
-      required: names of flags that must be given.
+      required: names of flags that must be given, and not empty.
+      unless: names of switches; with one of them only the first required flag must be.
     """
     interrupt.install()
-    for name in required:
-        flags.mark_flag_as_required(name)
-    app.run(lambda _: guarded(main), argv=sys.argv, flags_parser=_parse)
+
+    def parse(argv):
+        try:
+            return _parse(argv, required, unless)
+        except (UserError, flags.Error, ValueError, TypeError) as error:
+            fail(str(error).strip().splitlines()[-1])
+
+    app.run(lambda _: guarded(main), argv=sys.argv, flags_parser=parse)
 
 
-def _parse(argv):
-    try:
-        return flags.FLAGS(_find_configs(argv))
-    except (AttributeError, KeyError) as error:  # ml_collections: an override of no key
-        key = str(error).strip("\"'")
-        _fail(f"the config has no key {key}; configs/common.py has all of them")
-    except (flags.Error, ValueError, TypeError) as error:
-        # A config file may have raised it, deep in a traceback: the last line says why.
-        lines = str(error).strip().splitlines()
-        _fail(lines[-1].strip().removeprefix("ValueError: "))
+def _parse(argv: list[str], required, unless) -> list[str]:
+    program, *words = argv
+    words = [arguments.at_home(word) for word in words]
+    given = arguments.given(words)
+    if not HELP.isdisjoint(given):
+        return flags.FLAGS(argv)
+    words, keys = _with_config(words)
+    _check_overrides(given, keys)
+    switches = {name: bool(flags.FLAGS[name].boolean) for name in flags.FLAGS}
+    switches |= {f"config.{key}": type(value) is bool for key, value in keys.items()}
+    needed = required if given.keys().isdisjoint(unless) else required[:1]
+    problem = (
+        arguments.unknown(_without_overrides(given, keys), switches)
+        or arguments.without_value(words, switches)
+        or arguments.strays(words, switches, keys)
+        or _missing([name for name in needed if name not in given])
+    )
+    if problem:
+        raise UserError(problem)
+    _accept_exponents()
+    rest = flags.FLAGS([program, *words])
+    _refuse_empty(rest, needed)
+    return rest
+
+
+def _with_config(words: list[str]) -> tuple[list[str], dict]:
+    """Returns the words with the config file's path, and its keys with their values."""
+    found, keys = list(words), {}
+    for place, word in enumerate(words):
+        if "config" not in flags.FLAGS or word.partition("=")[0] not in CONFIG:
+            continue
+        name, equals, value = word.partition("=")
+        if not equals:
+            place, value = place + 1, "".join(words[place + 1 : place + 2])
+            if not value or value.startswith("--"):
+                break  # told by without_value
+        path = config_files.find(value)
+        found[place] = f"{name}={path}" if equals else path
+        keys = records.flatten(config_files.load(path).to_dict())
+    return found, keys
+
+
+def _check_overrides(given: Mapping, keys: Mapping) -> None:
+    """Raises UserError for an override of what is no key, with the nearest that is."""
+    for name in given if keys else ():
+        key = name.removeprefix("no").removeprefix("config.")
+        if not name.removeprefix("no").startswith("config.") or key in keys:
+            continue
+        below = [known for known in keys if known.startswith(f"{key}.")]
+        if below:
+            raise UserError(
+                f"{key} is a section; override its keys, such as {below[0]}"
+            )
+        if (base := key.partition("[")[0]) in keys:
+            raise UserError(f"{key} is part of a key; override {base} as a whole")
+        meant = arguments.did_you_mean(key, keys) or "; configs/common.py has all keys"
+        raise UserError(f"the config has no key {key}{meant}")
+
+
+def _without_overrides(given: Mapping, keys: Mapping) -> list[str]:
+    """Returns the flags given, without overrides of a config file that is missing."""
+    return [name for name in given if keys or not name.startswith("config.")]
+
+
+def _missing(names: list[str]) -> str:
+    """Returns what flags of these names are for and an example, or "" if none."""
+    if not names:
+        return ""
+    told = [f"--{name} ({flags.FLAGS[name].help.rstrip('.')})" for name in names]
+    main = sys.modules["__main__"]
+    example = arguments.example(main.__doc__)
+    return f"give {' and '.join(told)}; for example: {example}"
+
+
+def _refuse_empty(rest: list[str], needed) -> None:
+    if len(rest) > 1:  # out of a --flagfile
+        raise UserError(f"{rest[1]!r} belongs to no flag")
+    for name in needed:
+        value = flags.FLAGS[name].value
+        if not (value.strip() if isinstance(value, str) else value):
+            raise UserError(f"--{name} is empty; give {flags.FLAGS[name].help}")
+
+
+class _WholeNumber(flags.IntegerParser):
+    """An integer that may be written as 1e4."""
+
+    def convert(self, argument) -> int:
+        """Returns the integer; ValueError if it is none."""
+        try:
+            return super().convert(argument)
+        except ValueError:
+            number = float(argument)
+            if not number.is_integer():
+                raise
+            return int(number)
+
+
+def _accept_exponents() -> None:
+    """Lets integer flags and overrides be written as 1e4."""
+    config_flags.register_flag_parser_for_type(int, _WholeNumber())
+    for name in flags.FLAGS:
+        flag = flags.FLAGS[name]
+        if type(flag.parser) is flags.IntegerParser:
+            flag.parser = _WholeNumber(flag.parser.lower_bound, flag.parser.upper_bound)
 
 
 def guarded(main: Callable[[], int | None]) -> int:
     """Returns main's exit status; a UserError ends in one line and 2."""
     logging.set_verbosity(logging.WARNING)
+    print_anything()
     try:
         return main() or 0
-    except (UserError, OSError) as error:  # such as a log on a disk that is full
-        return _fail(error)
+    except UserError as error:
+        return fail(error)
+    except (RuntimeError, AssertionError):
+        if _has_devices():
+            raise
+        return fail(
+            f"JAX_PLATFORMS={os.environ['JAX_PLATFORMS']} asks for devices that are "
+            f"not there; unset it, or use JAX_PLATFORMS=cpu"
+        )
 
 
-def _fail(message):
+def _has_devices() -> bool:
+    """Returns whether JAX finds the devices that the environment asks for, if it does.
+
+    JAX refuses a platform with several errors, one of them without a word.
+    """
+    if not os.environ.get("JAX_PLATFORMS"):
+        return True
+    import jax
+
+    try:
+        return bool(jax.devices())
+    except (RuntimeError, AssertionError):
+        return False
+
+
+def print_anything() -> None:
+    """Lets stdout and stderr take every text, whatever letters the terminal has."""
+
+    def plain(error):
+        lost = error.object[error.start : error.end]
+        return "".join(PLAIN.get(letter, "?") for letter in lost), error.end
+
+    codecs.register_error("plain", plain)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="plain")
+
+
+def fail(message) -> None:
+    """Prints one line that says what is wrong, and ends the program with status 2."""
     print(f"error: {message}", file=sys.stderr)
     sys.exit(2)
-
-
-def _find_configs(argv: list[str]) -> list[str]:
-    """Returns argv with configs/x.py found in the checkout from any directory."""
-    found, previous = [], ""
-    for argument in argv:
-        name, equals, value = argument.partition("=")
-        if name == "--config" and equals:
-            argument = f"--config={find_config(value)}"
-        elif previous == "--config":
-            argument = find_config(argument)
-        found.append(argument)
-        previous = argument
-    return found
-
-
-def find_config(value: str) -> str:
-    """Returns FILE.py[:RUN] with FILE.py as it lies here or else in the checkout.
-
-    Raises:
-      UserError: it lies in neither.
-    """
-    file, colon, run_name = value.partition(":")
-    if not Path(file).is_file():
-        if not (ROOT / file).is_file():
-            raise UserError(f"there is no config file {file}")
-        file = str(ROOT / file)
-    return file + colon + run_name

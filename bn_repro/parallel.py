@@ -15,6 +15,9 @@ from bn_repro.errors import UserError
 AXIS = "data"  # the mesh axis that examples are spread over
 SHARDED = P(AXIS)
 REPLICATED = P()
+PROCESS_COUNTS = ("SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE")
+# How the variables begin from which JAX learns of a job's other processes.
+CLUSTERS = ("SLURM_", "OMPI_", "TPU_WORKER_", "KUBERNETES_SERVICE_HOST", "JAX_COORD")
 
 
 def make_mesh(devices=None) -> Mesh:
@@ -152,23 +155,35 @@ def initialize(coordinator: str = "", processes: int = 0, index: int = -1) -> No
       index: this process's number, with coordinator.
 
     Raises:
-      UserError: coordinator without processes and index.
+      UserError: coordinator, processes and index do not go together, or the variables
+        of a cluster are there in part.
     """
-    if coordinator:
-        if processes < 1 or not 0 <= index < processes:
+    if coordinator or processes or index != -1:
+        if not coordinator or processes < 1 or not 0 <= index < processes:
             raise UserError(
-                f"--coordinator needs --processes and --process_index below it; got "
-                f"{processes} and {index}"
+                f"--coordinator, --processes and --process_index below it go together; "
+                f"got {coordinator!r}, {processes} and {index}"
             )
         jax.distributed.initialize(coordinator, processes, index)
     elif _in_cluster(os.environ):
+        _join_cluster()
+
+
+def _join_cluster() -> None:
+    try:
         jax.distributed.initialize()
+    except (ValueError, KeyError, RuntimeError) as error:
+        there = [name for name in os.environ if name.startswith(CLUSTERS)]
+        raise UserError(
+            f"{', '.join(sorted(there))} say that this is one of several processes, "
+            f"but do not say of which job ({error}); start it with srun or mpirun, or "
+            f"name --coordinator, --processes and --process_index, or unset them"
+        ) from error
 
 
 def _in_cluster(environment) -> bool:
     """Returns whether the variables describe a job of more than one process."""
-    counts = ("SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE")
-    if any(int(environment.get(name, 1)) > 1 for name in counts):
+    if any(_number(environment, name) > 1 for name in PROCESS_COUNTS):
         return True
     hosts = environment.get("TPU_WORKER_HOSTNAMES", "")
     kubernetes_job = "KUBERNETES_SERVICE_HOST" in environment and (
@@ -176,3 +191,10 @@ def _in_cluster(environment) -> bool:
         and "JAX_COORDINATOR_ADDRESS" in environment
     )
     return "," in hosts or kubernetes_job
+
+
+def _number(environment, name: str) -> int:
+    text = environment.get(name) or "1"
+    if not text.isdecimal():
+        raise UserError(f"{name} is {text!r}, no number of processes; unset it")
+    return int(text)

@@ -1,6 +1,8 @@
 """Batches that do not divide are refused; jobs of several processes are recognised."""
 
+import os
 import signal
+from unittest.mock import Mock
 
 import jax
 import numpy as np
@@ -43,7 +45,9 @@ def test_jobs_of_several_processes_are_recognised(environment, expected):
 
 
 def test_a_coordinator_needs_processes_and_index():
-    with pytest.raises(UserError, match="--coordinator needs --processes"):
+    with pytest.raises(
+        UserError, match="--coordinator, --processes and --process_index"
+    ):
         parallel.initialize("host:1234", processes=2, index=2)
 
 
@@ -72,3 +76,21 @@ def test_only_a_second_ctrl_c_is_not_held_back():
             signal.raise_signal(signal.SIGINT)
     signal.signal(signal.SIGINT, interrupt)
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("SLURM_STEP_NUM_TASKS", "2", "SLURM_STEP_NUM_TASKS say .* srun or mpirun"),
+        ("OMPI_COMM_WORLD_SIZE", "2", "OMPI_COMM_WORLD_SIZE say"),
+        ("OMPI_COMM_WORLD_SIZE", "x", "OMPI_COMM_WORLD_SIZE is 'x'"),
+    ],
+)
+def test_a_cluster_known_in_part_is_refused(name, value, message, monkeypatch):
+    for other in [name for name in os.environ if name.startswith(parallel.CLUSTERS)]:
+        monkeypatch.delenv(other)
+    monkeypatch.setenv(name, value)
+    refusal = ValueError("coordinator_address should be defined.")
+    monkeypatch.setattr(jax.distributed, "initialize", Mock(side_effect=refusal))
+    with pytest.raises(UserError, match=message):
+        parallel.initialize()

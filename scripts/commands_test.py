@@ -37,7 +37,14 @@ def short_flags():
         (["--config.data.source=webpage"], "data.source is 'webpage'; accepted"),
         (["--config.batch_size=7x"], "batch_size"),
         (["--config.no_such_key=1"], "no_such_key"),
-        (["--config=configs/mnist.py:bm"], "no run 'bm' in this config; it has: plain"),
+        (["--config=configs/mnist.py:bm"], "no run 'bm'; it has: plain_seed0"),
+        (
+            ["--config.Optimizer.learning-rate=1"],
+            "did you mean optimizer.learning_rate",
+        ),
+        (["--config.optimizer={}"], "optimizer is a section; override its keys"),
+        (["--config.bn.biased", "False"], "did you mean --config.bn.biased=False?"),
+        (["--workdir= "], "--workdir is empty"),
         (["--config=configs/none.py:bn"], "configs/none.py"),
         (["--config.bn.batch=7"], "bn.batch=7 does not divide the 60 examples"),
     ],
@@ -54,6 +61,67 @@ def errors(result):
     """Returns the lines of stderr but for absl's pointer to --help."""
     lines = result.stderr.strip().splitlines()
     return [line for line in lines if not line.startswith("Pass --help")]
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments"),
+    [
+        ("train.py", [CONFIG, "--workdir=run"]),
+        ("sweep.py", [CONFIG, "--workdir=run"]),
+        ("evaluate.py", ["--workdir=run", "--members", "a,"]),
+        ("export.py", ["--workdir=run", "--out=x"]),
+        ("report.py", ["--workdir=run"]),
+        ("mistakes.py", ["--probabilities=x", "--out=x"]),
+        ("import_weights.py", [CONFIG, "--weights=x", "--workdir=run"]),
+        ("benchmark.py", ["--only", "mnist,"]),
+        ("prepare_data.py", ["mnist", "--source=x"]),
+    ],
+)
+def test_every_command_refuses_what_no_flag_takes(script, arguments, tmp_path):
+    result = run(script, *arguments, "stray_word", cwd=tmp_path)
+    assert result.returncode == 2
+    assert len(errors(result)) == 1
+    assert "error: 'stray_word' belongs to no flag" in result.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_missing_flags_are_named_all_at_once():
+    for arguments in ([], ["--config.seed=3"]):
+        result = run("train.py", *arguments)
+        assert result.returncode == 2
+        (line,) = errors(result)
+        assert line.startswith("error: give --config (Config file and run")
+        assert "and --workdir (" in line
+        assert line.endswith(
+            "train.py --config configs/mnist.py:bn --workdir runs/mnist/bn"
+        )
+
+
+def test_runs_and_configurations_are_shown_without_a_workdir(tmp_path):
+    listed = run("train.py", "--config=configs/mnist.py", "--list").stdout
+    assert "bn_seed3  model.norm=before seed=3\n" in listed
+    listed = run("sweep.py", CONFIG, "--list", f"--workdir={tmp_path}").stdout
+    assert listed == "bn_seed0  waiting  model.norm=before seed=0\n"
+    printed = ["--print_config", "--config.steps=1e4", "--config.batch_size=120"]
+    printed = run("train.py", CONFIG, *printed).stdout
+    assert "\nsteps = 5000\n" in printed and "steps: 10000 -> 5000" in printed
+
+
+def test_a_platform_that_is_not_there_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("JAX_PLATFORMS", "cuda")
+    result = run("train.py", CONFIG, f"--workdir={tmp_path}")
+    assert result.returncode == 2
+    assert "JAX_PLATFORMS=cuda asks for devices that are not there" in result.stderr
+    assert len(errors(result)) == 1
+
+
+def test_a_terminal_of_few_letters_takes_the_tables(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    result = run(
+        "report.py", "--workdir", cli.ROOT / "results/mnist", "--out", tmp_path
+    )
+    assert result.returncode == 0, result.stderr
+    assert " +- 0." in result.stdout
 
 
 def test_an_unwritable_workdir_is_named(tmp_path):

@@ -10,33 +10,53 @@ import functools
 import pathlib
 import sys
 
-from bn_repro import cli
+from bn_repro import arguments, cli
 
 
-def mnist(arguments):
+def mnist(options):
     """Packs MNIST into the file that the package carries."""
     from bn_repro.data import pack_mnist
 
-    pack_mnist.pack(arguments.source, arguments.out)
-    print(f"wrote {arguments.out}, {arguments.out.stat().st_size:,} bytes")
+    pack_mnist.pack(options.source, options.out)
+    print(f"wrote {options.out}, {options.out.stat().st_size:,} bytes")
 
 
-def imagenet(arguments):
+def imagenet(options):
     """Unpacks the official ImageNet archives into class folders."""
     from bn_repro.data import unpack_imagenet
 
-    out = arguments.out
-    unpack_imagenet.unpack(arguments.train, arguments.val, arguments.devkit, out)
+    out = options.out
+    unpack_imagenet.unpack(options.train, options.val, options.devkit, out)
     print(f"unpacked into {out}: name its folders in config.data.train and data.val")
+
+
+OPTIONS = ("source", "out", "train", "val", "devkit")  # each takes a path
+
+
+class Parser(argparse.ArgumentParser):
+    """Ends a wrong command line in one line, as the other commands do."""
+
+    def error(self, message):
+        """Says which of its words are wrong."""
+        strays = arguments.strays(sys.argv[2:], dict.fromkeys(OPTIONS, False), ())
+        cli.fail(strays or f"{message}; see prepare_data.py --help")
+
+
+def path(text: str) -> pathlib.Path:
+    """Returns a path; "~" is the home, nothing is refused."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("is empty")
+    return pathlib.Path(text).expanduser()
 
 
 def parse(argv):
     """Returns the arguments of one subcommand, with its function as `run`."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0], allow_abbrev=False)
     commands = parser.add_subparsers(required=True, metavar="DATA_SET")
-    command = commands.add_parser("mnist", help=mnist.__doc__)
+    add_parser = functools.partial(commands.add_parser, allow_abbrev=False)
+    command = add_parser("mnist", help=mnist.__doc__)
     command.set_defaults(run=mnist)
-    add_path = functools.partial(command.add_argument, type=pathlib.Path)
+    add_path = functools.partial(command.add_argument, type=path)
     add_path(
         "--source",
         required=True,
@@ -47,9 +67,9 @@ def parse(argv):
         default=cli.ROOT / "bn_repro" / "data" / "mnist.npz",
         help="the packed file [%(default)s]",
     )
-    command = commands.add_parser("imagenet", help=imagenet.__doc__)
+    command = add_parser("imagenet", help=imagenet.__doc__)
     command.set_defaults(run=imagenet)
-    add_path = functools.partial(command.add_argument, type=pathlib.Path)
+    add_path = functools.partial(command.add_argument, type=path)
     add_path(
         "--train", help="ILSVRC2012_img_train.tar; without it no training pictures"
     )
@@ -61,8 +81,8 @@ def parse(argv):
 
 def main(argv=None) -> int:
     """Runs one subcommand; returns the exit code."""
-    arguments = parse(argv)
-    return cli.guarded(lambda: arguments.run(arguments))
+    options = parse(argv)
+    return cli.guarded(lambda: options.run(options))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@ r"""Trains every run of a config file, skipping what has ended, resuming what ha
 python scripts/sweep.py --config configs/mnist.py --workdir runs/mnist
 python scripts/sweep.py --config configs/mnist.py --workdir runs/short \
     --only plain_seed0,bn_seed0 --config.steps=1000
+python scripts/sweep.py --config configs/mnist.py --workdir runs/mnist --list
 python scripts/sweep.py --config configs/mnist_lr_sweep.py --workdir /shared/runs \
     --index 3 --count 8  # the members 3, 11, ...: see scripts/slurm, scripts/k8s
 
@@ -44,14 +45,23 @@ _RESTART = flags.DEFINE_bool(
 )
 
 
+_LIST = flags.DEFINE_bool(
+    "list", False, "Only say which runs there are, and stand how."
+)
+
+
 def main() -> int:
     from bn_repro import sweep
     from bn_repro.run_folder import lock, records, resume
 
     flag = flags.FLAGS["config"]
     overrides = dict(config_flags.get_override_values(flag))
-    file = config_flags.get_config_filename(flag)
-    members = sweep.members(file, overrides, _ONLY.value, _WORKDIR.value)
+    file, _, name = config_flags.get_config_filename(flag).partition(":")
+    only = [*_ONLY.value, name]
+    if _LIST.value:
+        print("\n".join(sweep.listing(file, only, _WORKDIR.value)))
+        return 0
+    members = sweep.members(file, overrides, only, _WORKDIR.value)
     if _INDEX.value is not None:
         members = sweep.share(members, _INDEX.value, _COUNT.value)
     if _RESTART.value:
@@ -68,4 +78,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    cli.run(main, required=("config", "workdir"))
+    cli.run(main, required=("config", "workdir"), unless=("list",))

@@ -2,9 +2,15 @@ r"""Trains one run of an experiment, or resumes it from its workdir.
 
 python scripts/train.py --config configs/mnist.py:bn --workdir runs/mnist/bn
 python scripts/train.py --config configs/mnist.py:bn --workdir runs/mnist/fast \
+<<<<<<< HEAD
     --config.optimizer.learning_rate=0.1 --config.steps=10000
 python scripts/train.py --config configs/mnist.py:bn --workdir runs/mnist/half_rate \
     --config.optimizer.learning_rate=0.005 --branch_from runs/mnist/bn
+=======
+    --config.optimizer.learning_rate=0.1 --config.steps=1e4
+python scripts/train.py --config configs/mnist.py --list
+python scripts/train.py --config configs/mnist.py:bn --print_config
+>>>>>>> fa5ef7e (Refuse what no flag takes, and say what was meant)
 """
 
 from bn_repro import interrupt
@@ -13,21 +19,32 @@ if __name__ == "__main__":
     interrupt.install()  # before the imports below, which take their time
 
 from absl import flags
+from ml_collections import config_flags
 
 from bn_repro import cli
 
 _CONFIG = cli.define_config()
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder for the records of the run.")
+<<<<<<< HEAD
 _RESTART = flags.DEFINE_bool(
     "restart", False, "Forget what the workdir holds; begin with the first step."
 )
 _BRANCH_FROM = flags.DEFINE_string(
     "branch_from", "", "Run folder whose newest checkpoint a new run goes on from."
+=======
+_LIST = flags.DEFINE_bool("list", False, "Only say which runs the config file has.")
+_PRINT = flags.DEFINE_bool(
+    "print_config", False, "Only print the configuration as it would be trained."
+>>>>>>> fa5ef7e (Refuse what no flag takes, and say what was meant)
 )
 _processes = cli.define_processes()
 
 
 def main():
+    if _LIST.value:
+        return _list()
+    if _PRINT.value:
+        return _print_config()
     from bn_repro import parallel  # here, so that --help needs no jax
 
     parallel.initialize(*_processes())
@@ -42,5 +59,22 @@ def main():
     return interrupt.exit_status(ended)
 
 
+def _list() -> None:
+    from bn_repro import sweep
+
+    file = config_flags.get_config_filename(flags.FLAGS["config"]).partition(":")[0]
+    print("\n".join(sweep.listing(file, [])))
+
+
+def _print_config() -> None:
+    from bn_repro.resolve import describe, resolve
+    from bn_repro.run_folder import records
+
+    config, stated = resolve(_CONFIG.value)
+    for key, value in records.flatten(config.to_dict()).items():
+        print(f"{key} = {value!r}")
+    print(describe(config, stated))
+
+
 if __name__ == "__main__":
-    cli.run(main, required=("config", "workdir"))
+    cli.run(main, required=("config", "workdir"), unless=("list", "print_config"))

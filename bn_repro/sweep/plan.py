@@ -1,11 +1,11 @@
 """What a sweep consists of: its members, and which of them are this job's."""
 
-import importlib.util
+import contextlib
 import json
 from pathlib import Path
 from typing import NamedTuple
 
-from bn_repro import cli
+from bn_repro import config_files
 from bn_repro.errors import UserError
 from bn_repro.run_folder import records
 
@@ -36,21 +36,17 @@ def members(
     Args:
       config_file: file with RUNS and get_config.
       overrides: dotted key -> value, applied to every member.
-      only: keys of RUNS to run; all of them if empty.
+      only: keys of RUNS to run, or names that get_config takes for them; all of them
+        if empty.
       workdir: folder of the run folders.
 
     Raises:
       UserError: no RUNS in the file, or a name that is not in it.
     """
     module = load(config_file)
-    unknown = [name for name in only if name not in module.RUNS]
-    if unknown:
-        raise UserError(
-            f"{config_file} has no run {', '.join(unknown)}; it has: "
-            f"{', '.join(module.RUNS)}"
-        )
+    names = [run_of(module, config_file, name) for name in only if name]
     found = []
-    for name in dict.fromkeys(only) or module.RUNS:  # two would share a folder
+    for name in dict.fromkeys(names) or module.RUNS:  # two would share a folder
         varied = [key for key in overrides if key in module.RUNS[name]]
         if varied:
             raise UserError(
@@ -66,13 +62,38 @@ def members(
 
 def load(config_file: str):
     """Returns a config file as a module; UserError if it has no RUNS."""
-    path = cli.find_config(config_file)
-    spec = importlib.util.spec_from_file_location("config_file", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    if not hasattr(module, "RUNS"):
+    module = config_files.load_module(config_files.find(config_file))
+    if not getattr(module, "RUNS", None):
         raise UserError(f"{config_file} has no RUNS to sweep over")
     return module
+
+
+def run_of(module, config_file: str, name: str) -> str:
+    """Returns the key in RUNS of the run that get_config calls by this name.
+
+    Raises:
+      UserError: there is none.
+    """
+    if name in module.RUNS:
+        return name
+    with contextlib.suppress(Exception):  # whatever it says of a name unknown to it
+        wanted = module.get_config(name).to_dict()
+        for key in module.RUNS:
+            if module.get_config(key).to_dict() == wanted:
+                return key
+    raise UserError(config_files.no_run(config_file, [name], module.RUNS))
+
+
+def listing(config_file: str, only: list[str], workdir=None) -> list[str]:
+    """Returns a line a run: its name, what it sets and, in a workdir, how it stands."""
+    module = load(config_file)
+    lines = []
+    for member in members(config_file, {}, only, workdir or ""):
+        sets = module.RUNS[member.name].items()
+        told = " ".join(f"{key}={value}" for key, value in sets)
+        stands = f"{member.status()}  " if workdir else ""
+        lines.append(f"{member.name}  {stands}{told}")
+    return lines
 
 
 def share(sweep: list[Member], index: int, count: int = 0) -> list[Member]:

@@ -1,0 +1,162 @@
+"""What a command line says that no flag took, lacks, or misspells, in plain words.
+
+absl leaves words that belong to no flag aside without a word; each of them is a value
+that the user believes to have set.
+"""
+
+import difflib
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+
+FLAG = re.compile(r"--?(?=[A-Za-z])([^=]+)(=.*)?", re.DOTALL)
+
+
+def strays(argv: list[str], flags: Mapping[str, bool], keys: Iterable[str]) -> str:
+    """Returns which words no flag takes, and what was meant by them; "" if none.
+
+    Args:
+      argv: the arguments, without the program's name.
+      flags: flag -> whether it is a switch, which takes no word after it.
+      keys: the configuration's dotted keys.
+    """
+    places = list(_stray_places(argv, flags))
+    if not places:
+        return ""
+    named = " and ".join(dict.fromkeys(repr(argv[place]) for place in places))
+    verb = "belongs" if len(places) == 1 else "belong"
+    meant = _meant(argv, places, flags, set(keys))
+    return f"{named} {verb} to no flag" + (f"; did you mean {meant}?" if meant else "")
+
+
+def _stray_places(argv: list[str], flags) -> Iterator[int]:
+    place = 0
+    while place < len(argv):
+        word = argv[place]
+        if word == "--":
+            yield from range(place + 1, len(argv))
+            return
+        if not (word.startswith("-") and word.strip("-")):
+            yield place
+        place += 2 if _takes_next(word, flags) else 1
+
+
+def _takes_next(word: str, flags) -> bool:
+    found = FLAG.fullmatch(word)
+    return bool(found and found[2] is None and not flags.get(found[1], True))
+
+
+def _meant(argv, places: list[int], flags, keys) -> str:
+    """Returns the likeliest flag for the first stray word, or ""."""
+    first = argv[places[0]]
+    if not first.strip():  # of a shell's variable that is not set
+        return ""
+    name, equals, value = first.partition("=")
+    name = name.lstrip("-–—").removeprefix("config.")  # dashes that an editor made
+    if equals and name in keys:
+        return f"--config.{name}={value}"
+    if equals and name in flags:
+        return f"--{name}={value}"
+    if first.partition(":")[0].endswith(".py") and "config" in flags:
+        return f"--config={first}"
+    before = next((i for i in range(places[0])[::-1] if FLAG.fullmatch(argv[i])), None)
+    if before is not None:
+        flag, value = FLAG.fullmatch(argv[before]).groups()
+        together = [argv[i] for i in range(before + 1, max(places) + 1)]
+        if value is None and flags.get(flag, False):
+            return f"--{flag}={first}"
+        words = [value[1:], *together] if value is not None else together
+        if value is not None or len(words) > 1:
+            return f"--{flag}={_joined(words)}"
+    return f"--workdir={first}" if "workdir" in flags and "/" in first else ""
+
+
+def _joined(words: list[str]) -> str:
+    """Returns words that the shell took apart as one: a list, or a name with spaces."""
+    if any("," in word for word in words):
+        return ",".join(part for word in words for part in word.split(",") if part)
+    return f'"{" ".join(words)}"'
+
+
+def unknown(given: Iterable[str], flags: Mapping[str, bool]) -> str:
+    """Returns which flag there is not, and the nearest that there is; or ""."""
+    negated = {f"no{name}" for name, switch in flags.items() if switch}
+    names = [name for name in given if name not in flags and name not in negated]
+    if not names or "undefok" in given:
+        return ""
+    known = [name for name in flags if "." not in name]
+    near = nearest(names[0], known)
+    meant = f"; did you mean --{near}?" if near else ""
+    return f"there is no flag --{names[0]}{meant}"
+
+
+def without_value(argv: list[str], flags: Mapping[str, bool]) -> str:
+    """Returns which flag would take the next flag for its value, or ""."""
+    place = 0
+    while place < len(argv):
+        if _takes_next(argv[place], flags):
+            following = argv[place + 1 : place + 2]
+            if not following or following[0].startswith("--"):
+                return f"{argv[place]} has no value"
+            place += 1
+        place += 1
+    return ""
+
+
+def given(argv: list[str]) -> dict[str, list[str]]:
+    """Returns flag -> the values written behind "=" for it ("" where there is none)."""
+    found = {}
+    for word in argv:
+        if match := FLAG.fullmatch(word):
+            found.setdefault(match[1], []).append((match[2] or "=")[1:])
+    return found
+
+
+def example(document: str | None) -> str:
+    """Returns the first command of a script's docstring on one line, or ""."""
+    joined = (document or "").replace("\\\n", " ")
+    lines = [line for line in joined.splitlines() if line.startswith("python ")]
+    return " ".join(lines[0].split()) if lines else ""
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Returns the known name that a word may be a misspelling of, or "".
+
+    Case, hyphens and a missing or wrong section before the last dot weigh little.
+    """
+    plain = {_plain(name): name for name in known}
+    wanted = _plain(word)
+
+    def likeness(name: str) -> tuple[float, float]:
+        ratio = lambda a, b: difflib.SequenceMatcher(None, a, b).ratio()  # noqa: E731
+        whole = ratio(wanted, name)
+        return max(whole, ratio(_last(wanted), _last(name)) - 0.05), whole
+
+    best = max(plain, key=likeness, default="")
+    return plain[best] if best and likeness(best)[0] >= 0.7 else ""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Returns "; did you mean NAME?", or "" where no known name is near."""
+    found = nearest(word, known)
+    return f"; did you mean {found}?" if found else ""
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("-", "_").replace(" ", "")
+
+
+def _last(name: str) -> str:
+    return name.rpartition(".")[2]
+
+
+def at_home(word: str) -> str:
+    """Returns an argument with "~" expanded where a path begins; shells miss `=~`."""
+    name, equals, value = (
+        word.partition("=") if word.startswith("-") else ("", "", word)
+    )
+    paths = [
+        os.path.expanduser(path) if re.match(r"~[^/]*(/|$)", path) else path
+        for path in value.split(",")
+    ]
+    return f"{name}{equals}{','.join(paths)}"
