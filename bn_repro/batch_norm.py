@@ -18,10 +18,48 @@ digits of the variance when the mean is large against the standard deviation.
 
 import math
 from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
+
+
+class Devices(NamedTuple):
+    """Those that a mini-batch is spread over, where it is not all of one mesh axis.
+
+    Attributes:
+      axis_name: mesh axis or axes.
+      groups: of device indices along it; None for all devices.
+    """
+
+    axis_name: str | tuple[str, ...]
+    groups: tuple[tuple[int, ...], ...] | None = None
+
+    @classmethod
+    def of(cls, axis_name, groups=None):
+        """Returns axis_name itself where it says everything; hashable in any case."""
+        if isinstance(axis_name, str) and groups is None:
+            return axis_name
+        groups = groups and tuple(tuple(group) for group in groups)
+        return cls(
+            axis_name if isinstance(axis_name, str) else tuple(axis_name), groups
+        )
+
+
+def axis_size(devices) -> int:
+    """Returns how many devices a mini-batch is spread over."""
+    name, groups = _name_and_groups(devices)
+    return len(groups[0]) if groups else lax.axis_size(name)
+
+
+def _name_and_groups(devices):
+    return devices if isinstance(devices, Devices) else (devices, None)
+
+
+def _sum_over(x, devices):
+    name, groups = _name_and_groups(devices)
+    return lax.psum(x, name, axis_index_groups=groups)
 
 
 def algorithm_1(x, gamma, beta, eps, axes):
@@ -51,8 +89,8 @@ def moments(x, axes, mask=None, axis_name=None):
       axes: axes to reduce; they stay with size 1.
       mask: booleans broadcastable against x; only values where it is True count. Where
         none does, both moments are 0.
-      axis_name: mesh axis over which the values are spread; without a mask in equal
-        parts. None when all of them are on this device.
+      axis_name: mesh axis (or Devices) over which the values are spread; without a
+        mask in equal parts. None when all of them are on this device.
     """
     x = x.astype(_wide(x))
     m = count_values(x, axes, mask)
@@ -62,8 +100,8 @@ def moments(x, axes, mask=None, axis_name=None):
 
     mu = average(x)
     centred = x - mu
-    var = average(centred**2)
-    if axis_name is None or lax.axis_size(axis_name) == 1:
+    var = average(_square(centred))
+    if axis_name is None or axis_size(axis_name) == 1:
         return mu, var
     return combine_moments(mu, average(centred), var, axis_name, m)
 
@@ -75,9 +113,10 @@ def count_values(x, axes, mask=None, axis_name=None):
     """
     if mask is None:
         m = math.prod(x.shape[axis] for axis in axes)
-        return m if axis_name is None else m * lax.axis_size(axis_name)
-    m = jnp.sum(jnp.broadcast_to(mask, x.shape), axes, keepdims=True, dtype=_wide(x))
-    return m if axis_name is None else lax.psum(m, axis_name)
+        return m if axis_name is None else m * axis_size(axis_name)
+    dtype = jnp.finfo(_wide(x)).dtype  # real where x is complex
+    m = jnp.sum(jnp.broadcast_to(mask, x.shape), axes, keepdims=True, dtype=dtype)
+    return m if axis_name is None else _sum_over(m, axis_name)
 
 
 def combine_moments(mu, residual, var, axis_name, m):
@@ -95,12 +134,15 @@ def combine_moments(mu, residual, var, axis_name, m):
       m: number of values behind them on this device; a number means the same on all.
     """
     local = [mu, residual, var, jnp.broadcast_to(jnp.asarray(m, mu.dtype), mu.shape)]
-    mus, residuals, vars_, ms = lax.all_gather(jnp.stack(local), axis_name, axis=1)
+    name, groups = _name_and_groups(axis_name)
+    gathered = lax.all_gather(jnp.stack(local), name, axis=1, axis_index_groups=groups)
+    mus, residuals, vars_, ms = gathered
+    vars_, ms = jnp.real(vars_), jnp.real(ms)
     share = ms / jnp.maximum(jnp.sum(ms, 0), 1)
     offset = (mus - mus[0]) + residuals
     mean_offset = jnp.sum(share * offset, 0)
-    within = vars_ - residuals**2
-    between = (offset - mean_offset) ** 2
+    within = vars_ - _square(residuals)
+    between = _square(offset - mean_offset)
     return mus[0] + mean_offset, jnp.sum(share * (within + between), 0)
 
 
@@ -163,7 +205,7 @@ def _backward(eps, axes, axis_name, saved, cotangents):
     dgamma = _sum_to(sum_dy_x_hat, gamma)
     m = count_values(x, axes, axis_name=axis_name)
     if axis_name is not None:
-        sum_dy, sum_dy_x_hat = lax.psum((sum_dy, sum_dy_x_hat), axis_name)
+        sum_dy, sum_dy_x_hat = _sum_over((sum_dy, sum_dy_x_hat), axis_name)
     dx = gamma * inverse * (dy - sum_dy / m - centred * (inverse * sum_dy_x_hat / m))
     return dx.astype(x.dtype), dgamma, dbeta
 
@@ -186,7 +228,7 @@ def population_statistics(mus, vars_, m, biased=False):
         one for each, broadcastable against mus; those of 0 values do not count.
       biased: average the variances as they are, as flax does, not m / (m - 1) of them.
     """
-    counts = (jnp.broadcast_to(m, mus.shape) > 0).astype(mus.dtype)
+    counts = (jnp.broadcast_to(m, vars_.shape) > 0).astype(vars_.dtype)
     share = counts / jnp.maximum(jnp.sum(counts, 0), 1)
     average = lambda s: jnp.sum(share * s, 0)  # noqa: E731
     return average(mus), average(vars_ if biased else unbiased(vars_, m))
@@ -216,6 +258,11 @@ def moving_average(average, new, decay, t=None):
         log_decay * t
     )  # keeps 1 - decay's digits
     return average + weight * (new - average)
+
+
+def _square(x):
+    """Returns |x|^2."""
+    return x.real**2 + x.imag**2 if jnp.iscomplexobj(x) else x**2
 
 
 def _wide(x):

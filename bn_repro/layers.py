@@ -1,12 +1,12 @@
 """Flax modules of the networks: they own variables, the mathematics is elsewhere."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from jax import lax
+from flax.linen.dtypes import canonicalize_dtype
 
 from bn_repro import batch_norm
 from bn_repro.errors import UserError
@@ -39,128 +39,201 @@ class Mode(NamedTuple):
 class BatchNorm(nn.Module):
     """Batch Normalization (Algorithm 1); a drop-in for `flax.linen.BatchNorm`.
 
-    Variables have flax's names and shapes, so they can be copied across: params `scale`
-    (gamma) and `bias` (beta), batch_stats `mean` and `var`. The collection `ema_count`
-    holds the number of updates for the bias correction of the moving averages; where it
-    is absent (variables that came from flax) they follow flax's rule.
+    The fields down to `force_float32_reductions` are flax's with its defaults, and so
+    are the variables: params `scale` (gamma) and `bias` (beta), batch_stats `mean` and
+    `var`. What differs: the variance is always taken in two passes, in float32 or
+    wider; with a mask all devices' values count alike, and where it leaves none nothing
+    moves; differentiation is in reverse mode only.
+
+    Where the collection `ema_count` exists it holds the number of updates, for the bias
+    correction of the moving averages; else they follow flax's rule.
 
     Attributes:
-      batch: what is normalised together: "device" (the examples on this device),
-        "global" (those of all devices along axis_name) or N (groups of N consecutive
-        examples of a device; the number of all devices' is "global"). Every such group
-        is one mini-batch B of Algorithm 2; the stored statistics are the means over
-        groups.
-      axis_name: mesh axis of the examples, for groups on more than one device.
+      use_running_average: normalise with the stored statistics; here or in the call.
+      axis: of the features, one or several; each has statistics, gamma and beta.
+      momentum: share of the stored statistics that a step keeps.
       epsilon: eps, added to the variance.
-      ema_decay: share of the stored statistics that a step keeps (flax: momentum).
-      bias_correction: create `ema_count`.
-      biased: store the biased variance, as flax does; else m / (m - 1) times it.
-      per_activation: statistics, gamma and beta for each location of a feature map
-        instead of each feature map (Sec. 4.2.3).
-      dtype: of the output; None keeps the input's.
-      param_dtype: of scale, bias and the stored statistics.
+      dtype: of the output; None: what the input's and the parameters' promote to.
+      param_dtype: of scale and bias, and of the stored statistics if it is wider than
+        float32 or `force_float32_reductions` is off.
       use_bias: whether there is a beta.
       use_scale: whether there is a gamma.
       bias_init: initialiser of beta.
       scale_init: initialiser of gamma.
+      axis_name: mesh axis, or axes, whose devices' examples are normalised together.
+      axis_index_groups: groups of devices along axis_name, instead of all of them.
+      use_fast_variance: of no effect, see above.
+      force_float32_reductions: False stores the statistics in param_dtype.
+      batch: what is normalised together: "global" (the examples of all devices along
+        axis_name, as in flax), "device" (those on this device) or N (groups of N
+        consecutive examples of a device; the number of all devices' is "global").
+        Every such group is one mini-batch B of Algorithm 2; the stored statistics are
+        the means over groups.
+      bias_correction: create `ema_count`.
+      biased: store the biased variance; else m / (m - 1) times it (Algorithm 2).
+      per_activation: statistics, gamma and beta for each location of a feature map
+        instead of each feature map (Sec. 4.2.3): `axis` is all but the first.
     """
 
-    batch: str | int = "device"
-    axis_name: str | None = None
+    use_running_average: bool | None = None
+    axis: int | Sequence[int] = -1
+    momentum: float = 0.99
     epsilon: float = 1e-5
-    ema_decay: float = 0.99
-    bias_correction: bool = True
-    biased: bool = False
-    per_activation: bool = False
     dtype: Any = None
     param_dtype: Any = jnp.float32
     use_bias: bool = True
     use_scale: bool = True
-    bias_init: Callable = nn.initializers.zeros_init()
-    scale_init: Callable = nn.initializers.ones_init()
+    bias_init: Callable = nn.initializers.zeros
+    scale_init: Callable = nn.initializers.ones
+    axis_name: str | Sequence[str] | None = None
+    axis_index_groups: Any = None
+    use_fast_variance: bool = True
+    force_float32_reductions: bool = True
+    batch: str | int = "global"
+    bias_correction: bool = False
+    biased: bool = True
+    per_activation: bool = False
 
     @nn.compact
-    def __call__(self, x, use_running_average=False, update_stats=None, mask=None):
+    def __call__(self, x, use_running_average=None, update_stats=None, mask=None):
         """Returns the normalised x, of the same shape.
 
         Args:
-          x: [B, ..., C].
+          x: [B, ..., C], any dtype.
           use_running_average: normalise with the stored statistics.
           update_stats: update the stored statistics; by default exactly when the
             mini-batch's own are used.
-          mask: [B] booleans; examples where it is False touch no statistic.
+          mask: booleans broadcastable against x; values where it is False touch no
+            statistic.
 
         Raises:
-          UserError: the groups do not divide the examples on this device.
+          UserError: the groups do not divide the examples on this device, or the
+            unbiased variance of a single value is asked for.
         """
+        use_running_average = nn.merge_param(
+            "use_running_average", self.use_running_average, use_running_average
+        )
         if update_stats is None:
             update_stats = not use_running_average
-        shape = x.shape[1:] if self.per_activation else x.shape[-1:]
-        gamma, beta = self._scale_and_bias(shape)
-        mean, var, count = self._statistics(shape)
-        stored = mean.value, var.value
         update_stats = update_stats and not self.is_initializing()
-        x = x if self.dtype is None else x.astype(self.dtype)
+        x = jnp.asarray(x)
+        features = self._features(x.ndim)
+        shape = tuple(x.shape[axis] for axis in features)
+        keep = [n if axis in features else 1 for axis, n in enumerate(x.shape)]
+        mean, var, count = self._statistics(shape, x.dtype)
+        scale, bias = self._scale_and_bias(shape)
+        dtype = canonicalize_dtype(x, scale, bias, dtype=self.dtype)
+        x = x.astype(_computed(x.dtype, dtype))
+        gamma = jnp.ones(shape, self.param_dtype) if scale is None else scale
+        beta = jnp.zeros(shape, self.param_dtype) if bias is None else bias
+        gamma, beta = gamma.reshape(keep), beta.reshape(keep)
+        stored = mean.value.reshape(keep), var.value.reshape(keep)
         if update_stats or not use_running_average:
-            y, *new, m = self._normalize_groups(x, gamma, beta, mask)
+            y, m, *new = self._normalize_groups(x, gamma, beta, features, mask)
             if update_stats:
-                self._update(mean, var, count, *new, jnp.any(m > 0))
+                new = [statistic.reshape(shape) for statistic in new]
+                seen = True if mask is None else jnp.sum(m, 0).reshape(shape) > 0
+                self._update((mean, var), new, count, seen)
         if use_running_average:
             y = batch_norm.normalize(x, *stored, gamma, beta, self.epsilon)
-        return y
+        return y.astype(dtype)
+
+    def _features(self, ndim: int) -> tuple[int, ...]:
+        if self.per_activation:
+            return tuple(range(1, ndim))
+        axes = self.axis if isinstance(self.axis, Sequence) else [self.axis]
+        return tuple(sorted({axis % ndim for axis in axes}))
 
     def _scale_and_bias(self, shape):
-        gamma = jnp.ones(shape, self.param_dtype)
-        beta = jnp.zeros(shape, self.param_dtype)
+        scale = bias = None
         if self.use_scale:
-            gamma = self.param("scale", self.scale_init, shape, self.param_dtype)
+            scale = self.param("scale", self.scale_init, shape, self.param_dtype)
         if self.use_bias:
-            beta = self.param("bias", self.bias_init, shape, self.param_dtype)
-        return gamma, beta
+            bias = self.param("bias", self.bias_init, shape, self.param_dtype)
+        return scale, bias
 
-    def _statistics(self, shape):
-        mean = self.variable("batch_stats", "mean", jnp.zeros, shape, self.param_dtype)
-        var = self.variable("batch_stats", "var", jnp.ones, shape, self.param_dtype)
+    def _statistics(self, shape, input_dtype):
+        dtype = self.param_dtype
+        if self.force_float32_reductions:
+            dtype = jnp.promote_types(dtype, jnp.float32)
+        is_complex = jnp.issubdtype(input_dtype, jnp.complexfloating)
+        of_mean = jnp.promote_types(dtype, input_dtype) if is_complex else dtype
+        mean = self.variable("batch_stats", "mean", jnp.zeros, shape, of_mean)
+        var = self.variable("batch_stats", "var", jnp.ones, shape, dtype)
         count = None
         create = self.is_initializing() and self.bias_correction
         if create or self.has_variable("ema_count", "t"):
             count = self.variable("ema_count", "t", jnp.zeros, (), jnp.int32)
         return mean, var, count
 
-    def _normalize_groups(self, x, gamma, beta, mask):
-        """Returns y, this step's statistics to store, means over the groups, and m."""
-        devices = lax.axis_size(self.axis_name) if self.axis_name else 1
-        n, spanning = check_groups(self.batch, x.shape[0], devices)
-        axis_name = self.axis_name if spanning else None
+    def _normalize_groups(self, x, gamma, beta, features, mask):
+        """Returns y, the numbers of values and statistics to store: means of groups."""
+        n, devices = self._groups(x.shape[0], 0 in features)
         # [B, ..., C] -> [G, N, ..., C]; statistics keep the reduced axes with size 1.
         grouped = x.reshape(n, x.shape[0] // n, *x.shape[1:])
-        axes = (1,) if self.per_activation else tuple(range(1, grouped.ndim - 1))
-        shape = gamma.shape
-        keep = (1,) * (grouped.ndim - gamma.ndim)
-        gamma, beta = gamma.reshape(keep + shape), beta.reshape(keep + shape)
-        if mask is None:
+        kept = {0, *(axis + 1 for axis in features)}
+        axes = tuple(axis for axis in range(grouped.ndim) if axis not in kept)
+        gamma, beta = gamma[None], beta[None]
+        if mask is not None:
+            mask = _grouped_mask(mask, x.ndim, n)
+        if mask is None and not jnp.iscomplexobj(x):
             y, mu, var = batch_norm.batch_norm(
-                grouped, gamma, beta, self.epsilon, axes, axis_name
+                grouped, gamma, beta, self.epsilon, axes, devices
             )
         else:
-            mask = mask.reshape(grouped.shape[:2] + (1,) * (grouped.ndim - 2))
-            mu, var = batch_norm.moments(grouped, axes, mask, axis_name)
+            mu, var = batch_norm.moments(grouped, axes, mask, devices)
             y = batch_norm.normalize(grouped, mu, var, gamma, beta, self.epsilon)
-        m = batch_norm.count_values(grouped, axes, mask, axis_name)
+        m = batch_norm.count_values(grouped, axes, mask, devices)
+        if mask is None and m == 1 and not (self.biased or self.is_initializing()):
+            raise UserError(
+                f"{'/'.join(self.path)} normalises over a single value, of which there "
+                f"is no variance; use a larger mini-batch or bn.batch"
+            )
         mean, var = batch_norm.population_statistics(mu, var, m, self.biased)
-        return y.reshape(x.shape), mean.reshape(shape), var.reshape(shape), m
+        return y.reshape(x.shape), m, mean, var
 
-    def _update(self, mean, var, count, new_mean, new_var, any_example):
-        """Moves the stored statistics, unless the mini-batch is without examples."""
+    def _groups(self, examples: int, of_features: bool):
+        """Returns the number of groups here, and the devices that one spans or None."""
+        if self.axis_name is None or self.is_initializing():  # it need not exist then
+            devices = None
+        else:
+            devices = batch_norm.Devices.of(self.axis_name, self.axis_index_groups)
+        if self.is_initializing() or (of_features and self.batch == "global"):
+            return 1, devices
+        size = batch_norm.axis_size(devices) if devices else 1
+        n, spanning = check_groups(self.batch, examples, size)
+        if n > 1 and of_features:
+            raise UserError(
+                f"batch={self.batch} groups axis 0, which is one of features"
+            )
+        return n, devices if spanning else None
+
+    def _update(self, stored, new, count, seen):
+        """Moves the stored statistics, but those of which no value was seen."""
         t = None
         if count is not None:
-            t = count.value + 1
-            count.value = jnp.where(any_example, t, count.value)
-        for stored, new in ((mean, new_mean), (var, new_var)):
-            moved = batch_norm.moving_average(
-                stored.value, new.astype(stored.value.dtype), self.ema_decay, t
-            )
-            stored.value = jnp.where(any_example, moved, stored.value)
+            t = count.value = count.value + (1 if seen is True else jnp.any(seen))
+        for variable, value in zip(stored, new, strict=True):
+            before = variable.value
+            value = value.astype(before.dtype)
+            moved = batch_norm.moving_average(before, value, self.momentum, t)
+            variable.value = moved if seen is True else jnp.where(seen, moved, before)
+
+
+def _computed(input_dtype, dtype):
+    """Returns the dtype to compute in: the input's digits and the output's."""
+    if not jnp.issubdtype(input_dtype, jnp.inexact):
+        input_dtype = jnp.float32
+    return jnp.promote_types(input_dtype, dtype)
+
+
+def _grouped_mask(mask, ndim: int, groups: int):
+    """Returns a mask that broadcasts against [B, ...] as one against [G, N, ...]."""
+    mask = jnp.asarray(mask, bool)
+    mask = mask.reshape((1,) * (ndim - mask.ndim) + mask.shape)
+    if mask.shape[0] == 1:
+        return mask[None]
+    return mask.reshape(groups, mask.shape[0] // groups, *mask.shape[1:])
 
 
 def check_groups(batch: str | int, per_device: int, devices: int) -> tuple[int, bool]:
@@ -260,7 +333,10 @@ def norm_act(layer, x, mode: Mode):
     if layer.norm is None:
         return g(x), x
     norm = layer.norm(name="bn")
-    statistics = (mode.use_running_average, mode.update_stats, mode.mask)
+    mask = mode.mask
+    if mask is not None:  # of examples
+        mask = mask.reshape(mask.shape + (1,) * (x.ndim - 1))
+    statistics = (mode.use_running_average, mode.update_stats, mask)
     if layer.placement == "before":
         x = norm(x, *statistics)
         return g(x), x

@@ -10,10 +10,12 @@ from flax import linen as nn
 
 from bn_repro import layers, parallel
 from bn_repro.errors import UserError
-from bn_repro.layers import BatchNorm, DenseNormAct, Mode
+from bn_repro.layers import DenseNormAct, Mode
 from bn_repro.parallel import AXIS, SHARDED
 
 EPS = 1e-5
+# As our networks use it: moving averages as in Algorithm 2, from the first step on.
+BatchNorm = partial(layers.BatchNorm, bias_correction=True, biased=False)
 MUTABLE = ["batch_stats", "ema_count"]
 
 
@@ -22,7 +24,8 @@ def images(batch=12, seed=0):
 
 
 def train(module, x, variables=None, **kwargs):
-    variables = variables or module.init(jax.random.key(0), x)
+    kwargs = {"use_running_average": False} | kwargs
+    variables = variables or module.init(jax.random.key(0), x, True)
     apply = jax.jit(partial(module.apply, mutable=MUTABLE, **kwargs))
     y, updated = apply(variables, x)
     return y, variables | updated
@@ -37,7 +40,7 @@ def normalized(x, axes):
 @pytest.mark.parametrize("batch", ["device", "global", 12])
 def test_one_device_normalizes_over_batch_and_locations(batch):
     x = images()
-    y, variables = train(BatchNorm(batch), x)
+    y, variables = train(BatchNorm(batch=batch), x)
     np.testing.assert_allclose(y, normalized(x, (0, 1, 2)), rtol=2e-4, atol=1e-5)
     stats = variables["batch_stats"]
     np.testing.assert_allclose(stats["mean"], x.mean((0, 1, 2)), rtol=1e-5)
@@ -56,7 +59,7 @@ def test_per_activation_normalizes_each_location_over_the_batch():
 
 def test_groups_normalize_alone_and_store_their_mean():
     x = images()
-    y, variables = train(BatchNorm(4), x)
+    y, variables = train(BatchNorm(batch=4), x)
     parts = np.split(np.float64(x), 3)
     expected = np.concatenate([normalized(part, (0, 1, 2)) for part in parts])
     np.testing.assert_allclose(y, expected, rtol=2e-4, atol=1e-5)
@@ -75,11 +78,11 @@ def test_biased_switch_stores_the_biased_variance():
 def test_global_scope_is_the_moments_of_the_union_of_devices(mean_over_std):
     x = images(16) + 3 * mean_over_std
     mesh = parallel.make_mesh(jax.devices()[:8])
-    module = BatchNorm("global", AXIS)
-    variables = BatchNorm().init(jax.random.key(0), x)
+    module = BatchNorm(axis_name=AXIS)
+    variables = BatchNorm().init(jax.random.key(0), x, True)
 
     def apply(variables, x):
-        return module.apply(variables, x, mutable=MUTABLE)
+        return module.apply(variables, x, False, mutable=MUTABLE)
 
     specs = (SHARDED, parallel.REPLICATED)
     run = parallel.spmd(apply, mesh, (parallel.REPLICATED, SHARDED), specs)
@@ -110,11 +113,12 @@ def test_padding_touches_no_statistic(devices, batch):
     x = images(8)
     mask = np.array([True, True, False, True, True, True, False, False])
     mesh = parallel.make_mesh(jax.devices()[:devices])
-    module = BatchNorm(batch, AXIS)
-    variables = BatchNorm().init(jax.random.key(0), x)
+    module = BatchNorm(batch=batch, axis_name=AXIS)
+    variables = BatchNorm().init(jax.random.key(0), x, True)
 
     def apply(x, mask):
-        y, updated = module.apply(variables, x, mask=mask, mutable=MUTABLE)
+        examples = mask[:, None, None, None]
+        y, updated = module.apply(variables, x, False, mask=examples, mutable=MUTABLE)
         return y, jax.lax.pmean(updated["batch_stats"], AXIS)
 
     specs = (SHARDED, parallel.REPLICATED)
@@ -137,13 +141,13 @@ def test_variables_are_interchangeable_with_flax(use_running_average):
     theirs = nn.BatchNorm(use_running_average=use_running_average, momentum=0.9)
     variables = theirs.init(jax.random.key(0), x)
     variables = jax.tree.map(lambda v: v + 0.3, variables)
-    ours = BatchNorm(ema_decay=0.9, biased=True, epsilon=theirs.epsilon)
+    ours = layers.BatchNorm(momentum=0.9)
     expected, changed = theirs.apply(variables, x, mutable=["batch_stats"])
     y, updated = ours.apply(variables, x, use_running_average, mutable=["batch_stats"])
     np.testing.assert_allclose(y, expected, rtol=1e-4, atol=2e-5)
     compare = partial(np.testing.assert_allclose, rtol=1e-4)
     jax.tree.map(compare, dict(updated), dict(changed))
-    back = ours.init(jax.random.key(0), x)
+    back = ours.init(jax.random.key(0), x, True)
     back = {name: back[name] for name in ("params", "batch_stats")}
     y_back = theirs.apply(back, x, mutable=["batch_stats"])[0]
     y_ours = ours.apply(back, x, use_running_average) if use_running_average else None
@@ -154,7 +158,7 @@ def test_variables_are_interchangeable_with_flax(use_running_average):
 def test_normalizing_and_updating_are_separate_switches():
     x = images()
     module = BatchNorm()
-    variables = module.init(jax.random.key(0), x)
+    variables = module.init(jax.random.key(0), x, True)
     y, after = train(
         module, x, variables, use_running_average=False, update_stats=False
     )
@@ -167,7 +171,7 @@ def test_normalizing_and_updating_are_separate_switches():
 
 def test_first_update_replaces_the_initial_statistics():
     first, second = images(seed=1), images(seed=2) + 4
-    module = BatchNorm(ema_decay=0.9)
+    module = BatchNorm(momentum=0.9)
     _, variables = train(module, first)
     _, variables = train(module, second, variables)
     means = [np.float64(x).mean((0, 1, 2)) for x in (first, second)]
@@ -177,8 +181,7 @@ def test_first_update_replaces_the_initial_statistics():
 
 def test_groups_that_do_not_fit_are_refused_with_the_divisors():
     with pytest.raises(UserError, match=r"bn.batch=5 .* 12 .*\[1, 2, 3, 4, 6, 12\]"):
-        BatchNorm(5).init(jax.random.key(0), images())
-        train(BatchNorm(5), images())
+        train(BatchNorm(batch=5), images())
 
 
 @pytest.mark.parametrize(
@@ -238,3 +241,12 @@ def test_dropout_belongs_to_the_example():
     np.testing.assert_array_equal(layers.dropout(x[5:9], 0.4, keys[5:9], 1), y[5:9])
     assert (layers.dropout(x, 0.4, keys, 2) != y).any()  # another layer
     np.testing.assert_array_equal(layers.dropout(x, 0.4, None, 1), x)
+
+
+@pytest.mark.parametrize("shape", [(1, 6), (1, 1, 1, 6)])
+def test_the_variance_of_one_value_is_refused(shape):
+    x = np.ones(shape, np.float32)
+    with pytest.raises(UserError, match="a single value"):
+        train(BatchNorm(), x)
+    train(BatchNorm(), np.ones((1, 2, 1, 6), np.float32))  # two locations
+    train(layers.BatchNorm(), x)  # flax's rule asks for no more than beta

@@ -2,15 +2,11 @@ r"""Trains one run of an experiment, or resumes it from its workdir.
 
 python scripts/train.py --config configs/mnist.py:bn --workdir runs/mnist/bn
 python scripts/train.py --config configs/mnist.py:bn --workdir runs/mnist/fast \
-<<<<<<< HEAD
-    --config.optimizer.learning_rate=0.1 --config.steps=10000
+    --config.optimizer.learning_rate=0.1 --config.steps=1e4
 python scripts/train.py --config configs/mnist.py:bn --workdir runs/mnist/half_rate \
     --config.optimizer.learning_rate=0.005 --branch_from runs/mnist/bn
-=======
-    --config.optimizer.learning_rate=0.1 --config.steps=1e4
 python scripts/train.py --config configs/mnist.py --list
 python scripts/train.py --config configs/mnist.py:bn --print_config
->>>>>>> fa5ef7e (Refuse what no flag takes, and say what was meant)
 """
 
 from bn_repro import interrupt
@@ -25,17 +21,15 @@ from bn_repro import cli
 
 _CONFIG = cli.define_config()
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder for the records of the run.")
-<<<<<<< HEAD
 _RESTART = flags.DEFINE_bool(
     "restart", False, "Forget what the workdir holds; begin with the first step."
 )
 _BRANCH_FROM = flags.DEFINE_string(
     "branch_from", "", "Run folder whose newest checkpoint a new run goes on from."
-=======
+)
 _LIST = flags.DEFINE_bool("list", False, "Only say which runs the config file has.")
 _PRINT = flags.DEFINE_bool(
     "print_config", False, "Only print the configuration as it would be trained."
->>>>>>> fa5ef7e (Refuse what no flag takes, and say what was meant)
 )
 _processes = cli.define_processes()
 

@@ -40,9 +40,10 @@ def _batch_norm(config, axis_name, param_dtype):
         batch=bn.batch,
         axis_name=axis_name,
         epsilon=bn.epsilon,
-        ema_decay=bn.ema_decay,
+        momentum=bn.ema_decay,
         bias_correction=bn.bias_correction,
         biased=bn.biased,
+        dtype=jnp.dtype(config.model.dtype),
         param_dtype=param_dtype,
     )
 

@@ -17,7 +17,10 @@ EPS = 1e-5
 def measure():
     """Yields bytes, time and errors at 16x56x56x64, float32."""
     x, dy = (jax.random.normal(jax.random.key(i), SHAPE) for i in (0, 1))
-    ours, flax = compiled(BatchNorm(), x, dy), compiled(flax_layer(), x, dy)
+    ours, flax = (
+        compiled(layer(use_running_average=False), x, dy)
+        for layer in (BatchNorm, nn.BatchNorm)
+    )
     new = jax.__version_info__ >= (0, 12)
     units = {"ours": bytes_accessed(ours) / x.nbytes}
     units["flax"] = bytes_accessed(flax) / x.nbytes
@@ -34,11 +37,6 @@ def measure():
     for ratio in (0, 10):
         for name, error in gradient_errors(x + ratio, dy).items():
             yield Row(f"BN error of {name} at mean/std {ratio}", error, bound)
-
-
-def flax_layer():
-    """Returns flax's layer as its users train with it."""
-    return nn.BatchNorm(use_running_average=False)
 
 
 def compiled(layer, x, dy):
