@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from ml_collections import config_dict
 
-from bn_repro import data, evaluate, feeds, resolve, train
+from bn_repro import data, evaluate, feeds, layers, resolve, train
 from bn_repro.data.source_views import EvenlySpaced, Mixed
 from bn_repro.errors import UserError
 from bn_repro.probe import Probe
@@ -71,6 +71,8 @@ def _in_memory(config, data_set: data.DataSet, mesh) -> Experiment:
             f"data.classes is {config.data.classes}, but {config.data.name} has "
             f"{len(class_names)}"
         )
+    if config.eval.batch_statistics:
+        refuse_single_values(config, mesh.size, len(test_split.labels))
     inputs = data_set.inputs(config)
     recipe = train.make_recipe(config, inputs, len(train_split.labels))
     evaluations = {
@@ -99,6 +101,8 @@ def _streamed(config, data_set: data.DataSet, mesh) -> Experiment:
     splits = ("train", data_set.held_out)
     sources = {split: data.open_source(config.data, split) for split in splits}
     held_out = sources[data_set.held_out]
+    if config.eval.batch_statistics:
+        refuse_single_values(config, mesh.size, len(held_out))
     processes = (jax.process_index(), jax.process_count())
     inputs = data_set.inputs(config)
     recipe = train.make_recipe(config, inputs, len(sources["train"]))
@@ -128,6 +132,48 @@ def _streamed(config, data_set: data.DataSet, mesh) -> Experiment:
         digests={split: source.digest() for split, source in sources.items()},
         class_folders=tuple(held_out.wnids),
     )
+
+
+def refuse_single_values(config, devices: int, examples: int) -> None:
+    """Raises UserError if a BN would normalise over a single value, and why.
+
+    Its output would be beta, whatever the input. Feature maps of several locations have
+    several values an example (Sec. 3.2).
+
+    Args:
+      config: the resolved configuration.
+      devices: how many the batch is spread over.
+      examples: number that is cut into mini-batches of batch_size; the last may be
+        smaller.
+    """
+    per_device = config.batch_size // devices
+    groups, spanning = layers.check_groups(config.bn.batch, per_device, devices)
+    size = config.batch_size if spanning else per_device // groups
+    layer = _of_one_value(config)
+    if not layer or (size > 1 and examples % size != 1):
+        return
+    last = (
+        "" if size == 1 else f"the last of {examples:,} examples in groups of {size}: "
+    )
+    raise UserError(
+        f"batch_size={config.batch_size} on {devices} devices with bn.batch="
+        f"{config.bn.batch} has BN normalise over one example ({last}{layer} has one "
+        f"value there, and BN would put out beta alone); use a larger or other "
+        f"batch_size" + (", or eval.batch_statistics=False" if last else "")
+    )
+
+
+def _of_one_value(config) -> str:
+    """Returns which normalised layer has one value an example, or "" if none."""
+    if config.model.norm != "batch_norm":
+        return ""
+    if config.model.name == "mlp":
+        return "a fully connected layer"
+    if config.model.per_activation_last:
+        return "each activation of 5a and 5b"
+    if config.data.image_size <= 32:
+        return "a feature map of 1 x 1 at the end"
+    return ""
 
 
 def _evaluation_sizes(config) -> dict[str, int]:

@@ -162,6 +162,7 @@ def prepare(config, devices=None):
     mesh = parallel.make_mesh(devices)
     per_device = parallel.check_batch(config.batch_size, mesh)
     layers.check_groups(config.bn.batch, per_device, mesh.size)
+    experiment.refuse_single_values(config, mesh.size, config.batch_size)
     return config, stated, mesh
 
 
