@@ -99,9 +99,9 @@ def test_missing_flags_are_named_all_at_once():
 
 def test_runs_and_configurations_are_shown_without_a_workdir(tmp_path):
     listed = run("train.py", "--config=configs/mnist.py", "--list").stdout
-    assert "bn_seed3  model.norm=before seed=3\n" in listed
+    assert "bn_seed3  model.norm=batch_norm seed=3\n" in listed
     listed = run("sweep.py", CONFIG, "--list", f"--workdir={tmp_path}").stdout
-    assert listed == "bn_seed0  waiting  model.norm=before seed=0\n"
+    assert listed == "bn_seed0  waiting  model.norm=batch_norm seed=0\n"
     printed = ["--print_config", "--config.steps=1e4", "--config.batch_size=120"]
     printed = run("train.py", CONFIG, *printed).stdout
     assert "\nsteps = 5000\n" in printed and "steps: 10000 -> 5000" in printed

@@ -46,7 +46,7 @@ _RESTART = flags.DEFINE_bool(
 
 
 _LIST = flags.DEFINE_bool(
-    "list", False, "Only say which runs there are, and stand how."
+    "list", False, "Only say which runs there are and how they stand."
 )
 
 

@@ -19,9 +19,9 @@ def test_members_are_the_runs_with_the_overrides(tmp_path):
 
 
 def test_unknown_runs_and_files_are_refused(tmp_path):
-    with pytest.raises(UserError, match="no run bm; it has: plain_seed0"):
+    with pytest.raises(UserError, match="no run 'bm'; it has: plain_seed0"):
         sweep.members(FILE, {}, ["bm"], tmp_path)
-    with pytest.raises(UserError, match="no config file configs/none.py"):
+    with pytest.raises(UserError, match="config file .configs/none.py. is not there"):
         sweep.members("configs/none.py", {}, [], tmp_path)
     with pytest.raises(UserError, match="seed is what the runs of .* differ in"):
         sweep.members(FILE, {"seed": 3}, [], tmp_path)
@@ -39,3 +39,15 @@ def test_the_tasks_of_an_array_share_the_members_out(tmp_path):
     for index, count in ((10, 0), (-1, 0), (4, 4), (0, -1)):
         with pytest.raises(UserError, match=f"--index is {index}"):
             sweep.share(found, index, count)
+
+
+def test_a_name_that_train_takes_is_taken_for_the_run_that_it_means(tmp_path):
+    (member,) = sweep.members("configs/mnist.py", {}, ["bn", "bn_seed0", ""], tmp_path)
+    assert member.name == "bn_seed0" and member.workdir == tmp_path / "bn_seed0"
+
+
+def test_the_listing_says_what_a_run_sets_and_how_it_stands(tmp_path):
+    (line,) = sweep.listing("configs/mnist.py", ["plain"])
+    assert line == "plain_seed0  model.norm=none seed=0"
+    (line,) = sweep.listing("configs/mnist.py", ["plain"], tmp_path)
+    assert line == "plain_seed0  waiting  model.norm=none seed=0"
