@@ -3,10 +3,13 @@
 import jax
 import numpy as np
 import pytest
+from ml_collections import config_dict
 
-from bn_repro import experiment, loop, train
+from bn_repro import experiment, loop, resolve, train
 from bn_repro.data.order import Order
+from bn_repro.errors import UserError
 from bn_repro.loop_test import assert_same, content, short
+from configs import imagenet, mnist
 
 OTHER = {
     "seed": 3,
@@ -70,3 +73,58 @@ def test_seeds_and_initial_scale_are_the_runs_own():
         state = train.create_state(config, parts.recipe, parts.image_shape)
         kernel = np.asarray(state.params["hidden_1"]["kernel"])
         assert kernel.std() == pytest.approx(stddev, rel=0.02)
+
+
+def prepared(devices=1, run="bn", **overrides):
+    config = mnist.get_config(run)
+    config.update_from_flattened_dict(overrides)
+    return loop.prepare(config, jax.devices()[:devices])
+
+
+@pytest.mark.parametrize(
+    ("devices", "overrides"),
+    [
+        (1, {"batch_size": 1, "reference_batch": 1}),
+        (1, {"bn.batch": "1"}),
+        (4, {"batch_size": 4, "reference_batch": 4, "bn.batch": "device"}),
+        (4, {"bn.batch": "1", "model.norm_placement": "after"}),
+        (1, {"batch_size": 1, "reference_batch": 1, "bn.biased": True}),
+    ],
+)
+def test_bn_over_one_example_of_a_dense_layer_is_refused(devices, overrides):
+    with pytest.raises(UserError, match="over one example .*fully connected.* beta"):
+        prepared(devices, **overrides)
+    prepared(devices, "plain", **overrides | {"bn.batch": "global"})
+
+
+def test_the_last_mini_batch_of_an_evaluation_counts_too():
+    config, _, mesh = prepared(batch_size=9, reference_batch=9, **{"data.limit": 100})
+    with pytest.raises(UserError, match="the last of 100 examples in groups of 9"):
+        experiment.make(config, mesh)
+    config = config_dict.ConfigDict(config.to_dict())
+    config.eval.batch_statistics = False
+    experiment.make(config, mesh)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "refused"),
+    [
+        ({}, False),
+        ({"data.image_size": 32}, True),
+        ({"model.per_activation_last": True}, True),
+    ],
+)
+def test_feature_maps_have_several_values_an_example(overrides, refused):
+    config = imagenet.get_config("bn_baseline")
+    ones = {"batch_size": 1, "reference_batch": 1, "bn.batch": "global"}
+    config.update_from_flattened_dict(ones | {"data.image_size": 64} | overrides)
+    config, _ = resolve.resolve(config)
+    if not refused:
+        return experiment.refuse_single_values(config, 1, 1)
+    with pytest.raises(UserError, match="over one example"):
+        experiment.refuse_single_values(config, 1, 1)
+
+
+def test_a_batch_of_more_than_the_limit_is_refused():
+    with pytest.raises(UserError, match="at most data.limit=59"):
+        prepared(**{"data.limit": 59})

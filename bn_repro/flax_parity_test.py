@@ -15,6 +15,8 @@ from flax import linen as nn
 from bn_repro import layers, parallel
 from bn_repro.parallel import AXIS, REPLICATED, SHARDED
 
+HALF = {"param_dtype": jnp.bfloat16, "force_float32_reductions": False}
+
 
 class ResNetBlock(nn.Module):
     """As in flax's example on ImageNet."""
@@ -140,7 +142,7 @@ def values(*shape, seed=0):
         {"scale_init": nn.initializers.normal(), "bias_init": nn.initializers.normal()},
         {"dtype": jnp.bfloat16},
         {"param_dtype": jnp.bfloat16},
-        {"param_dtype": jnp.bfloat16, "force_float32_reductions": False},
+        {"dtype": jnp.bfloat16, **HALF},
         {"use_fast_variance": False},
     ],
     ids=str,

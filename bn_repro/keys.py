@@ -5,7 +5,6 @@ which is what they are computed in: 1e-60 would be 0 there and 1e39 infinity.
 """
 
 import difflib
-import math
 import numbers
 import re
 from collections.abc import Callable
@@ -220,16 +219,10 @@ CONDITIONS = (
     ),
     (
         "batch_size",
-        lambda c: c.batch_size <= _examples(c),
-        lambda c: f"at most the {_examples(c):,} training examples",
+        lambda c: c.batch_size <= MNIST_EXAMPLES or c.data.name != "mnist",
+        lambda c: f"at most the {MNIST_EXAMPLES:,} training examples",
     ),
 )
-
-
-def _examples(config) -> float:
-    """Returns the most training examples there can be, as far as the keys tell."""
-    most = MNIST_EXAMPLES if config.data.name == "mnist" else math.inf
-    return min(config.data.limit or most, most)
 
 
 def validate(config) -> None:
@@ -262,5 +255,5 @@ def get(config, key: str):
 
 
 def _shown(config, key: str) -> str:
-    text = repr(get(config, key))
+    text = " ".join(repr(get(config, key)).split())  # a section's has lines
     return text if len(text) <= 100 else f"{text[:100]}..."

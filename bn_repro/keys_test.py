@@ -92,7 +92,6 @@ def test_any_batch_size_translates_or_is_refused(batch_size, reference, decay):
         ("data.seed", 2**32, "data.seed is"),
         ("data.seed", -2, "data.seed is -2"),
         ("batch_size", 70_000, "batch_size is 70000; .* at most the 60,000"),
-        ("data.limit", 59, "batch_size is 60; .* at most the 59"),
         ("data.image_size", 14, "data.image_size is 14; it must be 28"),
         ("data.name", "nonsense", "data.name is 'nonsense'"),
         ("data.source", "image_folder", "data.source is .*'packed', 'tfds'"),

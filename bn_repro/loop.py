@@ -163,6 +163,11 @@ def prepare(config, devices=None):
     per_device = parallel.check_batch(config.batch_size, mesh)
     layers.check_groups(config.bn.batch, per_device, mesh.size)
     experiment.refuse_single_values(config, mesh.size, config.batch_size)
+    if 0 < config.data.limit < config.batch_size:
+        raise UserError(
+            f"batch_size is {config.batch_size}; it must be at most data.limit="
+            f"{config.data.limit}"
+        )
     return config, stated, mesh
 
 
