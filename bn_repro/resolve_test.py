@@ -15,7 +15,7 @@ from configs import common, mnist
         ("optimizer.learning_rate", -0.1, "optimizer.learning_rate is -0.1"),
         ("optimizer.learning_rate", math.nan, "optimizer.learning_rate is nan"),
         ("optimizer.momentum", 1.0, r"optimizer.momentum is 1.0; .* \[0, 1\)"),
-        ("steps", 0, "steps is 0; it must be at least 1"),
+        ("steps", 0, "steps is 0; .* at least 1"),
         ("model.norm_placement", "both", "model.norm_placement is 'both'; .*before"),
         ("model.dropout", 1.0, "model.dropout is 1.0"),
         ("bn.batch", "0", "bn.batch is '0'"),
