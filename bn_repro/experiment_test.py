@@ -128,3 +128,11 @@ def test_feature_maps_have_several_values_an_example(overrides, refused):
 def test_a_batch_of_more_than_the_limit_is_refused():
     with pytest.raises(UserError, match="at most data.limit=59"):
         prepared(**{"data.limit": 59})
+
+
+@pytest.mark.parametrize(
+    "key", ["data.name", "data.source", "model.name", "model.norm"]
+)
+def test_an_unknown_name_is_refused_before_anything_is_made(key):
+    with pytest.raises(UserError, match=f"{key} is 'nonsense'; .*"):
+        prepared(**{key: "nonsense"})

@@ -16,8 +16,6 @@ from bn_repro.run_folder import records
 INT32 = 2**31 - 1
 SEEDS = 2**32 - 1  # JAX drops the bits above, and the seed would repeat another
 SMALLEST, LARGEST = 1.1754944e-38, 3.4028235e38  # of float32
-# Data sets -> where they can be read from.
-SOURCES = {"mnist": ("packed", "tfds"), "imagenet": ("image_folder", "tfds")}
 MNIST_EXAMPLES, MNIST_SIZE = 60_000, 28
 
 
@@ -92,6 +90,7 @@ def _rising(values) -> bool:
     return all(a < b for a, b in zip(values, values[1:], strict=False))
 
 
+NAME = text(r"\w[\w.-]*", "a name of letters, digits, '_', '-' and '.'")
 FLAG = Key(bool, lambda v: True, "True or False")
 PATH = Key(str, lambda v: "\0" not in v, "a path")
 POSITIVE = real(lambda v: v > 0, "a number > 0 that float32 can hold")
@@ -101,7 +100,7 @@ BELOW_1 = real(lambda v: 0 <= v < 1, "a share in [0, 1)")
 MANY = 1_000_000  # of what is allocated at once
 
 KEYS = {
-    "experiment": text(r"\w[\w.-]*", "a name of letters, digits, '_', '-' and '.'"),
+    "experiment": NAME,
     "seed": whole(0, SEEDS),
     "steps": whole(1),
     "batch_size": whole(1),
@@ -110,9 +109,9 @@ KEYS = {
     "steps_per_call": whole(1, MANY),
     "log_every": whole(1),
     "tensorboard": FLAG,
-    "model.name": one_of("mlp", "inception"),
+    "model.name": NAME,  # of models.MODELS
     "model.nonlinearity": one_of("sigmoid", "tanh", "relu"),
-    "model.norm": one_of("none", "batch_norm", "layer_norm"),
+    "model.norm": NAME,  # of models.NORMS
     "model.norm_placement": one_of("before", "after"),
     "model.dropout": BELOW_1,
     "model.dtype": one_of("float32", "bfloat16", "float64"),
@@ -137,8 +136,8 @@ KEYS = {
     "bn.ema_decay": Key(float, lambda v: 0 < v < 1, "a share in (0, 1)"),
     "bn.bias_correction": FLAG,
     "bn.biased": FLAG,
-    "data.name": one_of(*SOURCES),
-    "data.source": one_of("packed", "tfds", "image_folder"),
+    "data.name": NAME,  # of data.SOURCES
+    "data.source": NAME,  # of that data set's
     "data.dir": PATH,
     "data.train": PATH,
     "data.val": PATH,
@@ -192,11 +191,6 @@ KEYS = {
 
 # What must hold between keys: (the key to name, config -> bool, what it must be).
 CONDITIONS = (
-    (
-        "data.source",
-        lambda c: c.data.source in SOURCES[c.data.name],
-        lambda c: f"one of {SOURCES[c.data.name]} with data.name={c.data.name!r}",
-    ),
     (
         "model.name",
         lambda c: c.model.name != "inception" or c.data.name != "mnist",

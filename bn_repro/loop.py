@@ -157,6 +157,8 @@ def prepare(config, devices=None):
     """Returns (resolved configuration, stated values, mesh), checked; see `run`."""
     sum_check.check_sums()
     config, stated = resolve(config)
+    data.find(config.data)
+    models.check_names(config)
     if config.model.dtype == "float64":
         jax.config.update("jax_enable_x64", True)
     mesh = parallel.make_mesh(devices)

@@ -21,16 +21,21 @@ def build(config, axis_name: str | None = None, norm=None):
       axis_name: mesh axis that the examples are spread over; None on one device.
       norm: makes what stands in the place of the norm of each layer; by default that.
     """
-    for key, known in (("name", MODELS), ("norm", NORMS)):
-        if config.model[key] not in known:
-            raise UserError(
-                f"model.{key} is {config.model[key]!r}; use one of {list(known)}"
-            )
+    check_names(config)
     dtype = jnp.dtype(config.model.dtype)
     param_dtype = jnp.promote_types(dtype, jnp.float32)
     if norm is None:
         norm = NORMS[config.model.norm](config, axis_name, param_dtype)
     return MODELS[config.model.name](config, norm, dtype, param_dtype)
+
+
+def check_names(config) -> None:
+    """Raises UserError for a model.name or model.norm that there is not."""
+    for key, known in (("name", MODELS), ("norm", NORMS)):
+        if config.model[key] not in known:
+            raise UserError(
+                f"model.{key} is {config.model[key]!r}; use one of {list(known)}"
+            )
 
 
 def _batch_norm(config, axis_name, param_dtype):
