@@ -11,10 +11,12 @@ import jax
 import numpy as np
 
 from bn_repro import (
+    data,
     experiment,
     interrupt,
     layers,
     metrics,
+    models,
     parallel,
     sum_check,
     train,
