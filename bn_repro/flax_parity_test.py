@@ -288,7 +288,7 @@ def test_use_running_average_is_given_once(layer):
 def test_every_field_of_flax_is_there_in_its_place_with_its_default():
     ours = list(layers.BatchNorm.__dataclass_fields__.values())
     for a, b in zip(ours, nn.BatchNorm.__dataclass_fields__.values(), strict=False):
-        if a.name in ("parent", "name"):
+        if b.name in ("parent", "name"):
             break
         assert a.name == b.name
         if not callable(b.default):
