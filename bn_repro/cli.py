@@ -176,7 +176,7 @@ def guarded(main: Callable[[], int | None]) -> int:
     print_anything()
     try:
         return main() or 0
-    except UserError as error:
+    except (UserError, OSError) as error:  # such as a log on a disk that is full
         return fail(error)
     except (RuntimeError, AssertionError):
         if _has_devices():

@@ -95,12 +95,12 @@ def test_global_scope_is_the_moments_of_the_union_of_devices(mean_over_std):
 @pytest.mark.parametrize("bias_correction", [True, False])
 @pytest.mark.parametrize("updates", [0, 2])
 def test_a_batch_without_any_example_moves_nothing(bias_correction, updates):
-    module = layers.BatchNorm(bias_correction=bias_correction, ema_decay=0.9)
+    module = layers.BatchNorm(False, momentum=0.9, bias_correction=bias_correction)
     x = jax.random.normal(jax.random.key(0), (8, 3))
     variables = module.init(jax.random.key(1), x)
     for _ in range(updates):
         variables |= module.apply(variables, x, mutable=MUTABLE)[1]
-    mask = np.zeros(8, bool)
+    mask = np.zeros((8, 1), bool)
     _, updated = module.apply(variables, x, mask=mask, mutable=MUTABLE)
     for name, leaf in updated.items():
         jax.tree.map(np.testing.assert_array_equal, leaf, variables[name])
