@@ -4,8 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from bn_repro import evaluate, experiment, parallel, train
-from bn_repro.data import mnist as data
+from bn_repro import data, evaluate, experiment, parallel, train
 from bn_repro.resolve import resolve
 from configs import mnist
 

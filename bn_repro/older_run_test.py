@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bn_repro import loop, probe
+from bn_repro import experiment, loop, probe
 from bn_repro.analysis import report
 from bn_repro.errors import UserError
 from bn_repro.run_folder import checkpoint, records
@@ -72,6 +72,7 @@ def test_a_checkpoint_from_before_a_field_of_the_state_is_continued(older):
 
 
 def test_a_new_statistic_of_the_probe_is_a_function_and_an_entry(older, monkeypatch):
+    experiment.forget()  # what an earlier test compiled
     summarize = probe._summarize_layer
 
     def with_magnitude(x, *args):
@@ -80,6 +81,7 @@ def test_a_new_statistic_of_the_probe_is_a_function_and_an_entry(older, monkeypa
     monkeypatch.setattr(probe, "_summarize_layer", with_magnitude)
     monkeypatch.setitem(records.PROBE_FIELDS, "magnitude", np.float32)
     assert loop.run(short(), older / "bn_seed0", jax.devices()[:1]) == "finished"
+    experiment.forget()
     continued = records.read_run(older / "bn_seed0").activations["magnitude"]
     assert np.isnan(continued[:2]).all() and (continued[2] > 0).all()  # steps 0, 20, 40
     assert "magnitude" not in records.read_run(older / "plain_seed0").activations

@@ -5,8 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bn_repro import experiment, metrics, models, parallel, train
-from bn_repro.data import mnist as data
+from bn_repro import data, experiment, metrics, models, parallel, train
 from bn_repro.data.order import Order
 from bn_repro.layers import Mode
 from bn_repro.parallel import AXIS

@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 from ml_collections import config_dict
 
-from bn_repro import experiment, loop, parallel
-from bn_repro.data import mnist as data
+from bn_repro import data, experiment, loop, parallel
 from bn_repro.data.order import Order
 from bn_repro.errors import UserError
 from bn_repro.inference import members, population

@@ -6,8 +6,7 @@ import jax
 import numpy as np
 
 from benchmarks.timing import Row, alternate
-from bn_repro import experiment, metrics, parallel, train
-from bn_repro.data import mnist as data
+from bn_repro import data, experiment, metrics, parallel, train
 from bn_repro.data.order import Order
 from bn_repro.resolve import resolve
 from bn_repro.run_folder.manifest import available_cores
