@@ -62,7 +62,8 @@ class InMemoryEvaluation:
         """
         self._count = len(arrays[1])
         self._batches = jax.tree.map(
-            lambda x: _spread(x, mesh), stack_batches(*arrays, batch_size, mesh.size)
+            lambda x: parallel.split(x, mesh, P(None, AXIS)),
+            stack_batches(*arrays, batch_size, mesh.size),
         )
         step = partial(evaluation_step, recipe=recipe, statistics=statistics)
 
@@ -150,11 +151,6 @@ def stack_batches(images, labels, batch_size: int, multiple: int = 1) -> dict:
     examples = {"image": images, "label": labels, "mask": np.ones(len(labels), bool)}
     examples["index"] = np.arange(len(labels), dtype=np.int32)
     return {name: stack(x) for name, x in examples.items()}
-
-
-def _spread(x, mesh):
-    sharding = jax.sharding.NamedSharding(mesh, P(None, AXIS))
-    return jax.make_array_from_callback(x.shape, sharding, lambda index: x[index])
 
 
 def batch_statistics(variables, batch, key, step, *, model, inputs, axis_name=AXIS):

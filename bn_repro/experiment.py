@@ -111,10 +111,11 @@ def _streamed(config, data_set: data.DataSet, mesh) -> Experiment:
         return stream.train_batches(config, sources["train"], step, *processes)
 
     def evaluation(statistics, batch_size):
-        padded = config_dict.ConfigDict(config.to_dict())
-        padded.eval.batch_size = batch_size + -batch_size % mesh.size
         source = Mixed(held_out) if statistics == "batch" else held_out
-        batches = functools.partial(stream.eval_batches, padded, source, *processes)
+        padded = batch_size + -batch_size % mesh.size
+        batches = functools.partial(
+            stream.eval_batches, config, source, *processes, padded
+        )
         return evaluate.StreamedEvaluation(
             recipe, mesh, batches, statistics, len(source)
         )

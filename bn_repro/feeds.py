@@ -66,7 +66,7 @@ class InMemoryFeed:
 
     def advance(self, state, sums, step: int, n: int):
         """Returns state and sums after n <= steps_per_call more steps from `step`."""
-        indices = to_devices(self.indices(step, n), self.mesh, P(None, AXIS))
+        indices = parallel.split(self.indices(step, n), self.mesh, P(None, AXIS))
         return self._compiled(state, sums, self.key, self.arrays, indices, np.int32(n))
 
     def batches(self, step: int):
@@ -77,16 +77,10 @@ class InMemoryFeed:
             position = step * self._batch_size + np.arange(self._batch_size)
             batch = {"image": images[index], "label": labels[index]}
             batch["position"] = position.astype(np.int32)
-            yield {name: to_devices(x, self.mesh, SHARDED) for name, x in batch.items()}
+            yield {
+                name: parallel.split(x, self.mesh, SHARDED) for name, x in batch.items()
+            }
             step += 1
-
-
-def to_devices(indices, mesh, spec):
-    """Returns a numpy array as one array over the mesh, split as spec says."""
-    sharding = jax.sharding.NamedSharding(mesh, spec)
-    return jax.make_array_from_callback(
-        indices.shape, sharding, lambda index: indices[index]
-    )
 
 
 def _chunk(state, sums, key, arrays, indices, n, *, recipe):

@@ -61,6 +61,18 @@ def replicated_key(seed: int, mesh: Mesh):
     return jax.jit(jax.random.key, out_shardings=sharding)(np.int64(seed))
 
 
+def split(array, mesh, spec):
+    """Returns a numpy array, whole in every process, as one array split over the mesh.
+
+    Args:
+      array: the numpy array.
+      mesh: the devices.
+      spec: PartitionSpec; says which axis is split.
+    """
+    sharding = jax.sharding.NamedSharding(mesh, spec)
+    return jax.make_array_from_callback(array.shape, sharding, lambda i: array[i])
+
+
 def shard(tree, mesh: Mesh, spec=SHARDED):
     """Returns this process's part of each array as part of the global array."""
     sharding = NamedSharding(mesh, spec)

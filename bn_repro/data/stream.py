@@ -77,7 +77,7 @@ def train_batches(config, source, start_step, process_index=0, process_count=1):
     return _batches(cut, range(start_step, _ENDLESS), work, data)
 
 
-def eval_batches(config, source, process_index=0, process_count=1):
+def eval_batches(config, source, process_index=0, process_count=1, batch_size=0):
     """Returns an iterator over this process's share of the evaluation batches.
 
     Each picture comes exactly once at any batch size, in the source's order; every
@@ -89,6 +89,7 @@ def eval_batches(config, source, process_index=0, process_count=1):
       source: random access to undecoded pictures, see `data.open_source`.
       process_index: of this process.
       process_count: number of processes; divides the batch size.
+      batch_size: another than `eval.batch_size`; 0: that.
 
     Returns:
       A `Batches` of dicts: "image" uint8 [b, size, size, 3], "label" int32 [b], "mask"
@@ -104,8 +105,9 @@ def eval_batches(config, source, process_index=0, process_count=1):
     work = pieces.EvaluationPieces(
         source, shape, view, _allocate(data), max_pixels=data.max_pixels
     )
-    cut = pieces.Pieces(config.eval.batch_size, process_index, process_count)
-    steps = -(-len(source) // config.eval.batch_size)
+    batch_size = batch_size or config.eval.batch_size
+    cut = pieces.Pieces(batch_size, process_index, process_count)
+    steps = -(-len(source) // batch_size)
     return _batches(cut, range(steps), work, data)
 
 

@@ -204,7 +204,7 @@ class Program:
             carries,
             [feed.key for feed in self._feeds],
             self._feeds[0].arrays,
-            feeds.to_devices(indices, self._mesh, P(None, None, AXIS)),
+            parallel.split(indices, self._mesh, P(None, None, AXIS)),
             np.int32(n),
             np.array(active),
         )
