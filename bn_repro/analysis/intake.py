@@ -6,11 +6,12 @@ the same run in two folders counts once. Unfinished ones are drawn but in no mea
 """
 
 import os
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from bn_repro.analysis import arms, tables
+from bn_repro.analysis import arms, convergence, tables
 from bn_repro.analysis.layers import drift
 from bn_repro.errors import UserError
 from bn_repro.run_folder import records
@@ -25,7 +26,7 @@ NEEDED = {
     "data.name": str,
     "data.classes": int,
     "optimizer.learning_rate": (int, float),
-}
+}  # numbers above zero
 NUMBERS = ("step", "accuracy", "loss", "top5", "count", "examples", "seconds")
 
 
@@ -59,7 +60,9 @@ def load(workdir: str | os.PathLike) -> tuple[list[Run], list[str]]:
         for run, kept in repeats
     ]
     notes += listed("Not finished, in no mean", _unfinished(runs), tables.status_text)
-    return runs, notes + [note for run in runs for note in _mend_activations(run)]
+    notes += listed("Finished without an accuracy", _blind(runs))
+    notes += [note for run in runs for note in _mend_activations(run)]
+    return runs, notes + listed("Of other probes than the other seeds", _unlike(runs))
 
 
 def listed(
@@ -78,8 +81,9 @@ def check(run: Run) -> None:
     for key, kind in NEEDED.items():
         if key not in flat:
             raise UserError(f"run {run.name}: its config.json has no {key}")
-        if not isinstance(flat[key], kind) or isinstance(flat[key], bool):
-            raise UserError(f"run {run.name}: {key} in config.json is {flat[key]!r}")
+        value = flat[key]
+        if not isinstance(value, kind) or (kind is not str and not _is_size(value)):
+            raise UserError(f"run {run.name}: {key} in config.json is {value!r}")
     status, step = run.status.get("status"), run.status.get("step", 0)
     if status not in (*records.STATUSES, "unknown") or not _is_number(step):
         raise UserError(f"run {run.name}: status.json says {run.status}")
@@ -97,12 +101,45 @@ def _unfinished(runs: Sequence[Run]) -> list[Run]:
     return [run for run in runs if run.status["status"] != "finished"]
 
 
+def _blind(runs: Sequence[Run]) -> list[Run]:
+    """Returns the finished runs without a held-out accuracy that is a number."""
+    found = []
+    for run in runs:
+        accuracy = convergence.course(run).accuracy
+        if run.status["status"] == "finished" and not np.isfinite(accuracy).any():
+            found.append(run)
+    return found
+
+
+def _unlike(runs: Sequence[Run]) -> list[Run]:
+    """Returns the finished runs that were not probed as most of their arm were."""
+    found = []
+    for arm in arms.group(runs):
+        kinds = [_kind(run.activations) for run in arm.done()]
+        usual = Counter(kinds).most_common(1)
+        found += [
+            run
+            for run, kind in zip(arm.done(), kinds, strict=True)
+            if kind != usual[0][0]
+        ]
+    return found
+
+
+def _kind(probes: dict | None) -> tuple:
+    """Returns whether there are two probes, the percentiles, and each layer's units."""
+    if probes is None:
+        return ()
+    units = ((name, probes[name].shape[2]) for name in probes["layers"])
+    return len(probes["steps"]) > 1, tuple(probes["percentiles"]), *units
+
+
 def _mend_activations(run: Run) -> list[str]:
     """Drops activations that are not whole; returns a note on what is not drawn."""
     probes = run.activations
     if probes is None:
         return []
-    if fault := _fault(probes):
+    finished = run.status["status"] == "finished"
+    if fault := _fault(probes, must_be_finite=finished):
         run.activations = None
         return [f"Activations left out: those of {run.name}: {fault}"]
     if len(probes["steps"]) and not drift.has_percentiles(probes):
@@ -115,7 +152,7 @@ def _mend_activations(run: Run) -> list[str]:
     return []
 
 
-def _fault(probes: dict) -> str:
+def _fault(probes: dict, must_be_finite: bool) -> str:
     """Returns what is wrong with the arrays of activations.npz; "" if nothing is."""
     steps, count = probes["steps"], len(probes["percentiles"])
     if not probes["layers"]:
@@ -126,11 +163,17 @@ def _fault(probes: dict) -> str:
         shape = probes[name].shape
         if len(shape) != 3 or shape[:2] != (steps.size, count) or not shape[2]:
             return f"{name} has the shape {shape}"
+        if must_be_finite and not np.isfinite(probes[name]).all():
+            return f"{name} is not finite"
     for name in records.PROBE_FIELDS:
         expected = (steps.size, len(probes["layers"]))
         if name in probes and probes[name].shape[:2] != expected:
             return f"{name} has the shape {probes[name].shape}"
     return ""
+
+
+def _is_size(value: object) -> bool:
+    return _is_number(value) and value > 0
 
 
 def _is_number(value: object) -> bool:

@@ -47,6 +47,7 @@ def test_a_run_that_did_not_finish_is_named_and_in_no_mean(tmp_path, status):
 FAULTS = {
     "no norm": lambda config: config["model"].pop("norm"),
     "steps in words": lambda config: config.update(steps="many"),
+    "no classes": lambda config: config["data"].update(classes=0),
     "no model": lambda config: config.update(model=None),
 }
 
@@ -92,6 +93,7 @@ def change_arrays(path, **arrays):
         ({"steps": np.array([1000, 0])}, "their steps do not rise"),
         ({"gradient_norm": np.zeros((2, 1))}, "gradient_norm has the shape"),
         ({"layers": np.array([], "<U1")}, "of no layer"),
+        ({"hidden_2": np.full((2, 3, 20), np.nan)}, "hidden_2 is not finite"),
     ],
 )
 def test_activations_that_are_not_whole_cost_only_themselves(tmp_path, arrays, words):
@@ -104,12 +106,26 @@ def test_activations_that_are_not_whole_cost_only_themselves(tmp_path, arrays, w
     assert runs[0].activations is None and runs[1].activations is not None
 
 
+def test_runs_probed_otherwise_or_without_accuracy_are_named(tmp_path):
+    for seed in range(4):
+        testing.write_run(tmp_path / f"bn_seed{seed}", seed=seed, steps=1000)
+    (tmp_path / "bn_seed1" / records.ACTIVATIONS).unlink()
+    change_arrays(tmp_path / "bn_seed3", hidden_3=np.ones((2, 3, 5)))
+    (tmp_path / "bn_seed2" / records.METRICS).unlink()
+    _, notes = intake.load(tmp_path)
+    assert notes == [
+        "Finished without an accuracy: bn_seed2",
+        "Of other probes than the other seeds: bn_seed1, bn_seed3",
+    ]
+
+
 def test_other_percentiles_are_named_and_the_rest_is_drawn(tmp_path):
     two_arms(tmp_path / "runs")
     testing.write_run(tmp_path / "runs" / "bn_seed1", seed=1, steps=1000)
     odd = np.array([5.0, 50.0, 95.0])
     change_arrays(tmp_path / "runs" / "bn_seed1", percentiles=odd)
-    runs, (note,) = intake.load(tmp_path / "runs")
+    runs, (note, other) = intake.load(tmp_path / "runs")
+    assert other == "Of other probes than the other seeds: bn_seed1"
     assert note == (
         "Without drift: bn_seed1, which recorded the percentiles 5, 50, 95, not 15, "
         "50, 85 (probe.percentiles)"

@@ -73,10 +73,18 @@ def write_report(
     with files.naming(out, "write"):
         out.mkdir(parents=True, exist_ok=True)
     report = _compose(Path(workdir), runs, notes, out, target)
+
+    def render(kept: list[Run]) -> str:
+        shown = report._replace(runs=kept)
+        return page.render(*shown, viewer_runs, target, watched)
+
+    text, odd = report_parts.without_odd("the page", render, report.runs)
+    report = report._replace(notes=report.notes + odd)
     files.write_atomically(out / TABLES, report.markdown().encode())
-    text = page.render(*report, viewer_runs, target, watched)
-    files.write_atomically(out / PAGE, text.encode())
     drawn = [path for drawing in report.drawings for path in drawing[:2]]
+    if text is None:
+        return report, [*drawn, out / TABLES]
+    files.write_atomically(out / PAGE, text.encode())
     return report, [*drawn, out / TABLES, out / PAGE]
 
 
