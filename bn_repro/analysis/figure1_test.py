@@ -62,6 +62,17 @@ def test_the_legend_has_the_rates_where_they_differ(tmp_path):
     assert legend == ["With BN, rate 0.01", "Without BN, rate 3"]
 
 
+def test_the_panels_show_the_median_seed(tmp_path):
+    for seed in range(5):
+        testing.write_run(tmp_path / f"bn_seed{seed}", seed=seed, steps=3000)
+    runs = records.find_runs(tmp_path)
+    drifts = [
+        drift.quartiles(drift.unit_drifts(run.activations, "hidden_3")[0]).median
+        for run in runs
+    ]
+    assert figure1.typical_run(runs) is runs[np.argsort(drifts)[2]]
+
+
 def test_one_seed_and_unfinished_runs_are_told(tmp_path):
     testing.write_run(tmp_path / "bn_seed0", steps=1000)
     testing.write_run(tmp_path / "bn_seed1", seed=1, steps=1000, status="interrupted")

@@ -59,7 +59,7 @@ def test_an_odd_configuration_is_named_and_the_rest_is_shown(tmp_path, fault):
     edit(tmp_path / "odd" / records.CONFIG, FAULTS[fault])
     runs, (note,) = intake.load(tmp_path)
     assert names(runs) == ["bn_seed0", "plain_seed0"]
-    assert note.startswith("Left out: run odd: ")
+    assert note.startswith("Left out: ") and "odd" in note
 
 
 def test_odd_records_are_named(tmp_path):
@@ -68,14 +68,12 @@ def test_odd_records_are_named(tmp_path):
     edit(tmp_path / "status" / records.STATUS, lambda status: status.update(status=5))
     with open(tmp_path / "metrics" / records.METRICS, "a") as file:
         file.write('{"step": 500, "split": "test", "accuracy": "high"}\n')
-    with pytest.raises(
-        UserError, match="run metrics: accuracy in metrics.jsonl is 'hi"
-    ):
+    with pytest.raises(UserError, match="metrics.jsonl is corrupt: line .*'high'"):
         intake.load(tmp_path)
     two_arms(tmp_path)
     runs, notes = intake.load(tmp_path)
     assert names(runs) == ["bn_seed0", "plain_seed0"]
-    assert "Left out: run status: status.json says" in notes[1]
+    assert "status/status.json is corrupt" in notes[1]
 
 
 def change_arrays(path, **arrays):
@@ -87,22 +85,15 @@ def change_arrays(path, **arrays):
 @pytest.mark.parametrize(
     ("arrays", "words"),
     [
-        ({"hidden_2": np.zeros((2, 3))}, "hidden_2 has the shape"),
-        ({"hidden_2": np.zeros((2, 2, 20))}, "hidden_2 has the shape"),
-        ({"hidden_2": np.zeros((2, 3, 0))}, "hidden_2 has the shape"),
-        ({"steps": np.array([1000, 0])}, "their steps do not rise"),
-        ({"gradient_norm": np.zeros((2, 1))}, "gradient_norm has the shape"),
-        ({"layers": np.array([], "<U1")}, "of no layer"),
+        ({"hidden_2": np.zeros((2, 3, 0))}, "hidden_2 has no units"),
         ({"hidden_2": np.full((2, 3, 20), np.nan)}, "hidden_2 is not finite"),
     ],
 )
-def test_activations_that_are_not_whole_cost_only_themselves(tmp_path, arrays, words):
+def test_activations_that_cannot_be_drawn_cost_only_themselves(tmp_path, arrays, words):
     two_arms(tmp_path)
     change_arrays(tmp_path / "bn_seed0", **arrays)
     runs, (note,) = intake.load(tmp_path)
-    assert (
-        note.startswith("Activations left out: those of bn_seed0: ") and words in note
-    )
+    assert note == f"Activations left out: those of bn_seed0: {words}"
     assert runs[0].activations is None and runs[1].activations is not None
 
 

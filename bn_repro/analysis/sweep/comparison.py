@@ -45,7 +45,9 @@ class Point:
         return [
             c
             for c in self.courses
-            if c.run.status["status"] == "finished" and c.accuracy.size
+            if c.run.status["status"] == "finished"
+            and c.accuracy.size
+            and np.isfinite(c.accuracy[-1])
         ]
 
     @property
