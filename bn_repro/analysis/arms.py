@@ -96,7 +96,8 @@ def unique(runs: Sequence[Run]) -> tuple[list[Run], list[tuple[Run, Run]]]:
         for run in members
         if run is not one
     ]
-    return [run for run in runs if any(run is one for one in kept)], repeats
+    left_out = {id(run) for run, _ in repeats}
+    return [run for run in runs if id(run) not in left_out], repeats
 
 
 def group(runs: Sequence[Run]) -> list[Arm]:
