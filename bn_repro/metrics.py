@@ -80,6 +80,9 @@ def divide(sums: dict) -> dict:
 def percentiles(x, q):
     """Returns percentiles over the first axis, [len(q), ...], linearly interpolated.
 
+    `jnp.percentile` weights the values on both sides instead, which rounds otherwise:
+    a resumed run's probes would differ from those before in the last digit.
+
     Args:
       x: values, [N, ...].
       q: percentages, 0 to 100.

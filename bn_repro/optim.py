@@ -64,12 +64,17 @@ def rate_factor(optimizer, steps_per_epoch: float) -> Callable:
       optimizer: the configuration's optimizer section.
       steps_per_epoch: training examples / batch size.
     """
-    decay_steps = optimizer.decay_epochs * steps_per_epoch
+    decay = optax.exponential_decay(
+        1.0,
+        optimizer.decay_epochs * steps_per_epoch,
+        optimizer.decay_factor,
+        staircase=True,
+    )
 
     def factor(step):
         value = 1.0
         if optimizer.decay_factor < 1:
-            value *= optimizer.decay_factor ** jnp.floor(step / decay_steps)
+            value *= decay(step)
         if optimizer.warmup_steps:
             value *= jnp.minimum((step + 1) / optimizer.warmup_steps, 1.0)
         return value

@@ -23,10 +23,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bn_repro import loop, models
+from bn_repro import models
 from bn_repro.data import augment
 from bn_repro.errors import UserError
-from bn_repro.resolve import resolve
+from bn_repro.resolve import as_record, resolve
 from bn_repro.run_folder import checkpoint, manifest, records
 
 # Parts of names that wrappers add: compiled, parallel, sharded or held in a module.
@@ -79,7 +79,7 @@ def import_run(file, config, workdir, channels="bgr", mean=MEAN, deviation=(1, 1
     config, stated = resolve(config)
     variables = convert(state, models.shapes(config), channels, mean, deviation)
     writer = records.RunWriter(workdir)
-    record = loop.as_record(config, stated)
+    record = as_record(config, stated)
     writer.write_config(record)
     writer.write_manifest(
         manifest.describe(config, variables["params"])
