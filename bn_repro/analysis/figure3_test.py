@@ -114,6 +114,8 @@ def test_seeds_have_their_spread_and_their_intervals(tmp_path):
     sigmoid = rows(figure3.figure3_table(found, goal))["Inception-Sigmoid"]
     assert sigmoid["Steps"] == "16,000, 5,000"
     assert sigmoid["Against Inception, points"].startswith("chance; -")
+    sigmoid = rows(figure3.steps_table(found, goal))["Inception-Sigmoid"]
+    assert sigmoid["Times fewer to 50 % [95 %]"] == "-"  # no seed gets there
 
 
 def test_seeds_that_never_get_there_are_counted_not_guessed(tmp_path):
