@@ -320,7 +320,8 @@ FILTERED = {
     "not bn_ not diverged": 2,
     "learning_rate<=1 norm=batch_norm": 2,
     "optimizer.learning_rate>=1e1": 2,
-    "seed!=0": 3,
+    "seed!=0 plain_": 3,
+    "seed!=0 bn_": 0,
     "learning_rate=1": 2,
     "no_such_key>1": 0,
 }

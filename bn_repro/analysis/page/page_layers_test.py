@@ -23,16 +23,16 @@ def test_a_new_field_of_the_probe_is_shown_by_itself(sample_folder):
 
 def test_an_axis_without_room_names_each_module_once(sample_folder):
     run = records.find_runs(sample_folder)[0]
-    names = ["conv1", "conv2", "conv3", "3a/1x1", "3a/3x3", "3a/pool", "3b/1x1"]
+    names = ["conv1", "conv2", "conv3", "3a/1x1", "3a/3x3", "3a/a", "3a/b", "3b/1"]
     arrays = dict.fromkeys(names, run.activations["hidden_1"])
-    wide = np.zeros((51, 7))
+    wide = np.zeros((51, 8))
     probes = {"steps": run.activations["steps"], "layers": names, "saturated": wide}
     deep = dataclasses.replace(
         run, activations=probes | arrays | {"percentiles": (15.0, 50.0, 85.0)}
     )
     shown = page_layers.overview([deep])
     assert shown["names"] == names
-    assert shown["modules"] == ["conv1", "", "", "3a", "", "", "3b"]
+    assert shown["modules"] == ["conv1", "", "", "3a", "", "", "", "3b"]
 
 
 def test_runs_without_probes_have_nothing_to_show(sample_folder):
