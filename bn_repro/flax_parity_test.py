@@ -145,7 +145,7 @@ def values(*shape, seed=0):
         {"dtype": jnp.bfloat16, **HALF},
         {"use_fast_variance": False},
     ],
-    ids=str,
+    ids=lambda fields: "-".join(fields) or "defaults",
 )
 def test_every_field_means_what_it_means_in_flax(fields):
     rough = "bfloat16" in str(fields)
