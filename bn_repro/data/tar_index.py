@@ -11,6 +11,7 @@ name.
 
 import os
 import posixpath
+import re
 import tarfile
 
 from bn_repro.errors import UserError
@@ -22,12 +23,26 @@ _END = bytes(2 * _BLOCK)
 _LINKS_IN_A_ROW = 40  # as Linux follows
 _COMPRESSED = {
     b"\x1f\x8b": "gzip",
+    b"\x1f\x9d": "compress",
     b"BZh": "bzip2",
     b"\xfd7zXZ": "xz",
+    b"\x5d\0\0": "lzma",
+    b"LZIP": "lzip",
     b"\x28\xb5\x2f\xfd": "zstd",
+    b"\x04\x22\x4d\x18": "lz4",
     b"PK\x03\x04": "zip",
     b"7z\xbc\xaf": "7z",
+    b"Rar!": "rar",
 }
+# What pictures begin with that do not end in many zeros, and their last bytes.
+_ENDS = {
+    b"\xff\xd8\xff": b"\xff\xd9",
+    b"\x89PNG": b"\xaeB`\x82",
+    b"GIF8": b";",
+    b"RIFF": b"",
+    b"\0\0\0": b"",  # AVIF, JPEG 2000
+}
+_ZEROS = 16  # more than belong to a picture, or to what a camera puts behind it
 
 
 class DamagedError(Exception):
@@ -42,10 +57,13 @@ class Header(tarfile.TarInfo):
         """Returns a member, of a block whose checksum is right; see tarfile."""
         if len(buf) != _BLOCK or buf.count(0) == _BLOCK:  # the end
             return super().frombuf(buf, encoding, errors)
-        stated = int(buf[148:156].strip(b" \0") or b"-1", 8)
+        checksum = buf[148:156].strip(b" \0")
+        stated = int(checksum, 8) if re.fullmatch(b"[0-7]+", checksum) else -1
         right = stated == sum(buf) - sum(buf[148:156]) + 8 * ord(" ")
         if not right and stated not in tarfile.calc_chksums(buf):  # signed, in old tars
             raise DamagedError("a member's header has a wrong checksum")
+        if buf[156:157] == b"M":
+            raise DamagedError("it is one of several volumes; make one tar")
         # A name or size that overflows is left to tarfile.
         if buf[156:157] != tarfile.REGTYPE or buf[345] or buf[124] & 0x80:
             member = super().frombuf(buf, encoding, errors)
@@ -67,29 +85,24 @@ def scan(path) -> tuple[dict[str, tuple[int, int]], set[str]]:
       UserError: it cannot be read, is compressed, cut or damaged, or does not end.
     """
     try:
-        size = os.stat(path).st_size
         with open(path, "rb") as file:
-            files, folders, links = _members(file, size)
-    except DamagedError as error:
-        raise UserError(f"{path} is damaged: {error}; download it again") from error
+            files, folders, links = _members(file, os.stat(path).st_size)
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
     except Exception as error:  # tarfile raises a dozen kinds for what bit flips do
-        raise UserError(
-            f"cannot read {path} as an uncompressed tar ({_reason(path, error)}): "
-            "decompress or download it again"
-        ) from error
+        raise UserError(_refusal(path, error)) from error
     _follow(links, files)
     return files, folders
 
 
-def _reason(path, error) -> str:
-    if isinstance(error, OSError):
-        return error.strerror or str(error)
+def _refusal(path, error) -> str:
     with open(path, "rb") as file:
         head = file.read(8)
     for magic, name in _COMPRESSED.items():
         if head.startswith(magic):
-            return f"it is compressed with {name}"
-    return str(error) or type(error).__name__
+            return f"{path} is compressed with {name}: decompress it to a plain tar"
+    reason = str(error) or type(error).__name__
+    return f"{path} is damaged, or no tar: {reason}; download it again"
 
 
 def _members(file, size: int) -> tuple[dict, set, dict]:
@@ -102,6 +115,8 @@ def _members(file, size: int) -> tuple[dict, set, dict]:
             tar.members.clear()  # TarFile would keep them all
             if member.offset <= before or member.size < 0:
                 raise DamagedError(f"{member.name} has an impossible size")
+            if member.offset_data > member.offset + _BLOCK:
+                _check_extended(file, member)
             before, last = member.offset, member
             name = _inside(member.name)
             target = _target(member, name)
@@ -117,6 +132,29 @@ def _members(file, size: int) -> tuple[dict, set, dict]:
                 links[name] = target
         check_end(file, tar.offset, size, last)
     return files, folders, links
+
+
+def _check_extended(file, member) -> None:
+    """Refuses headers of long names, and of pax, whose content is not whole."""
+    file.seek(member.offset)
+    headers = file.read(member.offset_data - member.offset)
+    while (kind := headers[156:157]) and kind in b"LKxgX":
+        size = int(headers[124:136].strip(b" \0") or b"0", 8)
+        text = headers[_BLOCK : _BLOCK + size]
+        name = text.removesuffix(b"\0")
+        if (not name or b"\0" in name) if kind in b"LK" else not _is_pax(text):
+            raise DamagedError(f"the long header of {member.name!r} is not whole")
+        headers = headers[_BLOCK - (-size // _BLOCK) * _BLOCK :]
+
+
+def _is_pax(text: bytes) -> bool:
+    """Returns whether bytes are pax records: length in bytes, space, key=value, end."""
+    while text:
+        length = text.partition(b" ")[0]
+        if not length.isdigit() or text[int(length) - 1 : int(length)] != b"\n":
+            return False
+        text = text[int(length) :]
+    return True
 
 
 def _inside(name: str) -> str:
@@ -172,15 +210,19 @@ def check_end(file, end: int, size: int, last=None) -> None:
 
 
 def _ends_in_zeros(file, member) -> bool:
-    """Returns whether a JPEG or PNG ends in zeros instead of its end mark."""
+    """Returns whether a picture ends in zeros instead of its end mark."""
     if not member.isreg() or member.issparse() or member.size < 32:
         return False
     file.seek(member.offset_data)
     content = file.read(member.size)
     kept = content.rstrip(b"\0")
-    if len(content) - len(kept) < 16 or kept.endswith((b"\xff\xd9", b"\xaeB`\x82")):
-        return False
-    return len(kept) < 16 or content.startswith((b"\xff\xd8\xff", b"\x89PNG"))
+    zeros = len(content) - len(kept)
+    if zeros >= _ZEROS and len(kept) < _ZEROS:
+        return True
+    for start, end in _ENDS.items():
+        if content.startswith(start) and not (end and kept.endswith(end)):
+            return zeros >= _ZEROS or (zeros and len(end) > 1 and end not in kept)
+    return False
 
 
 def _follow(links: dict[str, str | None], files: dict[str, tuple[int, int]]) -> None:

@@ -1,13 +1,17 @@
 """Archives as they are damaged and as they are written: right, or one line."""
 
+import bz2
 import gzip
 import io
+import lzma
 import tarfile
 import time
 
+import cv2
 import pytest
 
 from bn_repro.data import tar_index
+from bn_repro.data.conftest import make_picture
 from bn_repro.errors import UserError
 
 JPEG = b"\xff\xd8\xff" + bytes(range(1, 256)) * 8 + b"\xff\xd9"
@@ -57,7 +61,7 @@ def test_a_whole_archive(scan):
     assert len(scan(blocked)) == 18
 
 
-def refused(scan, content, message="is damaged: .*download it again"):
+def refused(scan, content, message="is damaged, .*download it again"):
     with pytest.raises(UserError, match=message) as caught:
         scan(content)
     assert "\n" not in str(caught.value)
@@ -79,6 +83,36 @@ def test_zeros_in_the_last_picture_alone(scan, start):
     refused(scan, WHOLE[:start] + bytes(len(WHOLE) - start))
 
 
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".gif", ".webp"])
+@pytest.mark.parametrize("lost", [1, 8, 16, 200])
+def test_a_last_picture_of_any_format_that_ends_in_zeros(scan, suffix, lost):
+    picture = cv2.imencode(suffix, make_picture(0))[1].tobytes()
+    whole = archive([*dict.fromkeys(NAMES, JPEG).items(), ("b/x", picture)])
+    assert len(scan(whole)) == 19
+    behind = picture + bytes(9)  # a camera's, or padding
+    assert len(scan(archive([("b/x", behind)]))) == 1
+    start = END + 512 + len(picture) - lost
+    cut = whole[:start] + bytes(len(whole) - start)
+    if lost < 16 and suffix in (".gif", ".webp"):  # may end in a zero
+        assert len(scan(cut)) == 19
+    else:
+        refused(scan, cut)
+
+
+@pytest.mark.parametrize("form", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_a_long_name_that_is_lost(scan, form):
+    """The header behind it holds the first 100 bytes: another name, or another's."""
+    whole = archive([("a/" + "x" * 150, JPEG), ("b/" + "é" * 400, JPEG)], form)
+    assert len(scan(whole)) == 2
+    second = whole.index(b"b/\xc3") // 512 * 512
+    for block in (512, second, second + 512):
+        refused(scan, whole[:block] + bytes(512) + whole[block + 512 :])
+
+
+def test_one_of_several_volumes(scan):
+    refused(scan, archive([member("a/x", kind=b"M"), ("a/y", JPEG)]), "several volumes")
+
+
 @pytest.mark.parametrize("header", HEADERS[1::4])
 def test_a_header_in_the_middle(scan, header):
     refused(scan, WHOLE[:header] + bytes(512) + WHOLE[header + 512 :])
@@ -94,7 +128,10 @@ def test_what_follows_the_end(scan, behind):
 
 
 def test_compressed_under_another_name(scan):
-    refused(scan, gzip.compress(WHOLE), "compressed with gzip.*decompress")
+    for name, pack in (("gzip", gzip), ("xz", lzma), ("bzip2", bz2)):
+        refused(scan, pack.compress(WHOLE), f"compressed with {name}: decompress")
+    refused(scan, b"\x04\x22\x4d\x18" + WHOLE, "compressed with lz4")
+    refused(scan, b"Rar!" + WHOLE, "compressed with rar")
     refused(scan, b"", "set.tar")
     refused(scan, b"<html>not found</html>" * 99, "set.tar")
 
