@@ -61,9 +61,11 @@ class InMemoryEvaluation:
           statistics: see `evaluation_step`.
         """
         self._count = len(arrays[1])
+        size = min(batch_size, self._count)
+        width = -(-size // mesh.size) * mesh.size
         self._batches = jax.tree.map(
-            lambda x: parallel.split(x, mesh, P(None, AXIS)),
-            stack_batches(*arrays, batch_size, mesh.size),
+            lambda *x: parallel.split(np.stack(x), mesh, P(None, AXIS)),
+            *cut(*map(np.asarray, arrays), size, width=width),
         )
         step = partial(evaluation_step, recipe=recipe, statistics=statistics)
 
@@ -124,33 +126,27 @@ def _in_order(found: list[dict], count: int) -> np.ndarray:
     return right
 
 
-def stack_batches(images, labels, batch_size: int, multiple: int = 1) -> dict:
-    """Returns the examples as equal batches; the last is padded and masked.
+def cut(images, labels, size: int, first: int = 0, width: int = 0):
+    """Yields the examples in order, each once, in batches of one shape.
 
     Args:
       images: [N, ...].
       labels: [N].
-      batch_size: examples a batch; padding is added up to a multiple of `multiple`.
-      multiple: number of devices that a batch is split over.
+      size: examples a batch.
+      first: index of the first example.
+      width: [b] of the batches, at least `size`, which is the default.
 
-    Returns:
-      {"image": [n, b, ...], "label": [n, b], "mask": [n, b], "index": [n, b]}; in
-      order, each example exactly once.
+    Yields:
+      {"image": [b, ...], "label": [b], "mask": [b], False for padding, "index": [b]
+      int32, there -1}.
     """
-    batch_size = min(batch_size, len(labels))
-    batches = -(-len(labels) // batch_size)
-    padded = -(-batch_size // multiple) * multiple
-
-    def stack(x):
-        x = np.asarray(x)
-        x = np.pad(x, [(0, batches * batch_size - len(x))] + [(0, 0)] * (x.ndim - 1))
-        x = x.reshape(batches, batch_size, *x.shape[1:])
-        widths = [(0, 0), (0, padded - batch_size)] + [(0, 0)] * (x.ndim - 2)
-        return np.pad(x, widths)
-
-    examples = {"image": images, "label": labels, "mask": np.ones(len(labels), bool)}
-    examples["index"] = np.arange(len(labels), dtype=np.int32)
-    return {name: stack(x) for name, x in examples.items()}
+    places = np.arange(width or size, dtype=np.int32)
+    for start in range(first, len(labels), size):
+        index = start + places
+        mask = (places < size) & (index < len(labels))
+        safe = np.where(mask, index, 0)
+        batch = {"image": images[safe], "label": labels[safe], "mask": mask}
+        yield batch | {"index": np.where(mask, index, -1)}
 
 
 def batch_statistics(variables, batch, key, step, *, model, inputs, axis_name=AXIS):

@@ -90,11 +90,9 @@ def test_batch_statistics_are_those_of_each_training_size_batch(trained, devices
 def test_streamed_and_in_memory_evaluation_agree(trained):
     _, recipe, variables, arrays = trained
     mesh = parallel.make_mesh(jax.devices()[:4])
-    stacked = evaluate.stack_batches(*arrays, 60, 4)
 
     def open_batches():
-        for i in range(len(stacked["mask"])):
-            yield {name: x[i] for name, x in stacked.items()}
+        return evaluate.cut(*arrays, 60)
 
     streamed = evaluate.StreamedEvaluation(recipe, mesh, open_batches, "ema", N)
     held = evaluate.InMemoryEvaluation(recipe, mesh, arrays, 60, "ema")
@@ -105,8 +103,14 @@ def test_streamed_and_in_memory_evaluation_agree(trained):
 
 def test_batches_hold_each_example_once_in_order():
     images, labels = np.arange(10.0)[:, None], np.arange(10)
-    stacked = evaluate.stack_batches(images, labels, 4, multiple=3)
-    assert stacked["image"].shape == (3, 6, 1)
+    batches = list(evaluate.cut(images, labels, 4, width=6))
+    assert [b["image"].shape for b in batches] == [(6, 1)] * 3
+    assert [b["mask"].sum() for b in batches] == [4, 4, 2]
+    stacked = {name: np.concatenate([b[name] for b in batches]) for name in batches[0]}
     mask = stacked["mask"]
-    assert stacked["label"][mask].tolist() == list(range(10))
+    for name in ("label", "index"):
+        assert stacked[name][mask].tolist() == list(range(10))
+    assert set(stacked["index"][~mask]) == {-1}
+    later = list(evaluate.cut(images, labels, 4, first=7))
+    assert [b["label"][b["mask"]].tolist() for b in later] == [[7, 8, 9]]
     assert stacked["image"][mask][:, 0].tolist() == list(range(10))

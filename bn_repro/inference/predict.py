@@ -15,7 +15,7 @@ import numpy as np
 from absl import logging
 from jax.experimental import multihost_utils
 
-from bn_repro import data, experiment, metrics, models, parallel
+from bn_repro import data, evaluate, experiment, metrics, models, parallel
 from bn_repro.data import crops as views
 from bn_repro.data.classes import Classes
 from bn_repro.errors import UserError
@@ -101,14 +101,9 @@ def _open_in_memory(config, data_set, crops: int, name: str) -> Split:
     images, labels = splits.train if name == "train" else splits.test
 
     def batches(first: int, size: int):
-        for start in range(first, len(labels), size):
-            index = np.arange(start, start + size)
-            mask = index < len(labels)
-            safe = np.where(mask, index, 0)
-            batch = {"image": images[safe, None], "label": labels[safe]}
-            mine = np.array_split(np.arange(size), jax.process_count())
-            mine = mine[jax.process_index()]
-            batch |= {"mask": mask, "index": np.where(mask, index, -1)}
+        mine = np.array_split(np.arange(size), jax.process_count())
+        mine = mine[jax.process_index()]
+        for batch in evaluate.cut(images[:, None], labels, size, first):
             yield {name: value[mine] for name, value in batch.items()}
 
     inputs = data_set.inputs(config)
