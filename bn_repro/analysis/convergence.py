@@ -11,12 +11,10 @@ from typing import NamedTuple
 import numpy as np
 
 from bn_repro.analysis import arms
-from bn_repro.errors import UserError
 from bn_repro.run_folder import records
 from bn_repro.run_folder.records import Run
 
 LAST = 5  # evaluations whose mean is the accuracy at the end
-TIE = 2.0  # standard errors of a difference
 CHANCE = 3.0  # standard errors from 1 / classes
 
 
@@ -64,16 +62,6 @@ class Course:
     count: int
 
     @property
-    def key(self) -> str:
-        """The run's key in RUNS without its seed: "bn_x5" of "runs/bn_x5_seed0"."""
-        return network_key(self.run)
-
-    @property
-    def label(self) -> str:
-        """The paper's name of the network, or else the run's."""
-        return PAPER[self.key].name if self.key in PAPER else self.run.name
-
-    @property
     def classes(self) -> int:
         """Number of classes."""
         return self.run.config["data"]["classes"]
@@ -109,23 +97,6 @@ class Course:
         return is_chance(self.best, self.classes, self.count)
 
 
-class Target(NamedTuple):
-    """An accuracy to reach.
-
-    Attributes:
-      accuracy: fraction; NaN if it is not known yet.
-      course: whose best it is; None for a number.
-    """
-
-    accuracy: float
-    course: Course | None
-
-    def text(self) -> str:
-        """Returns "12.34 %" or "12.34 %, the best of Inception"."""
-        number = f"{100 * self.accuracy:.2f} %"
-        return f"{number}, the best of {self.course.label}" if self.course else number
-
-
 def network_key(run: Run) -> str:
     """Returns the key in RUNS that a run and its other seeds share, such as "bn_x5"."""
     return arms.label(run).rsplit("/", 1)[-1]
@@ -147,32 +118,26 @@ def course(run: Run, statistics: str = "ema") -> Course:
     return Course(run, split, statistics, steps, accuracy, images, seconds, count)
 
 
-def find_target(found: Sequence[Course], wanted: str | float | None = None) -> Target:
-    """Returns the accuracy to reach.
+def by_seed(runs: Sequence[Run], values: Sequence[float]) -> dict[tuple, float]:
+    """Returns (seed, seed of the data's order) -> value: what a pair has in common."""
+    return {_seeds(run): float(v) for run, v in zip(runs, values, strict=True)}
 
-    Args:
-      found: all courses.
-      wanted: a fraction, a run whose best it is, or None: the run "inception", or else
-        the best network without BN, or else the first run.
 
-    Raises:
-      UserError: there is no such run, or the number is no fraction.
+def higher_at(one: Sequence[Run], other: Sequence[Run]) -> tuple[int, int]:
+    """Returns at how many evaluations `one` is higher, and of how many.
+
+    Seed by seed, at all evaluations of held-out accuracy after step 0 that both runs of
+    a seed have; equal is not higher.
     """
-    if isinstance(wanted, str):
-        named = [c for c in found if wanted in (c.run.name, c.key, c.label)]
-        if not named:
-            names = ", ".join(c.run.name for c in found)
-            raise UserError(f"no run {wanted!r} to take the target from; runs: {names}")
-        return Target(named[0].best, named[0])
-    if wanted is not None:
-        if not 0 < wanted <= 1:
-            raise UserError(f"the target is {wanted}; it must be a fraction in (0, 1]")
-        return Target(float(wanted), None)
-    plain = [c for c in found if c.run.config["model"]["norm"] == "none"]
-    named = [c for c in found if c.key == "inception"]
-    best = sorted(plain, key=lambda c: np.nan_to_num(c.best), reverse=True)
-    chosen = [*named, *best, *found]
-    return Target(chosen[0].best, chosen[0]) if chosen else Target(np.nan, None)
+    theirs = {_seeds(run): _evaluations(run) for run in other}
+    pairs = [
+        (value, theirs[_seeds(run)][step])
+        for run in one
+        if _seeds(run) in theirs
+        for step, value in _evaluations(run).items()
+        if step > 0 and step in theirs[_seeds(run)]
+    ]
+    return sum(a > b for a, b in pairs), len(pairs)
 
 
 def standard_error(accuracy: float, count: int) -> float:
@@ -184,3 +149,14 @@ def is_chance(accuracy: float, classes: int, count: int) -> bool:
     """Returns whether an accuracy is no more than that of guessing, 1 / classes."""
     chance = 1 / classes
     return bool(accuracy <= chance + CHANCE * standard_error(chance, count))
+
+
+def _evaluations(run: Run) -> dict[int, float]:
+    found = course(run)
+    return dict(zip(found.steps.tolist(), found.accuracy.tolist(), strict=True))
+
+
+def _seeds(run: Run) -> tuple:
+    seed = run.config.get("seed", 0)
+    order = run.config.get("data", {}).get("seed", -1)
+    return seed, seed if order == -1 else order

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from bn_repro.analysis import arms, differences, tables
+from bn_repro.analysis import arms, convergence, intervals, tables
 from bn_repro.analysis.arms import Arm
 from bn_repro.analysis.layers import drift
 from bn_repro.analysis.tables import Table
@@ -44,7 +44,7 @@ def figure1_table(selected: arms.Figure1) -> Table:
         rows,
         f"{_settings(selected)} Mean ± standard deviation over the seeds that "
         "finished. The paper prints no numbers for this experiment. Less drift: yes or "
-        f"no, or a tie, by its difference over seeds. {differences.NOTE}",
+        f"no, or a tie, by its difference over seeds. {intervals.NOTE}",
     )
 
 
@@ -64,7 +64,7 @@ def throughout(selected: arms.Figure1) -> tuple[int, int]:
     Seed by seed, of the seeds that finished in both arms; those that are there, while
     none has.
     """
-    return differences.higher_at(selected.bn.shown(), selected.plain.shown())
+    return convergence.higher_at(selected.bn.shown(), selected.plain.shown())
 
 
 def _at_rate(selected: arms.Figure1) -> str:
@@ -149,7 +149,7 @@ def _verdict(plain: dict[tuple, float], bn: dict[tuple, float]) -> str:
     values = [*plain.values(), *bn.values()]
     if not (plain and bn and np.isfinite(values).all()):
         return ""
-    found = differences.between(plain, bn)
+    found = intervals.between(plain, bn)
     if found.rule == "binomial":  # of one seed, whose drift is no share of pictures
         return ""
     if found.is_tie:

@@ -1,11 +1,13 @@
 """What runs say about a claim: t intervals over seeds, exact tests, a verdict.
 
 A claim about a method rests on seeds: their values, or logarithms, are compared by
-Welch's t interval, which needs neither pairs nor equal spreads. Two given networks are
-compared on the same pictures, by McNemar's test.
+Welch's t interval (1947), which needs neither pairs nor equal spreads. `between` pairs
+networks that were trained with the same seeds, on the same order of the data: theirs is
+the interval of the mean of the seeds' differences. An interval that holds zero is a
+tie. Two given networks are compared on the same pictures, by McNemar's test.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +15,12 @@ from scipy import special
 
 LEVEL = 0.95
 YES, NO, OPEN, MISSING = "yes", "no", "not decided", "missing"
+NOTE = (
+    f"A difference has the half width of its {100 * LEVEL:g} % t interval over seeds, "
+    "paired where both networks have the same seeds and order of the data, else "
+    "Welch's; a tie is an interval that holds zero. One seed has the pictures' "
+    "binomial interval instead, which knows nothing of other seeds."
+)
 
 
 class Interval(NamedTuple):
@@ -44,6 +52,36 @@ class Interval(NamedTuple):
 NONE = Interval(np.nan, np.nan, np.nan)
 
 
+class Difference(NamedTuple):
+    """A difference of two means, and how sure it is.
+
+    Attributes:
+      mean: of the one less that of the other.
+      error: half the width of the interval at LEVEL; NaN if nothing is known of it.
+      rule: "paired", "Welch" or "binomial".
+    """
+
+    mean: float
+    error: float
+    rule: str
+
+    @property
+    def is_tie(self) -> bool:
+        """Whether the interval holds zero, or is not known."""
+        return not abs(self.mean) > self.error
+
+    @property
+    def interval(self) -> Interval:
+        """The mean between its limits."""
+        return Interval(self.mean, self.mean - self.error, self.mean + self.error)
+
+    def text(self) -> str:
+        """Returns "tie, +0.25 ± 0.61 points", of accuracies as fractions."""
+        one = " (one seed)" if self.rule == "binomial" else ""
+        points = f"{100 * self.mean:+.2f} ± {100 * self.error:.2f} points{one}"
+        return f"tie, {points}" if self.is_tie else points
+
+
 class Finding(NamedTuple):
     """What our runs say to a claim, as text.
 
@@ -69,26 +107,44 @@ class Paired(NamedTuple):
 
 
 def mean(values: Sequence[float]) -> Interval:
-    """Returns the mean of one value a seed and its t interval.
-
-    Args:
-      values: [n]; with n = 1 there are no limits.
-    """
+    """Returns the mean of one value a seed [n] and its t interval."""
     values = np.asarray(values, float)
-    return _t_interval([values], values.mean() if values.size else np.nan)
+    return _around(values.mean(), values) if values.size else NONE
 
 
 def difference(one: Sequence[float], other: Sequence[float]) -> Interval:
-    """Returns mean(one) - mean(other) and Welch's t interval.
-
-    Args:
-      one: [n], a value a seed.
-      other: [m], likewise; with n or m = 1 there are no limits.
-    """
+    """Returns mean(one) - mean(other), of a value a seed, and Welch's t interval."""
     one, other = np.asarray(one, float), np.asarray(other, float)
     if not (one.size and other.size):
         return NONE
-    return _t_interval([one, other], one.mean() - other.mean())
+    return _around(one.mean() - other.mean(), one, other)
+
+
+def between(
+    one: Mapping[object, float],
+    other: Mapping[object, float],
+    counts: tuple[int, int] = (0, 0),
+) -> Difference:
+    """Returns the difference of the means of two sets of runs.
+
+    Args:
+      one: seed -> value, at least one; see `convergence.by_seed`.
+      other: as well.
+      counts: number of pictures that each is an accuracy on, for one seed alone.
+    """
+    values = [np.array(list(arm.values()), float) for arm in (one, other)]
+    mean = float(values[0].mean() - values[1].mean())
+    if one.keys() == other.keys() and len(one) > 1:
+        pairs = np.array([one[seed] - other[seed] for seed in one])
+        return Difference(mean, half_width(pairs), "paired")
+    if min(map(len, values)) > 1:
+        return Difference(mean, half_width(*values), "Welch")
+    variances = [
+        v.mean() * (1 - v.mean()) / n if n else np.nan
+        for v, n in zip(values, counts, strict=True)
+    ]
+    error = special.ndtri((1 + LEVEL) / 2) * np.sqrt(sum(variances))
+    return Difference(mean, float(error), "binomial")
 
 
 def ratio(one: Sequence[float], other: Sequence[float]) -> Interval:
@@ -128,14 +184,21 @@ def mcnemar(one: np.ndarray, other: np.ndarray) -> Paired:
     return Paired(first, second, min(1.0, float(p)))
 
 
-def _t_interval(groups: list[np.ndarray], estimate: float) -> Interval:
-    """Returns estimate -+ t * error, with the degrees of freedom of Welch (1947)."""
+def half_width(*groups: np.ndarray) -> float:
+    """Returns half the width of the t interval of a mean, or a difference of two.
+
+    With Welch's degrees of freedom: NaN if a group has one value, 0 without spread.
+    """
     if min(group.size for group in groups) < 2:
-        return Interval(float(estimate), np.nan, np.nan)
+        return np.nan
     parts = np.array([group.var(ddof=1) / group.size for group in groups])
-    if not parts.sum() > 0:
-        return Interval(float(estimate), np.nan, np.nan)  # no spread to judge by
+    if not parts.any():
+        return 0.0
     weights = parts**2 / [group.size - 1 for group in groups]
     freedom = parts.sum() ** 2 / weights.sum()
-    reach = special.stdtrit(freedom, (1 + LEVEL) / 2) * np.sqrt(parts.sum())
+    return float(special.stdtrit(freedom, (1 + LEVEL) / 2) * np.sqrt(parts.sum()))
+
+
+def _around(estimate: float, *groups: np.ndarray) -> Interval:
+    reach = half_width(*groups) or np.nan  # no spread to judge by
     return Interval(float(estimate), float(estimate - reach), float(estimate + reach))

@@ -15,7 +15,6 @@ import numpy as np
 
 from bn_repro.analysis import (
     arms,
-    differences,
     figure1_table,
     figure3_claims,
     intervals,
@@ -173,7 +172,7 @@ def _less_drift(measure: str, runs: list[Run], since: int = 0) -> Finding:
         tables.mean_text(np.array(list(medians.values()))) for medians in found
     )
     ours = f"{without} without, {with_bn} with BN"
-    return _of_difference(ours, found, differences.between(*found), 1, "less")
+    return _of_difference(ours, found, intervals.between(*found), 1, "less")
 
 
 def _rates(runs: list[Run]) -> Finding:
@@ -211,14 +210,13 @@ def _more_accurate(plain: Network, bn: Network) -> Finding:
 
 
 def _of_difference(
-    ours: str, seeds: Sequence, found: differences.Difference, factor: float, unit: str
+    ours: str, seeds: Sequence, found: intervals.Difference, factor: float, unit: str
 ) -> Finding:
     """Returns the finding that a difference is positive, by the rule of its module."""
     n = arms.number_list([len(values) for values in seeds])
     if found.rule == "binomial" or np.isnan(found.error):
         return Finding(ours, n, "-", OPEN)
-    low, high = (found.mean + sign * found.error for sign in (-1, 1))
-    shown = intervals.Interval(found.mean, low, high)
+    shown = found.interval
     text = f"{shown.text(factor, sign=factor == 100)} {unit}"
     return Finding(ours, n, text, shown.above(0))
 

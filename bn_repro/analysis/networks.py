@@ -141,10 +141,15 @@ def find(runs: Sequence[Run]) -> tuple[list[Network], list[Run]]:
     shown = max(scales.values(), key=len, default=[])
     order = list(PAPER)
     found = sorted(
-        map(_network, _grouped(shown)),
+        together(shown),
         key=lambda n: order.index(n.key) if n.key in order else len(order),
     )
     return found, [run for run in runs if run not in shown]
+
+
+def together(runs: Sequence[Run]) -> list[Network]:
+    """Returns the networks of all runs, in the order of their first runs."""
+    return [_network(members) for members in _grouped(runs)]
 
 
 def of_the_paper(found: Sequence[Network]) -> bool:

@@ -60,8 +60,8 @@ def write_report(
       workdir: a run folder, or a folder with runs below it in any state.
       out: folder to write to; default `workdir`.
       viewer_runs: whose single units the page keeps; see `page_units.select`.
-      target: accuracy to count steps to: a fraction, or a run whose best it is; default
-        by experiment, see `networks.find_goal` and `comparison.find_target`.
+      target: accuracy to count steps to, see `networks.find_goal`; default by
+        experiment, see `comparison.find_target`.
       watched: as in `page.render`.
 
     Raises:

@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 from bn_repro.analysis import (
     arms,
-    convergence,
     figure1,
     figure1_table,
     figure2,
@@ -244,8 +243,7 @@ def setting_variations(
         return EMPTY
     target = comparison.TRAINABLE["mnist"]
     if wanted is not None:
-        found = list(map(convergence.course, runs))
-        target = convergence.find_target(found, wanted).accuracy
+        target = networks.find_goal(networks.together(runs), wanted).accuracy
     figure, caption = variations.draw_variations(settings)
     alt = "Held-out accuracy against training steps, a panel a setting"
     drawing = figure1.save(figure, out / "variations", "Variations", caption, alt)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from bn_repro.analysis import arms, differences
+from bn_repro.analysis import arms, convergence
 from bn_repro.analysis.arms import Arm
 from bn_repro.analysis.layers import drift
 from bn_repro.run_folder import records
@@ -189,7 +189,7 @@ def layer_drifts(arm: Arm, layer: str, over: drift.Window) -> np.ndarray:
 def last_layer(
     runs: Sequence[Run], measure: str, over: drift.Window | None
 ) -> dict[tuple, float]:
-    """Returns seed -> median drift of the last layer's units; see `differences`.
+    """Returns `convergence.by_seed` of the median drifts of the last layer's units.
 
     Args:
       runs: of one arm; those that recorded the last layer of most of them count.
@@ -203,7 +203,7 @@ def last_layer(
     able = [run for run in probed if last in layers_of(run)]
     column = ("location", "scale").index(measure)
     medians = layer_drifts(Arm("", able), last, over)[:, column, 0]
-    return differences.by_seed(able, medians)
+    return convergence.by_seed(able, medians)
 
 
 def mean_text(values: np.ndarray, signed: bool = False) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bn_repro.analysis import arms, convergence, differences, figure1, tables
+from bn_repro.analysis import arms, convergence, figure1, intervals, tables
 from bn_repro.analysis.arms import Arm
 from bn_repro.analysis.layers import layer_signals
 from bn_repro.analysis.sweep import comparison, comparison_tables
@@ -109,7 +109,7 @@ def variations_table(settings: Sequence[Setting], target: float) -> Table:
         columns,
         rows,
         "Accuracy on held-out data, mean ± standard deviation over seeds. "
-        f"{differences.NOTE} Saturated: share of the nonlinearities' outputs "
+        f"{intervals.NOTE} Saturated: share of the nonlinearities' outputs "
         "(for ReLU: zeros), median over layers, mean over seeds. Gradient: norm over "
         "the first layer's weights / over the last one's, geometric mean over seeds; "
         "below 1 it shrinks on its way back.",

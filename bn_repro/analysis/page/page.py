@@ -52,7 +52,7 @@ def render(
       shown_tables: in the order shown.
       runs: at least one.
       viewer_runs: of which runs single units are kept; see `page_units.select`.
-      target: that the page begins with, as in `convergence.find_target`.
+      target: that the page begins with, see `networks.find_goal`.
       watched: when it was drawn, of a page that opens itself anew every minute.
 
     Raises:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bn_repro.analysis import arms, convergence, tables
+from bn_repro.analysis import arms, convergence, networks, tables
 from bn_repro.analysis.page import (
     page_curves,
     page_layers,
@@ -51,13 +51,13 @@ def page_data(
     style, curves, layers, configuration, manifest), "groups" (runs that differ in the
     seed only), "columns" of the table, "keys" (of the configuration that differ, but
     the seed), "curves" and "fields" (key -> name), "chosen" (indices of the runs drawn
-    at first), "target" (an accuracy and whose best it is), and what `page_style`,
+    at first), "target" (an accuracy), and what `page_style`,
     `page_sweeps`, `page_layers` and `page_units` say of themselves.
 
     Args:
       runs: at least one.
       viewer_runs: whose single units can be looked at; see `page_units.select`.
-      target: that the page begins with, as in `convergence.find_target`.
+      target: that the page begins with, see `networks.find_goal`.
 
     Raises:
       UserError: `viewer_runs` or `target` names a run that is not there.
@@ -104,22 +104,13 @@ def first_target(
     runs: Sequence[Run],
     sweep: comparison.Sweep | None,
     wanted: str | float | None = None,
-) -> dict | None:
-    """Returns the accuracy that steps are counted to at first, and whose best it is.
-
-    The tables' own: of a sweep what counts as trained, else the best of Inception or of
-    the networks without BN; or the one wanted. A run that diverged sets no target
-    unless it is asked for.
-    """
-    if sweep and wanted is None:
-        accuracy, run = comparison.find_target(sweep), None
+) -> float | None:
+    """Returns the accuracy that steps are counted to at first: the tables' own."""
+    if sweep:
+        accuracy = comparison.find_target(sweep, wanted)
     else:
-        courses = list(map(convergence.course, runs))
-        lasting = [course for course in courses if not course.diverged]
-        taken = courses if wanted is not None else lasting or courses
-        target = convergence.find_target(taken, wanted)
-        accuracy, run = target.accuracy, target.course and target.course.run.name
-    return {"accuracy": accuracy, "run": run} if np.isfinite(accuracy) else None
+        accuracy = networks.find_goal(networks.together(runs), wanted).accuracy
+    return accuracy if np.isfinite(accuracy) else None
 
 
 def _run_values(run: Run, windows: page_layers.Windows) -> dict:

@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bn_repro.analysis import arms, convergence, differences, tables
+from bn_repro.analysis import arms, convergence, intervals, networks, tables
 from bn_repro.analysis.convergence import Course
-from bn_repro.analysis.differences import Difference
+from bn_repro.analysis.intervals import Difference
 from bn_repro.errors import UserError
 from bn_repro.run_folder import records
 from bn_repro.run_folder.records import Run
@@ -175,17 +175,16 @@ def find_target(sweep: Sweep, wanted: str | float | None = None) -> float:
 
     Args:
       sweep: the sweep.
-      wanted: a fraction, or a run whose best it is, or None: what counts as trained (on
-        MNIST), elsewhere the final accuracy of the first arm at its best value; NaN if
-        that is not known yet.
+      wanted: as in `networks.find_goal`, or None: what counts as trained (on MNIST),
+        elsewhere the final accuracy of the first arm at its best value; NaN if that is
+        not known yet.
 
     Raises:
       UserError: there is no such run, or the number is no fraction.
     """
-    found = [c for arm in sweep.arms for point in arm.points for c in point.courses]
     if wanted is not None:
-        return convergence.find_target(found, wanted).accuracy
-    name = found[0].run.config["data"]["name"]
+        return networks.find_goal(networks.together(sweep.runs()), wanted).accuracy
+    name = sweep.arms[0].config["data"]["name"]
     if name in TRAINABLE:
         return TRAINABLE[name]
     tuned = sweep.arms[0].tuned()
@@ -193,7 +192,7 @@ def find_target(sweep: Sweep, wanted: str | float | None = None) -> float:
 
 
 def difference(one: Point, other: Point) -> Difference:
-    """Returns the difference of the final accuracies by the rule of `differences`.
+    """Returns the difference of the final accuracies by the rule of `intervals`.
 
     Raises:
       UserError: a point without a finished run.
@@ -201,17 +200,11 @@ def difference(one: Point, other: Point) -> Difference:
     for point in (one, other):
         if not point.finished:
             raise UserError(f"no run of value {point.value:g} has finished")
-    finals, counts = zip(
-        *(
-            (
-                differences.by_seed([c.run for c in p.finished], p.final),
-                p.finished[0].count,
-            )
-            for p in (one, other)
-        ),
-        strict=True,
-    )
-    return differences.between(*finals, counts)
+    finals = [
+        convergence.by_seed([course.run for course in point.finished], point.final)
+        for point in (one, other)
+    ]
+    return intervals.between(*finals, (one.finished[0].count, other.finished[0].count))
 
 
 def _number_keys(runs: Sequence[Run]) -> list[str]:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from bn_repro.analysis import differences, tables
+from bn_repro.analysis import convergence, intervals, tables
 from bn_repro.analysis.layers import drift
 from bn_repro.analysis.sweep import comparison
 from bn_repro.analysis.sweep.comparison import Point, Sweep, SweptArm
@@ -134,7 +134,7 @@ def higher_text(first: Point | None, point: Point | None) -> str:
     if not (first and point):
         return "-"
     runs = [[c.run for c in p.finished] for p in (point, first)]
-    above, total = differences.higher_at(*runs)
+    above, total = convergence.higher_at(*runs)
     return f"{above:,} of {total:,}" if total else "-"
 
 
@@ -186,5 +186,5 @@ def _note(sweep: Sweep) -> str:
     return (
         f"Trainable: {what}. The best value has the highest mean final accuracy; it is "
         "chosen on the pictures that it is reported on, for all arms alike. ± of an "
-        f"accuracy: standard deviation over seeds. {differences.NOTE}"
+        f"accuracy: standard deviation over seeds. {intervals.NOTE}"
     )

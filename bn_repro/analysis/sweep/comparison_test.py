@@ -127,7 +127,8 @@ def test_the_target_is_what_counts_as_trained_or_the_first_arms_best(
     assert comparison.find_target(sample_sweep) == 0.9
     assert comparison.find_target(sample_sweep, 0.5) == 0.5
     name = sample_sweep.runs()[0].name
-    assert comparison.find_target(sample_sweep, name) == pytest.approx(0.51)
+    plateau = np.mean([0.1, 0.45, 0.51, 0.5, 0.1, 0.46, 0.52, 0.51])  # both seeds'
+    assert comparison.find_target(sample_sweep, name) == pytest.approx(plateau)
     with pytest.raises(UserError, match="no run 'none'"):
         comparison.find_target(sample_sweep, "none")
     for rate, final in ((0.1, 0.2), (1.0, 0.3), (10.0, 0.01)):

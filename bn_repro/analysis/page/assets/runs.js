@@ -153,7 +153,7 @@ function startRuns({ target, columns, held_out: heldOut }) {
   const bests = state.runs.filter((run) => known(run.best) && run.status !== "diverged");
   const options = bests.map((run) => [run.name, `${run.name}: ${percent(run.best)}`]);
   setOptions("target-run", [["", "(a number)"], ...options]);
-  setTarget(target?.accuracy ?? null, target?.run);
+  setTarget(target);
   element("accuracy-note").textContent = heldOut;
   showHead();
   showRows();
