@@ -8,40 +8,17 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
 
-from bn_repro.analysis import arms
+from bn_repro.analysis import arms, style
 from bn_repro.analysis.arms import Arm
 from bn_repro.analysis.layers import drift
-from bn_repro.run_folder.files import naming
+from bn_repro.analysis.style import Drawing
 from bn_repro.run_folder.records import Run
 
-# Okabe and Ito's colours, told apart by colour-blind readers, and a dash for print.
-STYLES = {
-    "bn": {"color": "#0072B2", "linestyle": "-", "label": "With BN"},
-    "plain": {"color": "#D55E00", "linestyle": (0, (4, 1.5)), "label": "Without BN"},
-}
+LABELS = {"bn": "With BN", "plain": "Without BN"}
 PERCENTILES = drift.PERCENTILES
 PAPER_ACCURACY = (0.7, 1.0)  # the y axis of Fig. 1a
 PAPER_INPUTS = (-2.0, 2.0)  # the y axes of Fig. 1b and 1c
-
-
-class Drawing(NamedTuple):
-    """A figure's files, its name and the caption that belongs under it.
-
-    Attributes:
-      png: file.
-      pdf: file.
-      title: such as "Figure 1".
-      caption: what it shows, in sentences.
-      alt: what it shows, for those who cannot see it.
-    """
-
-    png: Path
-    pdf: Path
-    title: str
-    caption: str
-    alt: str
 
 
 class Typical(NamedTuple):
@@ -65,7 +42,7 @@ def figure1(
       statistics: which statistics normalise in (a): "ema" or "batch".
     """
     figure, caption = draw_figure1(selected, statistics)
-    return save(
+    return style.save(
         figure,
         Path(out) / "figure1",
         "Figure 1",
@@ -75,13 +52,14 @@ def figure1(
     )
 
 
+@style.styled
 def draw_figure1(selected: arms.Figure1, statistics: str = "ema") -> tuple[Figure, str]:
     """Returns Fig. 1 and its caption.
 
     The axes are the paper's; where our curves leave them they grow and the caption says
     so.
     """
-    figure = Figure(figsize=(11, 3.5), dpi=150, layout="constrained")
+    figure = Figure(figsize=(11, 3.5))
     accuracy, without, with_bn = figure.subplots(1, 3, width_ratios=(1.15, 1, 1))
     notes = _accuracy_panel(accuracy, selected, statistics)
     plain, bn = _typical(selected.plain), _typical(selected.bn)
@@ -89,7 +67,7 @@ def draw_figure1(selected: arms.Figure1, statistics: str = "ema") -> tuple[Figur
     _input_panel(without, plain, f"(b) {_label('plain', selected)}", "plain", limits)
     _input_panel(with_bn, bn, f"(c) {_label('bn', selected)}", "bn", limits)
     for axes in (accuracy, without, with_bn):
-        step_axis(axes, max(arm.steps for arm in selected[:2] if arm))
+        style.step_axis(axes, max(arm.steps for arm in selected[:2] if arm))
     notes += _input_notes(plain, bn, limits)
     return figure, " ".join(notes)
 
@@ -100,22 +78,15 @@ def _accuracy_panel(axes: Axes, selected: arms.Figure1, statistics: str) -> list
         curve = arms.curve(arm, "test", statistics, "accuracy") if arm else None
         if curve is None:
             continue
-        style = STYLES[key]
-        if _rates_differ(selected):
-            style = style | {"label": _label(key, selected)}
-        axes.plot(curve.steps, curve.mean, linewidth=1.6, **style)
-        color = STYLES[key]["color"]
-        axes.fill_between(
-            curve.steps, curve.low, curve.high, color=color, alpha=0.25, lw=0
-        )
+        label = _label(key, selected) if _rates_differ(selected) else LABELS[key]
+        style.band(axes, curve, style.NORMS[LABELS[key]], label, 1.6, 0.25)
         best.append(np.fmax.reduce(curve.mean))
     low = PAPER_ACCURACY[0] if best and min(best) > PAPER_ACCURACY[0] else 0.0
     axes.set_ylim(low, PAPER_ACCURACY[1])
-    title = f"(a) Test accuracy, {_seeds_text(selected)}"
-    axes.set_title(title, loc="left", fontsize=11)
+    axes.set_title(f"(a) Test accuracy, {_seeds_text(selected)}")
     axes.set_ylabel("fraction of test images correct")
     if best:
-        axes.legend(loc="lower right", frameon=False)
+        axes.legend(loc="lower right")
     return _accuracy_notes(selected, statistics, low)
 
 
@@ -157,7 +128,7 @@ def _typical(arm: Arm | None) -> Typical | None:
 
 def _label(key: str, selected: arms.Figure1) -> str:
     arm = getattr(selected, key)
-    name = STYLES[key]["label"]
+    name = LABELS[key]
     return f"{name}, rate {arms.learning_rate(arm)}" if arm else name
 
 
@@ -194,12 +165,12 @@ def _input_panel(
     key: str,
     limits: tuple[float, float],
 ) -> None:
-    axes.set_title(title, loc="left", fontsize=11)
+    axes.set_title(title)
     axes.set_ylim(*limits)
     if unit is None:
         axes.text(0.5, 0.5, "no probes", ha="center", transform=axes.transAxes)
         return
-    color = STYLES[key]["color"]
+    color = style.NORMS[LABELS[key]].color
     axes.fill_between(
         unit.steps,
         unit.percentiles[0],
@@ -220,7 +191,7 @@ def _input_panel(
             fontsize=9,
             annotation_clip=False,
         )
-    axes.set_ylabel(f"input to the {_nonlinearity(unit.run)}")
+    axes.set_ylabel(f"input to the {style.nonlinearity(unit.run)}")
 
 
 def _label_heights(last: np.ndarray, limits: tuple[float, float]) -> dict[int, float]:
@@ -253,41 +224,3 @@ def _input_notes(
             f"{limits[1]:g}."
         )
     return notes
-
-
-def step_axis(axes: Axes, steps: int) -> None:
-    """Labels the axis of training steps, in thousands, from 0 to `steps`."""
-    axes.set_xlim(0, steps)
-    axes.set_xlabel("training steps")
-    axes.xaxis.set_major_formatter(
-        FuncFormatter(lambda x, _: f"{x / 1000:g}K" if x else "0")
-    )
-    axes.grid(alpha=0.25, linewidth=0.6)
-    axes.spines[["top", "right"]].set_visible(False)
-
-
-def _nonlinearity(run: Run) -> str:
-    name = run.config["model"].get("nonlinearity", "sigmoid")
-    return {"relu": "ReLU"}.get(name, name)
-
-
-def save(figure: Figure, stem: Path, title: str, caption: str, alt: str) -> Drawing:
-    """Writes PNG and PDF without dates, so that equal runs give equal files.
-
-    Args:
-      figure: to be written.
-      stem: the files' path without the ending; its folder exists.
-      title: such as "Figure 1".
-      caption: what it shows.
-      alt: what it shows, for those who cannot see it.
-
-    Raises:
-      UserError: a file cannot be written.
-    """
-    png, pdf = stem.with_suffix(".png"), stem.with_suffix(".pdf")
-    with naming(png, "write"):
-        figure.savefig(png)
-    figure.set_layout_engine("none")  # it is laid out: not once more for the PDF
-    with naming(pdf, "write"):
-        figure.savefig(pdf, metadata={"CreationDate": None})
-    return Drawing(png, pdf, title, caption, alt)

@@ -8,30 +8,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bn_repro.analysis import figure1, figure3, steps_to_target
+from bn_repro.analysis import figure3, steps_to_target, style
 from bn_repro.analysis.arms import Curve
-from bn_repro.analysis.figure1 import Drawing
 from bn_repro.analysis.networks import Goal, Network, of_the_paper
+from bn_repro.analysis.style import Drawing
 
-# Okabe and Ito's colours and a dash each, for print and colour-blind readers.
-STYLES = {
-    "inception": ("#000000", (0, (5, 2))),
-    "bn_baseline": ("#D55E00", (0, (1, 1))),
-    "bn_x5": ("#009E73", (0, (6, 1.5, 1, 1.5))),
-    "bn_x30": ("#0072B2", "-"),
-    "bn_x5_sigmoid": ("#CC79A7", (0, (3, 1))),
-    "inception_x5": ("#999999", (0, (5, 2))),
-    "inception_sigmoid": ("#E69F00", (0, (1, 1.5))),
-}
-OTHERS = (
-    ("#0072B2", "-"),
-    ("#D55E00", (0, (4, 1.5))),
-    ("#CC79A7", "-"),
-    ("#56B4E9", (0, (4, 1.5))),
-    ("#E69F00", "-"),
-    ("#7F3C8D", (0, (1, 1))),
-    ("#444444", (0, (6, 1.5, 1, 1.5))),
-)
+NOTHING = Curve(*np.zeros((4, 0)))
 DIAMOND = {"marker": "D", "markersize": 8, "markeredgecolor": "white"}
 
 
@@ -42,7 +24,7 @@ def figure2(found: Sequence[Network], goal: Goal, out: str | os.PathLike) -> Dra
     """
     figure, caption = draw_figure2(found, goal)
     is_papers = of_the_paper(found)
-    return figure1.save(
+    return style.save(
         figure,
         Path(out) / ("figure2" if is_papers else "convergence"),
         "Figure 2" if is_papers else "Convergence",
@@ -51,6 +33,7 @@ def figure2(found: Sequence[Network], goal: Goal, out: str | os.PathLike) -> Dra
     )
 
 
+@style.styled
 def draw_figure2(found: Sequence[Network], goal: Goal) -> tuple[Figure, str]:
     """Returns Fig. 2 and its caption.
 
@@ -63,18 +46,16 @@ def draw_figure2(found: Sequence[Network], goal: Goal) -> tuple[Figure, str]:
     beginning = _beginning(found, curves, goal, longest)
     lengths = [longest, beginning] if beginning else [longest]
     width = 8.5 if len(lengths) == 1 else 12
-    figure = Figure(figsize=(width, 4.8), dpi=150, layout="constrained")
+    figure = Figure(figsize=(width, 4.8))
     panels = figure.subplots(1, len(lengths), sharey=True, squeeze=False)[0]
     for axes, steps in zip(panels, lengths, strict=True):
         _panel(axes, found, curves, goal, steps)
     panels[0].set_ylim(0, _top(curves))
     panels[0].set_ylabel("fraction of validation pictures correct")
-    panels[-1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+    panels[-1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     if beginning:
-        panels[0].set_title("(a) all steps", loc="left", fontsize=11)
-        panels[1].set_title(
-            f"(b) the first {beginning:,} steps", loc="left", fontsize=11
-        )
+        panels[0].set_title("(a) all steps")
+        panels[1].set_title(f"(b) the first {beginning:,} steps")
     return figure, _caption(found, goal)
 
 
@@ -105,20 +86,14 @@ def _panel(
     goal: Goal,
     steps: int,
 ) -> None:
-    others = iter(OTHERS * len(found))
+    others = iter(style.OTHERS * len(found))
     for network, curve in zip(found, curves, strict=True):
-        color, dash = STYLES.get(network.key) or next(others)
-        label = {"color": color, "linestyle": dash, "label": _label(network)}
-        if curve is None:
-            axes.plot([], [], **label)
-            continue
-        axes.plot(curve.steps, curve.mean, linewidth=1.8, **label)
-        axes.fill_between(
-            curve.steps, curve.low, curve.high, color=color, alpha=0.2, lw=0
-        )
-        _marks(axes, network, curve, goal, color, steps)
+        line = style.NETWORKS.get(network.key) or next(others)
+        style.band(axes, curve or NOTHING, line, _label(network), 1.8)
+        if curve:
+            _marks(axes, network, curve, goal, line.color, steps)
     _reference_lines(axes, found, goal)
-    figure1.step_axis(axes, steps)
+    style.step_axis(axes, steps)
 
 
 def _top(curves: Sequence[Curve | None]) -> float:
@@ -159,12 +134,12 @@ def _reached(curve: Curve, goal: Goal) -> float:
 
 def _reference_lines(axes: Axes, found: Sequence[Network], goal: Goal) -> None:
     chance = 1 / found[0].courses[0].classes
-    axes.axhline(chance, color="#666666", linewidth=0.8, linestyle=":", label="chance")
+    axes.axhline(chance, color=style.SOFT, linewidth=0.8, linestyle=":", label="chance")
     if not np.isfinite(goal.accuracy):
         return
-    axes.axhline(goal.accuracy, color="#666666", linewidth=0.8, zorder=1)
+    axes.axhline(goal.accuracy, color=style.SOFT, linewidth=0.8, zorder=1)
     label = {"linestyle": "none", "label": f"steps to match {goal.name}"}
-    axes.plot([], [], color="#666666", **DIAMOND, **label)
+    axes.plot([], [], color=style.SOFT, **DIAMOND, **label)
 
 
 def _caption(found: Sequence[Network], goal: Goal) -> str:

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bn_repro.analysis import intake, report_parts, tables
-from bn_repro.analysis.figure1 import Drawing
 from bn_repro.analysis.page import page
+from bn_repro.analysis.style import Drawing
 from bn_repro.analysis.sweep import comparison
 from bn_repro.analysis.tables import Table
 from bn_repro.run_folder import files

@@ -18,10 +18,11 @@ from bn_repro.analysis import (
     figure4,
     intake,
     networks,
+    style,
     variations,
 )
-from bn_repro.analysis.figure1 import Drawing
 from bn_repro.analysis.layers import layer_axes, layer_signals, layers_over_time
+from bn_repro.analysis.style import Drawing
 from bn_repro.analysis.sweep import comparison, comparison_figure, comparison_tables
 from bn_repro.analysis.tables import Table
 from bn_repro.errors import UserError
@@ -83,7 +84,7 @@ LAYER_FIGURES = (
         "drift",
         "Drift",
         layers_over_time.draw_drift,
-        len(layer_axes.COLORS),
+        len(style.SERIES),
         layers_over_time.MOST_BANDS + 1,
         "Drift of the inputs to the nonlinearities by layer",
     ),
@@ -246,7 +247,7 @@ def setting_variations(
         target = networks.find_goal(networks.together(runs), wanted).accuracy
     figure, caption = variations.draw_variations(settings)
     alt = "Held-out accuracy against training steps, a panel a setting"
-    drawing = figure1.save(figure, out / "variations", "Variations", caption, alt)
+    drawing = style.save(figure, out / "variations", "Variations", caption, alt)
     shown = [variations.variations_table(settings, target)]
     return Part([drawing], shown, [], variations.deepest(settings))
 
@@ -263,7 +264,7 @@ def layer_figures(runs: Sequence[Run], out: Path) -> tuple[list[Drawing], list[s
         def draw(kept: list[Run], kind=kind) -> Drawing:
             figure, caption = kind.draw(kept[: kind.most])
             stem = out / kind.stem
-            return figure1.save(figure, stem, kind.title, caption, kind.alt)
+            return style.save(figure, stem, kind.title, caption, kind.alt)
 
         drawn, odd = without_odd(kind.title, draw, able)
         drawings += [drawn] if drawn else []

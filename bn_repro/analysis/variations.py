@@ -8,11 +8,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bn_repro.analysis import arms, convergence, figure1, intervals, tables
-from bn_repro.analysis.arms import Arm
+from bn_repro.analysis import arms, convergence, figure1, intervals, style, tables
+from bn_repro.analysis.arms import Arm, Curve
 from bn_repro.analysis.layers import layer_signals
 from bn_repro.analysis.sweep import comparison, comparison_tables
 from bn_repro.analysis.sweep.comparison import Point
@@ -21,12 +20,6 @@ from bn_repro.run_folder import records
 from bn_repro.run_folder.records import Run
 
 LEAST_SETTINGS = 2
-STYLES = {
-    "none": ("#D55E00", (0, (4, 1.5))),
-    "batch_norm": ("#0072B2", "-"),
-    "batch_norm after": ("#009E73", (0, (6, 1.5, 1, 1.5))),
-}
-OTHER_STYLE = ("#7F3C8D", (0, (2, 1)))  # of a norm that is not the paper's
 
 
 class Setting(NamedTuple):
@@ -65,7 +58,8 @@ def find_settings(runs: Sequence[Run]) -> list[Setting]:
 
 
 def _norm_place(norm: str) -> int:
-    return [*STYLES, norm].index(norm)
+    name = arms.norm_name(norm)
+    return [*style.NORMS, name].index(name)
 
 
 def point(arm: Arm) -> Point:
@@ -116,31 +110,27 @@ def variations_table(settings: Sequence[Setting], target: float) -> Table:
     )
 
 
+@style.styled
 def draw_variations(settings: Sequence[Setting]) -> tuple[Figure, str]:
     """Returns curves of the error, a panel a setting, and the caption."""
     columns = min(3, len(settings))
     rows = -(-len(settings) // columns)
-    size = (3.7 * columns, 2.9 * rows + 0.4)
-    figure = Figure(figsize=size, dpi=150, layout="constrained")
+    figure = Figure(figsize=(3.7 * columns, 2.9 * rows + 0.4))
     panels = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
     for axes, setting in zip(panels, settings, strict=False):
         for norm, arm in setting.arms.items():
-            _curve(axes, arm, norm)
-        axes.set_title(setting.label, loc="left", fontsize=11)
+            if errors := _errors(arm):
+                name = arms.norm_name(norm)
+                line = style.NORMS.get(name, style.OTHER_NORM)
+                style.band(axes, errors, line, name)
+        axes.set_title(setting.label)
         axes.set_yscale("log", nonpositive="clip")
-        figure1.step_axis(axes, max(arm.steps for arm in setting.arms.values()))
+        style.step_axis(axes, max(arm.steps for arm in setting.arms.values()))
     for axes in panels[len(settings) :]:
         axes.set_axis_off()
     for axes in panels[::columns]:
         axes.set_ylabel("fraction wrong, held out")
-    drawn = {
-        label: handle
-        for axes in panels
-        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
-    }
-    figure.legend(
-        drawn.values(), drawn, loc="outside lower center", ncols=3, frameon=False
-    )
+    style.legend_below(figure, panels, 3)
     seeds = {arm.seed_text() for setting in settings for arm in setting.arms.values()}
     caption = (
         "Held-out error with moving averages against training steps: mean over seeds "
@@ -159,15 +149,9 @@ def _depth(arm: Arm) -> int:
     return max(len(tables.layers_of(run)) for run in arm.runs)
 
 
-def _curve(axes: Axes, arm: Arm, norm: str) -> None:
+def _errors(arm: Arm) -> Curve | None:
     curve = arms.curve(arm, tables.held_out(arm), "ema", "accuracy")
-    if curve is None:
-        return
-    color, dash = STYLES.get(norm, OTHER_STYLE)
-    label = arms.norm_name(norm)
-    mean, low, high = (1 - np.asarray(x) for x in (curve.mean, curve.low, curve.high))
-    axes.plot(curve.steps, mean, color=color, linestyle=dash, label=label)
-    axes.fill_between(curve.steps, low, high, color=color, alpha=0.2, lw=0)
+    return curve and Curve(curve.steps, 1 - curve.mean, 1 - curve.low, 1 - curve.high)
 
 
 def _against(arm: Arm, plain: Arm | None) -> str:
@@ -212,7 +196,7 @@ def _unusual(config: dict, configs: list[dict]) -> int:
 def _label(key: str, config: dict) -> str:
     value = records.stated(config)[key]
     if key == "model.nonlinearity":
-        return {"relu": "ReLU"}.get(value, value)
+        return style.NONLINEARITIES.get(value, value)
     if key == "model.hidden":
         return f"{len(value)} hidden layers"
     if key == "model.dropout":

@@ -5,11 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
-from bn_repro.analysis import arms, convergence, figure1, figure2, tables
+from bn_repro.analysis import arms, convergence, style, tables
 from bn_repro.analysis.layers import drift
 from bn_repro.run_folder.records import Run
 
-COLORS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#000000", "#56B4E9")
 MOST_NAMES = 16  # layers whose names an axis can hold
 
 
@@ -31,10 +30,10 @@ def all_layers(runs: Sequence[Run]) -> list[str]:
     )
 
 
-def style(run: Run, place: int) -> tuple[str, object]:
+def line(run: Run, place: int) -> style.Line:
     """Returns a run's colour and dash: those of Fig. 2, or else by its place."""
-    key = convergence.network_key(run)
-    return figure2.STYLES.get(key) or (COLORS[place % len(COLORS)], "-")
+    known = style.NETWORKS.get(convergence.network_key(run))
+    return known or style.Line(style.SERIES[place % len(style.SERIES)])
 
 
 def title(run: Run) -> str:
@@ -53,9 +52,9 @@ def probe_axis(axes: Axes, steps: np.ndarray) -> None:
         axes.set_xscale("symlog", linthresh=1)
         axes.set_xlim(0, steps[-1])
         axes.set_xlabel("training steps")
-        plain(axes)
+        style.plain(axes)
     else:
-        figure1.step_axis(axes, int(steps[-1]))
+        style.step_axis(axes, int(steps[-1]))
 
 
 def is_logarithmic(steps: np.ndarray) -> bool:
@@ -75,9 +74,3 @@ def layer_ticks(axis, layers: Sequence[str]) -> None:
         if name not in modules[:i] and (not firsts or i - firsts[-1] >= 3):
             firsts.append(i)
     axis.set_ticks(firsts, [modules[i] for i in firsts], rotation=rotation, fontsize=8)
-
-
-def plain(axes: Axes) -> None:
-    """Draws a light grid and no frame above and on the right."""
-    axes.grid(alpha=0.25, linewidth=0.6)
-    axes.spines[["top", "right"]].set_visible(False)

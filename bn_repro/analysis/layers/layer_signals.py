@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from bn_repro.analysis import tables
+from bn_repro.analysis import style, tables
 from bn_repro.analysis.layers import drift, layer_axes
 from bn_repro.errors import UserError
 from bn_repro.run_folder.records import Run
@@ -29,6 +29,7 @@ HISTOGRAM_FIELDS = frozenset(
 )
 
 
+@style.styled
 def draw_histograms(
     runs: Sequence[Run],
     steps: Sequence[int] | None = None,
@@ -46,7 +47,7 @@ def draw_histograms(
     """
     layers = layers or spaced(layer_axes.all_layers(_recorded(runs)), MOST_LAYERS)
     size = (5.2 * len(runs) + 0.4, 1.5 * len(layers) + 0.9)
-    figure = Figure(figsize=size, dpi=150, layout="constrained")
+    figure = Figure(figsize=size)
     parts = figure.subfigures(1, len(runs), squeeze=False)[0]
     grids = [part.subplots(len(layers), 2, squeeze=False) for part in parts]
     for part, grid, run in zip(parts, grids, runs, strict=True):
@@ -54,7 +55,7 @@ def draw_histograms(
         for row, layer in zip(grid, layers, strict=True):
             _histograms(row, run, layer, nearest(run.activations["steps"], steps))
         for axes, name in zip(grid[-1], ("input", "output"), strict=True):
-            axes.set_xlabel(f"{name} of the {_nonlinearity(run)}")
+            axes.set_xlabel(f"{name} of the {style.nonlinearity(run)}")
     _share_ranges(np.array(grids))
     caption = (
         "Histograms of what goes into and comes out of the nonlinearities of a layer, "
@@ -69,6 +70,7 @@ def draw_histograms(
     return figure, caption
 
 
+@style.styled
 def draw_gradient_norms(runs: Sequence[Run]) -> tuple[Figure, str]:
     """Returns the norms of the weights' gradients by layer, at first and in the end.
 
@@ -78,15 +80,14 @@ def draw_gradient_norms(runs: Sequence[Run]) -> tuple[Figure, str]:
     _recorded(runs)
     layers = layer_axes.all_layers(runs)
     size = (min(4.5 + 0.25 * len(layers), 10.0), 4.2)
-    figure = Figure(figsize=size, dpi=150, layout="constrained")
+    figure = Figure(figsize=size)
     axes = figure.subplots()
     _norms_by_layer(axes, runs, layers)
-    handles, labels = axes.get_legend_handles_labels()
-    for dash, name in ((":", "first probe"), ("-", "last probe")):
-        handles.append(Line2D([], [], color="#666666", linestyle=dash))
-        labels.append(f"{name} ({_probed_at(runs, name)})")
-    place = "outside lower center"
-    figure.legend(handles, labels, loc=place, ncols=2, fontsize=8, frameon=False)
+    dashes = {
+        f"{name} ({_probed_at(runs, name)})": Line2D([], [], color=style.SOFT, ls=dash)
+        for dash, name in ((":", "first probe"), ("-", "last probe"))
+    }
+    style.legend_below(figure, axes, 2, also=dashes, fontsize=8)
     caption = (
         "Norm of the gradient of each layer's weights over the probe set, BN by "
         "mini-batch, against the layer, from input to output. Falling to the left: "
@@ -133,7 +134,7 @@ def _histograms(row: Sequence[Axes], run: Run, layer: str, probes: list[int]) ->
             low, high = activations[f"{side}_range"][probe, place]
             shares = activations[f"{side}_histogram"][probe, place]
             edges = np.linspace(low, high, len(shares) + 1)
-            if side == "input" or _nonlinearity(run) == "ReLU":
+            if side == "input" or style.nonlinearity(run) == "ReLU":
                 shares, edges = shares[1:-1], edges[1:-1]
             peak = float(shares.max(initial=0.0)) or 1.0
             axes.stairs(shares / peak, edges, color=color, linewidth=1.3)
@@ -150,7 +151,6 @@ def _histograms(row: Sequence[Axes], run: Run, layer: str, probes: list[int]) ->
         fontsize=7,
         loc="center left",
         bbox_to_anchor=(1.0, 0.5),
-        frameon=False,
     )
 
 
@@ -164,7 +164,8 @@ def _saturated(run: Run, layer: str, place: int, probe: int) -> str:
     low, high = inputs.min(axis=0), inputs.max(axis=0)
     dead = drift.is_dead((low + high) / 2, high - low).mean() > 0.5
     share = float(run.activations["saturated"][probe, place])
-    if (len(inputs) > 1 and dead) or (_nonlinearity(run) == "ReLU" and share > 0.9995):
+    silent = style.nonlinearity(run) == "ReLU" and share > 0.9995
+    if silent or (len(inputs) > 1 and dead):
         return "dead"
     return f"{100 * share:.0f} %"
 
@@ -180,14 +181,14 @@ def _share_ranges(grids: np.ndarray) -> None:
 def _norms_by_layer(axes: Axes, runs: Sequence[Run], layers: list[str]) -> None:
     for i, run in enumerate(runs):
         places = [layers.index(name) for name in tables.layers_of(run)]
-        norms, (color, _) = _positive(run), layer_axes.style(run, i)
+        norms, color = _positive(run), layer_axes.line(run, i).color
         label = layer_axes.title(run)
         axes.plot(places, norms[0], ":", color=color, linewidth=1.4)
         axes.plot(places, norms[-1], "-", color=color, label=label, linewidth=1.6)
     axes.set_yscale("log")
     axes.set_ylabel("norm of the gradient")
     layer_axes.layer_ticks(axes.xaxis, layers)
-    layer_axes.plain(axes)
+    style.plain(axes)
 
 
 def _probed_at(runs: Sequence[Run], which: str) -> str:
@@ -210,8 +211,3 @@ def _recorded(runs: Sequence[Run]) -> Sequence[Run]:
                 "or probe.log_spaced"
             )
     return runs
-
-
-def _nonlinearity(run: Run) -> str:
-    name = run.config["model"].get("nonlinearity", "sigmoid")
-    return {"relu": "ReLU"}.get(name, name)

@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bn_repro.analysis import tables
+from bn_repro.analysis import style, tables
 from bn_repro.analysis.layers import drift, layer_axes
 from bn_repro.errors import UserError
 from bn_repro.run_folder.records import Run
@@ -19,6 +19,7 @@ from bn_repro.run_folder.records import Run
 MOST_BANDS = 8  # layers; more are drawn as a heat map
 
 
+@style.styled
 def draw_layers(runs: Sequence[Run]) -> tuple[Figure, str]:
     """Returns bands for networks of few layers and heat maps for others, and a caption.
 
@@ -32,6 +33,7 @@ def draw_layers(runs: Sequence[Run]) -> tuple[Figure, str]:
     return draw_bands(runs) if most <= MOST_BANDS else draw_heat_maps(runs)
 
 
+@style.styled
 def draw_bands(
     runs: Sequence[Run], layers: Sequence[str] | None = None
 ) -> tuple[Figure, str]:
@@ -47,14 +49,14 @@ def draw_bands(
     _require_probes(runs)
     layers = layers or layer_axes.all_layers(runs)
     size = (3.6 * len(runs) + 0.6, 1.7 * len(layers) + 0.8)
-    figure = Figure(figsize=size, dpi=150, layout="constrained")
+    figure = Figure(figsize=size)
     grid = figure.subplots(len(layers), len(runs), sharey=True, squeeze=False)
     for column, run in enumerate(runs):
-        grid[0, column].set_title(layer_axes.title(run), loc="left", fontsize=10)
+        grid[0, column].set_title(layer_axes.title(run), fontsize=10)
         for row, layer in enumerate(layers):
             axes = grid[row, column]
             if layer in tables.layers_of(run):
-                _band(axes, run, layer, layer_axes.style(run, column)[0])
+                _band(axes, run, layer, layer_axes.line(run, column).color)
                 layer_axes.probe_axis(axes, run.activations["steps"])
             else:
                 axes.set_axis_off()
@@ -69,6 +71,7 @@ def draw_bands(
     return figure, caption
 
 
+@style.styled
 def draw_heat_maps(runs: Sequence[Run]) -> tuple[Figure, str]:
     """Returns heat maps over layers and probes, a column a run, and their caption.
 
@@ -78,7 +81,7 @@ def draw_heat_maps(runs: Sequence[Run]) -> tuple[Figure, str]:
     _require_probes(runs)
     most = max(len(tables.layers_of(run)) for run in runs)
     size = (3.3 * len(runs) + 1.6, 2 * min(max(2.2, 0.07 * most), 6.0) + 0.8)
-    figure = Figure(figsize=size, dpi=150, layout="constrained")
+    figure = Figure(figsize=size)
     grid = figure.subplots(2, len(runs), squeeze=False)
     for row, (measure, label, colors, is_signed) in enumerate(
         (
@@ -99,7 +102,7 @@ def draw_heat_maps(runs: Sequence[Run]) -> tuple[Figure, str]:
             )
             _map_axes(axes, run, is_last=row == 1)
             if row == 0:
-                axes.set_title(layer_axes.title(run), loc="left", fontsize=10)
+                axes.set_title(layer_axes.title(run), fontsize=10)
         ends = "both" if is_signed else "max"
         figure.colorbar(image, ax=grid[row], label=label, shrink=0.9, extend=ends)
     caption = (
@@ -112,6 +115,7 @@ def draw_heat_maps(runs: Sequence[Run]) -> tuple[Figure, str]:
     return figure, caption
 
 
+@style.styled
 def draw_drift(runs: Sequence[Run], from_step: int = 0) -> tuple[Figure, str]:
     """Returns location and scale drift by layer, a curve a run, and the caption.
 
@@ -123,26 +127,25 @@ def draw_drift(runs: Sequence[Run], from_step: int = 0) -> tuple[Figure, str]:
       UserError: a run has fewer than two probes.
     """
     _require_probes(runs)
-    figure = Figure(figsize=(11, 3.6), dpi=150, layout="constrained")
+    figure = Figure(figsize=(11, 3.6))
     panels = figure.subplots(1, 2)
     layers = layer_axes.all_layers(runs)
     over = drift.window([run.activations for run in runs], from_step)
     for i, run in enumerate(runs):
         scores = layer_scores(run.activations, from_step, over)  # [2, L, 3]
         places = [layers.index(name) for name in run.activations["layers"]]
-        color, dash = layer_axes.style(run, i)
+        color, dash, _ = layer_axes.line(run, i)
         for axes, rows in zip(panels, scores, strict=True):
             median, lower, upper = np.where(np.isfinite(rows), rows, np.nan).T
             line = {"color": color, "linestyle": dash, "label": layer_axes.title(run)}
             axes.plot(places, median, marker="o", markersize=3, **line)
             axes.fill_between(places, lower, upper, color=color, alpha=0.12, lw=0)
     for axes, name in zip(panels, ("Location drift", "Scale drift"), strict=True):
-        axes.set_title(name, loc="left", fontsize=11)
+        axes.set_title(name)
         axes.set_ylim(bottom=0)
         layer_axes.layer_ticks(axes.xaxis, layers)
-        layer_axes.plain(axes)
-    handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
+        style.plain(axes)
+    style.legend_below(figure, panels, 4)
     caption = (
         f"Drift of the inputs to each layer's nonlinearities{_from_to(over)}: (max - "
         "min of a unit's median over time) / (its mean 15-85 percentile spread), and "

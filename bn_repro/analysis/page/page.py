@@ -14,8 +14,8 @@ from importlib import resources
 
 from plotly.offline import get_plotlyjs, get_plotlyjs_version
 
-from bn_repro.analysis.figure1 import Drawing
 from bn_repro.analysis.page import page_data
+from bn_repro.analysis.style import Drawing
 from bn_repro.analysis.tables import Table
 from bn_repro.run_folder.records import Run
 

@@ -9,13 +9,11 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib import colormaps, colors
 
-from bn_repro.analysis import arms, figure2, tables
+from bn_repro.analysis import arms, style, tables
 from bn_repro.analysis.sweep import comparison
 from bn_repro.run_folder.records import Run
 
-# Okabe and Ito's colours, told apart by colour-blind readers.
-SERIES = ("#0072B2", "#D55E00", "#009E73", "#B6558E")
-SERIES += ("#C58A00", "#3A9BD9", "#6B4BA3", "#6E6E6E")
+SERIES = style.PAGE_SERIES
 DASHES = ("solid", "dot", "dash", "dashdot", "longdash", "longdashdot")
 SEQUENTIAL = ((0.0, 0.88), (0.3, 1.0))  # parts of viridis seen on white, on black
 OTHER = ["#8a8a8a", "#8a8a8a"]  # of a run that no arm has
@@ -43,8 +41,8 @@ def styles(
 def _networks(runs: Sequence[Run], found: Sequence[arms.Arm]) -> Styles:
     legend = []
     for i, arm in enumerate(found):
-        known = figure2.STYLES.get(arm.label.rsplit("/", 1)[-1])
-        color = known[0] if known else SERIES[i % len(SERIES)]
+        known = style.NETWORKS.get(arm.label.rsplit("/", 1)[-1])
+        color = known.color if known else SERIES[i % len(SERIES)]
         dash = "solid" if known else DASHES[i // len(SERIES) % len(DASHES)]
         colors_ = [color, on_black(color)]
         legend.append({"legend": arm.label, "colors": colors_, "dash": dash})

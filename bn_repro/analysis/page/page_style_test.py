@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 from matplotlib import colors
 
-from bn_repro.analysis import arms, testing
+from bn_repro.analysis import arms, style, testing
 from bn_repro.analysis.page import page_style
 from bn_repro.run_folder import records
 
@@ -29,11 +29,11 @@ def test_a_sweep_is_coloured_by_value_and_dashed_by_arm(sample_sweep):
     runs = sample_sweep.runs()
     styles, legend, scale = page_style.styles(runs, arms.group(runs), sample_sweep)
     assert scale["labels"] == ["0.01", "0.1", "1", "10"]
-    for run, style in zip(runs, styles, strict=True):
+    for run, shown in zip(runs, styles, strict=True):
         place = scale["labels"].index(f"{run.config['optimizer']['learning_rate']:g}")
-        assert style["colors"] == [shades[place] for shades in scale["colors"]]
+        assert shown["colors"] == [shades[place] for shades in scale["colors"]]
         with_bn = run.config["model"]["norm"] == "batch_norm"
-        assert (style["dash"] == "solid") == with_bn
+        assert (shown["dash"] == "solid") == with_bn
     for shades in scale["colors"]:
         assert np.diff([luminance(shade) for shade in shades]).min() > 0
     assert [entry["legend"] for entry in legend] == ["With BN", "Without BN"]
@@ -53,7 +53,7 @@ def test_a_run_of_no_arm_is_grey(sample_sweep, tmp_path):
 def test_a_colour_on_black_keeps_its_hue_and_turns_its_brightness():
     assert page_style.on_black("#000000") == "#e8e8e8"
     assert luminance(page_style.on_black("#ffffff")) < 0.1
-    for color in page_style.SERIES:
+    for color in style.PAGE_SERIES:
         shown = page_style.on_black(color)
         assert luminance(shown) > 0.35
         assert np.argmax(colors.to_rgb(shown)) == np.argmax(colors.to_rgb(color)) or (

@@ -8,20 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from bn_repro.analysis import convergence, figure1
-from bn_repro.analysis.figure1 import Drawing
+from bn_repro.analysis import convergence, style
+from bn_repro.analysis.style import Drawing, Line
 from bn_repro.analysis.sweep.comparison import Point, Sweep, SweptArm
 
-STYLES = {
-    "Without BN": ("#D55E00", (0, (4, 1.5)), "s"),
-    "With BN": ("#0072B2", "-", "o"),
-}
-OTHERS = (
-    ("#009E73", (0, (6, 1.5, 1, 1.5)), "^"),
-    ("#CC79A7", (0, (1, 1)), "v"),
-    ("#E69F00", "-", "P"),
-    ("#000000", (0, (5, 2)), "X"),
-)
 HIGH = 0.8  # accuracy from which the error, on a logarithmic axis, tells more
 ERROR_TICKS = (0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0)
 LOG_RATIO = 20  # of the largest to the smallest value, for a logarithmic axis
@@ -30,7 +20,7 @@ LOG_RATIO = 20  # of the largest to the smallest value, for a logarithmic axis
 def sweep_figure(sweep: Sweep, target: float, out: str | os.PathLike) -> Drawing:
     """Draws the sweep as sweep.png and sweep.pdf in the folder `out`."""
     figure, caption = draw_sweep(sweep, target)
-    return figure1.save(
+    return style.save(
         figure,
         Path(out) / "sweep",
         "Sweep",
@@ -39,6 +29,7 @@ def sweep_figure(sweep: Sweep, target: float, out: str | os.PathLike) -> Drawing
     )
 
 
+@style.styled
 def draw_sweep(sweep: Sweep, target: float) -> tuple[Figure, str]:
     """Returns the figure of a sweep and its caption.
 
@@ -49,34 +40,25 @@ def draw_sweep(sweep: Sweep, target: float) -> tuple[Figure, str]:
       sweep: the sweep.
       target: the accuracy to which steps are counted; NaN leaves that panel empty.
     """
-    figure = Figure(figsize=(9.5, 4.6), dpi=150, layout="constrained")
+    figure = Figure(figsize=(9.5, 4.6))
     final, steps = figure.subplots(1, 2)
-    others = iter(OTHERS * len(sweep.arms))
+    others = iter(style.OTHERS * len(sweep.arms))
     is_error = _best(sweep) > HIGH
     for i, arm in enumerate(sweep.arms):
-        style = STYLES.get(arm.label) or next(others)
-        _accuracy(final, arm, is_error, style, i)
-        _steps(steps, arm, target, style, i)
+        line = style.NORMS.get(arm.label) or next(others)
+        _accuracy(final, arm, is_error, line, i)
+        _steps(steps, arm, target, line, i)
     seeds = _most_seeds(sweep)
     spread = "one seed" if seeds == 1 else f"mean and range of {seeds} seeds"
     for axes, title in (
         (final, f"(a) Final {'error' if is_error else 'accuracy'}, {spread}"),
         (steps, f"(b) Steps to {100 * target:.4g} %, {spread}"),
     ):
-        axes.set_title(title, loc="left", fontsize=11)
+        axes.set_title(title)
         _value_axis(axes, sweep)
     _accuracy_axis(final, sweep, is_error)
     _steps_axis(steps, sweep)
-    drawn = dict(zip(*reversed(final.get_legend_handles_labels()), strict=True))
-    drawn |= _mark_key(sweep, target)
-    figure.legend(
-        drawn.values(),
-        drawn,
-        loc="outside lower center",
-        ncols=3,
-        frameon=False,
-        fontsize=9,
-    )
+    style.legend_below(figure, final, 3, also=_mark_key(sweep, target), fontsize=9)
     return figure, _caption(sweep)
 
 
@@ -90,11 +72,11 @@ def _most_seeds(sweep: Sweep) -> int:
     return max(len(p.courses) for arm in sweep.arms for p in arm.points)
 
 
-def _accuracy(axes: Axes, arm: SweptArm, is_error: bool, style, i: int) -> None:
-    color, dash, marker = style
+def _accuracy(axes: Axes, arm: SweptArm, is_error: bool, line: Line, i: int) -> None:
+    color = line.color
     shown = [point for point in arm.points if point.final.size]
     values = [1 - p.final if is_error else p.final for p in shown]
-    _means(axes, shown, values, style, i, arm.label)
+    _means(axes, shown, values, line, i, arm.label)
     at_chance = [
         (_dodge(point.value, i), v.mean())
         for point, v in zip(shown, values, strict=True)
@@ -103,7 +85,7 @@ def _accuracy(axes: Axes, arm: SweptArm, is_error: bool, style, i: int) -> None:
     axes.plot(
         [x for x, _ in at_chance],
         [y for _, y in at_chance],
-        marker,
+        line.marker,
         markersize=7,
         color="white",
         markeredgecolor=color,
@@ -123,18 +105,18 @@ def _missed(arm: SweptArm, target: float) -> list[float]:
     ]
 
 
-def _steps(axes: Axes, arm: SweptArm, target: float, style, i: int) -> None:
+def _steps(axes: Axes, arm: SweptArm, target: float, line: Line, i: int) -> None:
     every = [(point, point.steps_to(target)) for point in arm.points]
     reached = [(point, s[np.isfinite(s)]) for point, s in every if np.isfinite(s).any()]
-    _means(axes, [p for p, _ in reached], [s for _, s in reached], style, i, arm.label)
-    _edge_marks(axes, _missed(arm, target), 0.97 - 0.05 * i, "^", style[0])
+    _means(axes, [p for p, _ in reached], [s for _, s in reached], line, i, arm.label)
+    _edge_marks(axes, _missed(arm, target), 0.97 - 0.05 * i, "^", line.color)
 
 
 def _mark_key(sweep: Sweep, target: float) -> dict[str, Line2D]:
     """Returns what the marks that are there mean: text -> mark."""
     points = [point for arm in sweep.arms for point in arm.points]
-    grey = {"color": "#666666", "linestyle": "None", "markersize": 7}
-    key = {"chance": Line2D([], [], color="#666666", linewidth=0.8, linestyle=":")}
+    grey = {"color": style.SOFT, "linestyle": "None", "markersize": 7}
+    key = {"chance": Line2D([], [], color=style.SOFT, linewidth=0.8, linestyle=":")}
     if any(p.is_chance(p.final) for p in points):
         key["open: no better than chance"] = Line2D(
             [], [], marker="o", markerfacecolor="white", **grey
@@ -164,9 +146,10 @@ def _edge_marks(axes: Axes, values, height: float, marker: str, color: str) -> N
     marks.set_in_layout(False)
 
 
-def _means(axes: Axes, points: list[Point], values, style, i: int, label: str) -> None:
+def _means(
+    axes: Axes, points: list[Point], values, line: Line, i: int, label: str
+) -> None:
     """Draws the mean of [n] values at each point, with a bar from lowest to highest."""
-    color, dash, marker = style
     means = np.array([v.mean() for v in values])
     # A mean of equal values may round to just beyond them.
     low = np.maximum(means - np.array([v.min() for v in values]), 0)
@@ -175,9 +158,9 @@ def _means(axes: Axes, points: list[Point], values, style, i: int, label: str) -
         np.array([_dodge(point.value, i) for point in points]),
         means,
         yerr=(low, high),
-        color=color,
-        linestyle=dash,
-        marker=marker,
+        color=line.color,
+        linestyle=line.dash,
+        marker=line.marker,
         markersize=6,
         capsize=3,
         linewidth=1.6,
@@ -194,14 +177,13 @@ def _value_axis(axes: Axes, sweep: Sweep) -> None:
     if min(values) > 0 and max(values) / min(values) > LOG_RATIO:
         axes.set_xscale("log")
     axes.set_xlabel(sweep.name)
-    axes.grid(alpha=0.25, linewidth=0.6)
-    axes.spines[["top", "right"]].set_visible(False)
+    style.plain(axes)
 
 
 def _accuracy_axis(axes: Axes, sweep: Sweep, is_error: bool) -> None:
     chance = 1 / sweep.arms[0].points[0].courses[0].classes
     level = 1 - chance if is_error else chance
-    axes.axhline(level, color="#666666", linewidth=0.8, linestyle=":")
+    axes.axhline(level, color=style.SOFT, linewidth=0.8, linestyle=":")
     if is_error:
         axes.set_yscale("log", nonpositive="clip")
         axes.set_ylim(0.8 * (1 - _best(sweep)), 1.5)
