@@ -116,13 +116,22 @@ def figure1(runs: Sequence[Run]) -> Figure1:
     found = group([run for run in runs if _in_figure1(run)])
     if not found:
         return Figure1(None, None, list(runs))
-    best = max(_settings(found), key=_size)
+    counted_ = [run for arm in found for run in arm.runs]
+    best = max(settings(counted_), key=_size)
     if len(best) < 2:
-        by_rate = _settings(found, "optimizer.learning_rate")
+        by_rate = settings(counted_, "optimizer.learning_rate")
         best = max(by_rate, key=_size) if len(found) == 2 else best
     shown = {id(run) for arm in best.values() for run in arm.runs}
     left_out = [run for run in runs if id(run) not in shown]
     return Figure1(best.get("none"), best.get("batch_norm"), left_out)
+
+
+def settings(runs: Sequence[Run], *ignored: str) -> list[dict[str, Arm]]:
+    """Returns norm -> arm for each setting of all other keys but those ignored."""
+    return [
+        {arm.runs[0].norm: arm for arm in group(members)}
+        for members in records.group(runs, ("seed", *records.NORM_KEYS, *ignored))
+    ]
 
 
 def norm_name(norm: str) -> str:
@@ -181,15 +190,6 @@ def number_list(values: Sequence[int]) -> str:
 def learning_rate(arm: Arm) -> str:
     """Returns the learning rate of an arm as text."""
     return f"{arm.runs[0].stated['optimizer.learning_rate']:g}"
-
-
-def _settings(found: Sequence[Arm], *ignored: str) -> list[dict[str, Arm]]:
-    """Returns norm -> arm for each setting of all other keys but those ignored."""
-    runs = [run for arm in found for run in arm.runs]
-    return [
-        {arm.runs[0].norm: arm for arm in group(members)}
-        for members in records.group(runs, ("seed", *records.NORM_KEYS, *ignored))
-    ]
 
 
 def _in_figure1(run: Run) -> bool:

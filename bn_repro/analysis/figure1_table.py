@@ -4,7 +4,7 @@ import numpy as np
 
 from bn_repro.analysis import arms, convergence, intervals, tables
 from bn_repro.analysis.arms import Arm
-from bn_repro.analysis.layers import drift
+from bn_repro.analysis.layers import drift, drift_table
 from bn_repro.analysis.tables import Table
 
 STATISTICS = {
@@ -32,11 +32,11 @@ def figure1_table(selected: arms.Figure1) -> Table:
             rows.append(_final(key, arm, statistics))
     rows += [_gap(selected.bn)] if selected.bn else []
     both = [arm for arm in (selected.plain, selected.bn) if arm]
-    windows = tables.drift_windows([run for arm in both for run in arm.done()])
+    windows = drift_table.windows([run for arm in both for run in arm.done()])
     rows += [
         _last_layer(selected, measure, start, over)
         for measure in ("location", "scale")
-        for start, over in zip(tables.FROM_STEPS, windows, strict=True)
+        for start, over in zip(drift_table.FROM_STEPS, windows, strict=True)
     ]
     return Table(
         "Figure 1: the paper's claims and our runs",
@@ -131,7 +131,7 @@ def _last_layer(
             BOTH,
         ]
     found = {
-        key: tables.last_layer(arm.done(), measure, over) if arm else {}
+        key: drift_table.last_layer(arm.done(), measure, over) if arm else {}
         for key in ("plain", "bn")
         for arm in [getattr(selected, key)]
     }

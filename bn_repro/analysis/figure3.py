@@ -22,27 +22,23 @@ STATISTICS = {
 def figure3_table(found: Sequence[Network], goal: Goal) -> Table:
     """Returns one row a network: seeds, rate, accuracy, and against the target's."""
     known = of_the_paper(found)
+    against = (f"Against {goal.name}, points", "95 % interval")
+    against += (f"Same pictures as {goal.name}",)
     rows = []
     for network in found:
-        flat = records.stated(network.config)
-        rows.append(
-            [
-                network.label,
-                str(len(network.courses)),
-                f"{flat['optimizer.learning_rate']:g}",
-                _lengths(network),
-                tables.percent(network.ends),
-                best_text(network),
-                *_against(network, goal),
-                *([_paper_best(network.key)] if known else ()),
-            ]
-        )
-    columns = ["Network", "Seeds", "Learning rate", "Steps", "Accuracy at the end"]
-    columns += ["Best", f"Against {goal.name}, points", "95 % interval"]
-    columns += [f"Same pictures as {goal.name}"]
-    columns += ["Paper: best"] if known else []
+        rate = records.stated(network.config)["optimizer.learning_rate"]
+        row = {
+            "Network": network.label,
+            "Seeds": str(len(network.courses)),
+            "Learning rate": f"{rate:g}",
+            "Steps": _lengths(network),
+            "Accuracy at the end": tables.percent(network.ends),
+            "Best": best_text(network),
+            **dict(zip(against, _against(network, goal), strict=True)),
+        }
+        rows.append(row | ({"Paper: best": _paper_best(network.key)} if known else {}))
     title = "Figure 3: accuracy of each network" if known else "Accuracy of each run"
-    return Table(title, columns, rows, _accuracy_note(found, goal))
+    return Table.of(title, rows, _accuracy_note(found, goal))
 
 
 def steps_table(found: Sequence[Network], goal: Goal) -> Table:
@@ -50,21 +46,17 @@ def steps_table(found: Sequence[Network], goal: Goal) -> Table:
     known = of_the_paper(found)
     rows = []
     for network in found:
-        cells = []
+        row = {"Network": network.label}
         for fraction in FRACTIONS:
-            needed = steps_to_target.count(network.counted, fraction * goal.accuracy)
-            cells += [steps_text(needed, network), _times_fewer(needed, goal, fraction)]
-        paper = _paper_steps(network.key) if known else ()
-        rows.append([network.label, *cells, *_cost(network, goal.accuracy), *paper])
-    columns = ["Network"]
-    for fraction in FRACTIONS:
-        at = f"{100 * fraction:g} %"
-        columns += [f"Steps to {at}: {100 * fraction * goal.accuracy:.2f} %"]
-        columns += [f"Times fewer to {at} [95 %]"]
-    columns += ["Images to 100 %", "Wall-clock to 100 %"]
-    columns += ["Paper: steps to 72.2 %", "Paper: times fewer"] if known else []
+            accuracy, at = fraction * goal.accuracy, f"{100 * fraction:g} %"
+            needed = steps_to_target.count(network.counted, accuracy)
+            row[f"Steps to {at}: {100 * accuracy:.2f} %"] = steps_text(needed, network)
+            times = _times_fewer(needed, goal, fraction)
+            row[f"Times fewer to {at} [95 %]"] = times
+        row |= _cost(network, goal.accuracy)
+        rows.append(row | (_paper_steps(network.key) if known else {}))
     title = f"{'Figure 3: s' if known else 'S'}teps to the target"
-    return Table(title, columns, rows, _steps_note(goal))
+    return Table.of(title, rows, _steps_note(goal))
 
 
 def steps_text(steps: Steps, network: Network) -> str:
@@ -202,17 +194,18 @@ def _three(value: float) -> str:
     return f"{value:#.3g}".rstrip(".")
 
 
-def _cost(network: Network, accuracy: float) -> list[str]:
+def _cost(network: Network, accuracy: float) -> dict[str, str]:
     """Returns images and wall-clock time to an accuracy, "-" unless all seeds come."""
     steps = steps_to_target.count(network.counted, accuracy)
-    if not (steps.needed.size and steps.reached.all()):
-        return ["-", "-"]
-    pairs = list(zip(steps.needed, network.counted, strict=True))
-    images, seconds = (
-        np.mean([np.interp(step, c.steps, getattr(c, field)) for step, c in pairs])
-        for field in ("images", "seconds")
-    )
-    return [f"{images:,.0f}" if np.isfinite(images) else "-", duration(seconds)]
+    images = seconds = np.nan
+    if steps.needed.size and steps.reached.all():
+        pairs = list(zip(steps.needed, network.counted, strict=True))
+        images, seconds = (
+            np.mean([np.interp(step, c.steps, getattr(c, field)) for step, c in pairs])
+            for field in ("images", "seconds")
+        )
+    shown = f"{images:,.0f}" if np.isfinite(images) else "-"
+    return {"Images to 100 %": shown, "Wall-clock to 100 %": duration(seconds)}
 
 
 def _why_not(missed: Sequence) -> str:
@@ -234,14 +227,14 @@ def _paper_best(key: str) -> str:
     return f"{100 * best:.1f} %" if np.isfinite(best) else "-"
 
 
-def _paper_steps(key: str) -> tuple[str, str]:
-    if key not in PAPER:
-        return "-", "-"
-    steps = PAPER[key].steps
-    if np.isinf(steps):
-        return "never", "-"
+def _paper_steps(key: str) -> dict[str, str]:
+    steps = PAPER[key].steps if key in PAPER else np.nan
     times = PAPER["inception"].steps / steps
-    return f"{steps / 1e6:.1f}M", "-" if times == 1 else f"{times:.1f}"
+    text = {np.inf: "never"}.get(steps, f"{steps / 1e6:.1f}M" if steps > 0 else "-")
+    return {
+        "Paper: steps to 72.2 %": text,
+        "Paper: times fewer": f"{times:.1f}" if times > 1 else "-",
+    }
 
 
 def _accuracy_note(found: Sequence[Network], goal: Goal) -> str:

@@ -8,6 +8,8 @@ from bn_repro.analysis.tables import Table
 from bn_repro.run_folder import files
 
 # Rows of Fig. 4: model, resolution, crops, models, top-1 and top-5 error.
+COLUMNS = ("", "Model", "Resolution", "Crops", "Models", "Top-1 error", "Top-5 error")
+COLUMNS += ("Pictures",)
 PAPER = (
     ("GoogLeNet ensemble", "224", "144", "7", "-", "6.67 %"),
     ("Deep Image low-res", "256", "-", "1", "-", "7.96 %"),
@@ -42,11 +44,8 @@ def figure4_table(results: Sequence[dict]) -> Table:
     """Returns the paper's Fig. 4 with our evaluations below it."""
     rows = [["paper", *line, "50,000"] for line in PAPER]
     rows += [_our_row(result) for result in results]
-    columns = ["", "Model", "Resolution", "Crops", "Models"]
-    columns += ["Top-1 error", "Top-5 error", "Pictures"]
-    return Table(
-        "Figure 4: single crop, crops, ensemble", columns, rows, _note(results)
-    )
+    title = "Figure 4: single crop, crops, ensemble"
+    return Table(title, list(COLUMNS), rows, _note(results))
 
 
 def statistics_table(results: Sequence[dict]) -> Table:
@@ -58,22 +57,20 @@ def statistics_table(results: Sequence[dict]) -> Table:
     rows = []
     for result in results:
         for row in result["rows"]:
-            population = row["statistics"] == "population"
+            kind = row["statistics"]
             rows.append(
-                [
-                    result["member"],
-                    KINDS[row["statistics"]],
-                    str(row["batches"]) if population else "-",
-                    "-" if row["statistics"] == "batch" else _variance(row["biased"]),
-                    f"{100 * row['accuracy']:.2f} %",
-                    f"{row['loss']:.4f}",
-                    f"{row['count']:,}",
-                ]
+                {
+                    "Network": result["member"],
+                    "Statistics": KINDS[kind],
+                    "Batches N": str(row["batches"]) if kind == "population" else "-",
+                    "Variance": "-" if kind == "batch" else _variance(row["biased"]),
+                    "Accuracy": f"{100 * row['accuracy']:.2f} %",
+                    "Loss": f"{row['loss']:.4f}",
+                    "Pictures": f"{row['count']:,}",
+                }
             )
-    columns = ["Network", "Statistics", "Batches N", "Variance", "Accuracy", "Loss"]
-    return Table(
+    return Table.of(
         "Statistics of the inference network",
-        [*columns, "Pictures"],
         rows,
         "Algorithm 2 averages mu and m / (m - 1) s2 (unbiased), or s2 (biased), over N "
         "training mini-batches with frozen parameters.",

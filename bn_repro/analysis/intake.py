@@ -85,6 +85,39 @@ def check(run: Run) -> None:
             raise UserError(f"run {run.name}: {key} in config.json is {value!r}")
 
 
+def without_odd(what: str, make: Callable, runs: list[Run]) -> tuple:
+    """Returns make(runs), and notes; odd runs are named and the rest is made.
+
+    Odd is a run that fails alone. Where there is none, or the rest fails too, None is
+    made. Bad input that the user gave raises UserError as ever.
+
+    Args:
+      what: is made, for the notes.
+      make: function of runs.
+      runs: any.
+    """
+    try:
+        return make(runs), []
+    except UserError:
+        raise
+    except Exception as error:
+        odd = {run.name: fault for run in runs if (fault := _fault(make, [run]))}
+        rest = [run for run in runs if run.name not in odd]
+        if odd and rest and not (fault := _fault(make, rest)):
+            names = ", ".join(f"{name} ({fault})" for name, fault in odd.items())
+            return make(rest), [f"Left out of {what}: {names}"]
+        return None, [f"Without {what}: it failed ({type(error).__name__}: {error})"]
+
+
+def _fault(make: Callable, runs: list[Run]) -> str:
+    """Returns why something cannot be made of runs; "" if it can."""
+    try:
+        make(runs)
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    return ""
+
+
 def _unfinished(runs: Sequence[Run]) -> list[Run]:
     return [run for run in runs if run.status["status"] != "finished"]
 
@@ -127,7 +160,7 @@ def _mend_activations(run: Run) -> list[str]:
     if probes is None:
         return []
     finished = run.status["status"] == "finished"
-    if fault := _fault(probes, must_be_finite=finished):
+    if fault := _hole(probes, must_be_finite=finished):
         run.activations = None
         return [f"Activations left out: those of {run.name}: {fault}"]
     if len(probes["steps"]) and not drift.has_percentiles(probes):
@@ -140,7 +173,7 @@ def _mend_activations(run: Run) -> list[str]:
     return []
 
 
-def _fault(probes: dict, must_be_finite: bool) -> str:
+def _hole(probes: dict, must_be_finite: bool) -> str:
     """Returns what of activations.npz cannot be drawn; "" if all can."""
     for name in probes["layers"]:
         if not probes[name].shape[2]:

@@ -3,7 +3,8 @@ import json
 import numpy as np
 import pytest
 
-from bn_repro.analysis import intake, report_parts, tables, testing
+from bn_repro.analysis import intake, report_parts, testing
+from bn_repro.analysis.layers import drift_table
 from bn_repro.errors import UserError
 from bn_repro.run_folder import records
 
@@ -41,7 +42,7 @@ def test_a_run_that_did_not_finish_is_named_and_in_no_mean(tmp_path, status):
     runs, (note,) = intake.load(tmp_path)
     assert note.startswith("Not finished, in no mean: bn_seed1 (")
     kept = [run for run in runs if run.name != "bn_seed1"]
-    assert tables.drift_table(runs).rows == tables.drift_table(kept).rows
+    assert drift_table.drift_table(runs).rows == drift_table.drift_table(kept).rows
 
 
 FAULTS = {
@@ -121,7 +122,9 @@ def test_other_percentiles_are_named_and_the_rest_is_drawn(tmp_path):
         "Without drift: bn_seed1, which recorded the percentiles 5, 50, 95, not 15, "
         "50, 85 (probe.percentiles)"
     )
-    part = report_parts.compose(tmp_path, runs, tmp_path)
+    part = report_parts.compose(
+        report_parts.Given(tmp_path, runs, None, tmp_path, None)
+    )
     stems = [drawing.png.stem for drawing in part.drawings]
     assert stems == ["figure1", "layers", "histograms", "gradients"]
     assert part.notes == []
@@ -136,14 +139,14 @@ def test_a_run_that_fails_alone_is_left_out_of_what_is_made():
             self.name, self.value = name, value
 
     one, odd, two = Fake("one", 1), Fake("odd", 0), Fake("two", 2)
-    assert report_parts.without_odd("tens", make, [one, two]) == ([10, 5], [])
-    made, (note,) = report_parts.without_odd("tens", make, [one, odd, two])
+    assert intake.without_odd("tens", make, [one, two]) == ([10, 5], [])
+    made, (note,) = intake.without_odd("tens", make, [one, odd, two])
     assert made == [10, 5] and note.startswith("Left out of tens: odd (ZeroDivision")
-    made, (note,) = report_parts.without_odd("tens", make, [odd])
+    made, (note,) = intake.without_odd("tens", make, [odd])
     assert made is None and note.startswith("Without tens: it failed (ZeroDivision")
 
     def refuse(runs):
         raise UserError("no such target")
 
     with pytest.raises(UserError, match="no such target"):
-        report_parts.without_odd("tens", refuse, [one])
+        intake.without_odd("tens", refuse, [one])

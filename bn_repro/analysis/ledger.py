@@ -15,6 +15,7 @@ import numpy as np
 
 from bn_repro.analysis import (
     arms,
+    convergence,
     figure1_table,
     figure3_claims,
     intervals,
@@ -23,6 +24,7 @@ from bn_repro.analysis import (
 )
 from bn_repro.analysis.convergence import LAST
 from bn_repro.analysis.intervals import NO, OPEN, YES, Finding
+from bn_repro.analysis.layers import drift_table
 from bn_repro.analysis.networks import Network
 from bn_repro.analysis.sweep import comparison
 from bn_repro.analysis.tables import Table
@@ -164,8 +166,8 @@ def _accuracy(network: Network) -> Finding:
 def _less_drift(measure: str, runs: list[Run], since: int = 0) -> Finding:
     """By the median over the units of the last hidden layer; `since`: of FROM_STEPS."""
     both = [arm for arm in arms.figure1(runs)[:2] if arm]
-    over = tables.drift_windows([run for arm in both for run in arm.done()])[since]
-    found = [tables.last_layer(arm.done(), measure, over) for arm in both]
+    over = drift_table.windows([run for arm in both for run in arm.done()])[since]
+    found = [drift_table.last_layer(arm.done(), measure, over) for arm in both]
     if len(found) != 2 or not all(found):
         return _missing("both networks with probes")
     without, with_bn = (
@@ -195,7 +197,7 @@ def _rates(runs: list[Run]) -> Finding:
 def _more_accurate(plain: Network, bn: Network) -> Finding:
     """At the end, by the difference of the seeds' accuracies."""
     ends = [
-        differences.by_seed([course.run for course in network.sound], network.ends)
+        convergence.by_seed([course.run for course in network.sound], network.ends)
         for network in (plain, bn)
     ]
     if not all(ends):
@@ -205,7 +207,7 @@ def _more_accurate(plain: Network, bn: Network) -> Finding:
         f"{network.config['optimizer']['learning_rate']:g}"
         for network in (plain, bn)
     )
-    found = differences.between(*ends[::-1])
+    found = intervals.between(*ends[::-1])
     return _of_difference(ours, ends, found, 100, "points")
 
 
@@ -282,7 +284,7 @@ CLAIMS = (
     ),
     Claim(
         "MNIST: less scale drift with BN from step "
-        f"{tables.FROM_STEPS[1]:,} on, each at its best learning rate",
+        f"{drift_table.FROM_STEPS[1]:,} on, each at its best learning rate",
         NOT_PRINTED,
         "mnist_best_rates",
         partial(_less_drift, "scale", since=1),

@@ -54,25 +54,22 @@ def class_table(counts: np.ndarray, names: Sequence[str]) -> Table:
     others = _others(counts)
     lowest_first = np.argsort(right / np.maximum(of, 1), kind="stable")
     rows = [
-        [
-            names[label],
-            _percent(right[label], of[label]),
-            f"{of[label]:,}",
-            f"{counts[:, label].sum():,}",
-            _most_often(others[label], names),
-        ]
+        {
+            "Class": names[label],
+            "Top-1 accuracy": _percent(right[label], of[label]),
+            "Pictures": f"{of[label]:,}",
+            "Taken for it": f"{counts[:, label].sum():,}",
+            "Most often taken for": _most_often(others[label], names),
+        }
         for label in lowest_first
         if of[label]
     ]
-    columns = ["Class", "Top-1 accuracy", "Pictures", "Taken for it"]
     note = (
         "Pictures: of the class. Taken for it: pictures of all classes whose likeliest "
         "class it is. Two binomial standard errors of an accuracy over n pictures are "
         "up to 100 / sqrt(n) points: much of the order is chance."
     )
-    return Table(
-        "Accuracy of each class", [*columns, "Most often taken for"], rows, note
-    )
+    return Table.of("Accuracy of each class", rows, note)
 
 
 def pairs_table(counts: np.ndarray, names: Sequence[str], most: int) -> Table:
@@ -86,22 +83,21 @@ def pairs_table(counts: np.ndarray, names: Sequence[str], most: int) -> Table:
     count = others[labels, predicted]
     order = np.lexsort((predicted, labels, -count / of[labels], -count))[:most]
     rows = [
-        [
-            names[label],
-            names[other],
-            f"{counts[label, other]:,}",
-            f"{of[label]:,}",
-            _percent(counts[label, other], of[label]),
-            f"{counts[other, label]:,}",
-        ]
+        {
+            "Class": names[label],
+            "Taken for": names[other],
+            "Pictures": f"{counts[label, other]:,}",
+            "Of": f"{of[label]:,}",
+            "Share": _percent(counts[label, other], of[label]),
+            "The other way": f"{counts[other, label]:,}",
+        }
         for label, other in zip(labels[order], predicted[order], strict=True)
     ]
-    columns = ["Class", "Taken for", "Pictures", "Of", "Share", "The other way"]
     note = (
         "Of: the class's pictures. The other way: pictures of the second class that "
         "were taken for the first."
     )
-    return Table("Classes taken for one another", columns, rows, note)
+    return Table.of("Classes taken for one another", rows, note)
 
 
 def mistakes_table(probabilities, labels, mask, names: Sequence[str], most: int):

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bn_repro.analysis import intake, report_parts, tables
+from bn_repro.analysis.layers import drift_table
 from bn_repro.analysis.page import page
 from bn_repro.analysis.style import Drawing
 from bn_repro.analysis.sweep import comparison
@@ -78,7 +79,7 @@ def write_report(
         shown = report._replace(runs=kept)
         return page.render(*shown, viewer_runs, target, watched)
 
-    text, odd = report_parts.without_odd("the page", render, report.runs)
+    text, odd = intake.without_odd("the page", render, report.runs)
     report = report._replace(notes=report.notes + odd)
     files.write_atomically(out / TABLES, report.markdown().encode())
     drawn = [path for drawing in report.drawings for path in drawing[:2]]
@@ -96,32 +97,26 @@ def runs_table(runs: list[Run]) -> Table:
         seconds = run.metrics[-1].get("seconds") if run.metrics else None
         rate = manifest.get("images_per_second")
         rows.append(
-            [
-                run.name,
-                tables.status_text(run),
-                f"{seconds:,.0f} s" if seconds is not None else "-",
-                f"{rate:,.0f}" if rate else "-",
-                ", ".join(manifest.get("devices", [])) or "-",
-                str(manifest.get("threads", "-")),
-                _revision(manifest),
-            ]
+            {
+                "Run": run.name,
+                "Status": tables.status_text(run),
+                "Time": f"{seconds:,.0f} s" if seconds is not None else "-",
+                "Images/s": f"{rate:,.0f}" if rate else "-",
+                "Devices": ", ".join(manifest.get("devices", [])) or "-",
+                "Threads": str(manifest.get("threads", "-")),
+                "Revision": _revision(manifest),
+            }
         )
-    columns = ["Run", "Status", "Time", "Images/s", "Devices", "Threads", "Revision"]
-    note = "A revision with + had changes that were not committed."
-    return Table("Runs", columns, rows, note)
+    return Table.of(
+        "Runs", rows, "A revision with + had changes that were not committed."
+    )
 
 
 def config_table(runs: list[Run]) -> Table | None:
     """Returns the keys that differ between runs, one row a run; None if none does."""
     keys = tables.varying_keys(run.config for run in runs)
-    if not keys:
-        return None
-    rows = []
-    for run in runs:
-        flat = run.stated
-        cells = [tables.value_text(flat.get(key)) for key in ["seed", *keys]]
-        rows.append([run.name, *cells])
-    return Table("Differences of configuration", ["Run", "seed", *keys], rows)
+    rows = [{"Run": r.name} | tables.value_texts(r, ["seed", *keys]) for r in runs]
+    return Table.of("Differences of configuration", rows) if keys else None
 
 
 def _compose(
@@ -133,10 +128,15 @@ def _compose(
 ) -> Report:
     if sweep := comparison.find_sweep(runs):
         runs = sweep.runs()
-    part = report_parts.compose(workdir, runs, out, target)
+    part = report_parts.compose(report_parts.Given(workdir, runs, sweep, out, target))
     shown, notes = [*part.tables], notes + part.notes
-    for make in (tables.results_table, tables.drift_table, runs_table, config_table):
-        table, odd = report_parts.without_odd(make.__name__, make, runs)
+    for make in (
+        tables.results_table,
+        drift_table.drift_table,
+        runs_table,
+        config_table,
+    ):
+        table, odd = intake.without_odd(make.__name__, make, runs)
         shown += [table] if table and table.rows else []
         notes += odd
     title = f"Batch Normalization: {workdir.resolve().name}"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bn_repro.analysis import report_parts, testing, variations
-from bn_repro.analysis.layers import layers_over_time
+from bn_repro.analysis.layers import layer_figures, layers_over_time
 from bn_repro.analysis.layers.layers_over_time_test import deep_run
 from bn_repro.analysis.page import page_data
 from bn_repro.analysis.sweep import comparison
@@ -12,7 +12,9 @@ from bn_repro.run_folder import records
 
 
 def compose(folder, out):
-    return report_parts.compose(folder, records.find_runs(folder), out)
+    runs = records.find_runs(folder)
+    sweep = comparison.find_sweep(runs)
+    return report_parts.compose(report_parts.Given(folder, runs, sweep, out, None))
 
 
 def stems(part):
@@ -115,7 +117,7 @@ def test_the_ablation_is_measured_against_all_changes(tmp_path):
 @pytest.mark.parametrize("layers", [3, layers_over_time.MOST_BANDS + 1])
 def test_drift_by_layer_is_drawn_where_there_are_many(tmp_path, layers):
     run = deep_run(tmp_path, "bn_x5", layers=layers)
-    drawn = [d.png.stem for d in report_parts.layer_figures([run], tmp_path)[0]]
+    drawn = [d.png.stem for d in layer_figures.draw([run], tmp_path)[0]]
     assert ("drift" in drawn) == (layers > layers_over_time.MOST_BANDS)
     assert drawn[0] == "layers" and drawn[-1] == "gradients"
 

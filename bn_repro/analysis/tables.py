@@ -1,20 +1,15 @@
-"""Tables drawn from run folders, as Markdown and HTML: results and drift."""
+"""Tables of text as Markdown and HTML, what their cells say, and that of results."""
 
 import dataclasses
 import html
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from bn_repro.analysis import arms, convergence
+from bn_repro.analysis import arms
 from bn_repro.analysis.arms import Arm
-from bn_repro.analysis.layers import drift
 from bn_repro.run_folder import records
 from bn_repro.run_folder.records import Run
-
-FROM_STEPS = (0, 5_000)  # drift is reported from both on
-MOST_LAYERS = 16  # with a row each in the table of drift
 
 
 @dataclasses.dataclass
@@ -32,6 +27,12 @@ class Table:
     columns: list[str]
     rows: list[list[str]]
     note: str = ""
+
+    @classmethod
+    def of(cls, title: str, rows: Sequence[Mapping[str, str]], note="") -> "Table":
+        """Returns a table of rows that are column -> cell, ordered as in the first."""
+        columns = list(rows[0]) if rows else []
+        return cls(title, columns, [[row[c] for c in columns] for row in rows], note)
 
     def markdown(self) -> str:
         """Returns title, table and note as Markdown."""
@@ -64,80 +65,33 @@ def results_table(runs: Sequence[Run]) -> Table:
     keys = varying_keys(arm.config for arm in found)
     rows = []
     for arm in found:
-        flat = arm.runs[0].stated
         split = held_out(arm)
         best = [run.series(split, "ema", "accuracy")[1] for run in arm.done()]
-        rows.append(
-            [
-                arm.label,
-                *(value_text(flat.get(key)) for key in keys),
-                arm.seed_text(),
-                _statuses(arm),
-                percent(arms.final_values(arm, split, "ema", "accuracy")),
-                percent([np.fmax.reduce(values) for values in best if values.size]),
-                percent(arms.final_values(arm, split, "population", "accuracy")),
-            ]
+        final, exact = (
+            percent(arms.final_values(arm, split, statistics, "accuracy"))
+            for statistics in ("ema", "population")
         )
-    columns = ["Runs", *keys, "Seeds", "Status", "Final accuracy", "Best accuracy"]
-    columns += ["Final accuracy, Algorithm 2"]
-    if all(row[-1] == "-" for row in rows):  # older runs did not evaluate with it
-        columns, rows = columns[:-1], [row[:-1] for row in rows]
+        rows.append(
+            {
+                "Runs": arm.label,
+                **value_texts(arm.runs[0], keys),
+                "Seeds": arm.seed_text(),
+                "Status": _statuses(arm),
+                "Final accuracy": final,
+                "Best accuracy": percent([np.fmax.reduce(v) for v in best if v.size]),
+                "Final accuracy, Algorithm 2": exact,
+            }
+        )
+    if all(row["Final accuracy, Algorithm 2"] == "-" for row in rows):
+        for row in rows:  # older runs did not evaluate with it
+            del row["Final accuracy, Algorithm 2"]
     note = "Accuracy on held-out data with moving averages, mean ± standard deviation "
-    note += "over the seeds that finished."
-    return Table("Results", columns, rows, note)
+    return Table.of("Results", rows, note + "over the seeds that finished.")
 
 
 def held_out(arm: Arm) -> str:
     """Returns the split that an arm was evaluated on: "val", or else "test"."""
     return "val" if arms.curve(arm, "val", "ema", "accuracy") else "test"
-
-
-def drift_table(runs: Sequence[Run]) -> Table:
-    """Returns location and scale drift, from FROM_STEPS on where that was recorded.
-
-    Over the steps that all finished runs cover. One row a layer and arm; of networks
-    with more than MOST_LAYERS one row an arm, with the median over its layers.
-    """
-    found = arms.group(runs)
-    probed = [run for arm in found for run in arm.done()]
-    windows = list(filter(None, drift_windows(probed)))
-    layers = list(dict.fromkeys(name for run in probed for name in layers_of(run)))
-    summed = len(layers) > MOST_LAYERS
-    groups = {f"all {len(layers)}": layers} if summed else {n: [n] for n in layers}
-    rows = []
-    for name, members in groups.items():
-        for arm in found:
-            drifts = [_drifts(arm, members, over) for over in windows]
-            if any(not np.isnan(d).all() for d in drifts):
-                cells = [
-                    _drift_cell(d[:, measure]) for measure in (0, 1) for d in drifts
-                ]
-                rows.append([name, arm.label, *cells])
-    columns = [
-        f"{measure} drift, step {over.first:,.0f} to {over.last:,.0f}"
-        for measure in ("Location", "Scale")
-        for over in windows
-    ]
-    of_what = "all layers' recorded units" if summed else "the layer's units"
-    return Table(
-        "Drift of the inputs to the nonlinearities",
-        ["Layer", "Runs", *columns],
-        rows,
-        "Location drift: (max - min of a unit's median over time) / (mean of its 15-85 "
-        "percentile spread over time). Scale drift: ln(largest / smallest spread). "
-        f"Both at {drift.POINTS} equally distant steps, between probes by "
-        "interpolation, so that they do not depend on when the probes were. Median "
-        f"over {of_what} [quartiles], means over the seeds that finished ± standard "
-        "deviation of the median. Dead: the spread is below "
-        f"{100 * drift.DEAD:g} % of the median's size, on average (location) or at "
-        "some step (scale): the layer tells no examples apart.",
-    )
-
-
-def drift_windows(runs: Sequence[Run]) -> list[drift.Window | None]:
-    """Returns the steps over which these runs' drift is comparable, per FROM_STEPS."""
-    every = [run.activations for run in runs]
-    return [drift.window(every, start) for start in FROM_STEPS]
 
 
 def varying_keys(configs: Iterable[dict]) -> list[str]:
@@ -181,29 +135,9 @@ def value_text(value) -> str:
     return f"{value:g}" if isinstance(value, float) else f"{value}"
 
 
-def layer_drifts(arm: Arm, layer: str, over: drift.Window) -> np.ndarray:
-    """Returns [finished runs, location and scale, median and quartiles over units]."""
-    return _drifts(arm, [layer], over)
-
-
-def last_layer(
-    runs: Sequence[Run], measure: str, over: drift.Window | None
-) -> dict[tuple, float]:
-    """Returns `convergence.by_seed` of the median drifts of the last layer's units.
-
-    Args:
-      runs: of one arm; those that recorded the last layer of most of them count.
-      measure: "location" or "scale".
-      over: the steps, see `drift_windows`.
-    """
-    probed = [run for run in runs if drift.has_percentiles(run.activations)]
-    if not probed or over is None:
-        return {}
-    last = Counter(layers_of(run)[-1] for run in probed).most_common(1)[0][0]
-    able = [run for run in probed if last in layers_of(run)]
-    column = ("location", "scale").index(measure)
-    medians = layer_drifts(Arm("", able), last, over)[:, column, 0]
-    return convergence.by_seed(able, medians)
+def value_texts(run: Run, keys: Iterable[str]) -> dict[str, str]:
+    """Returns key -> a run's value as text."""
+    return {key: value_text(run.stated.get(key)) for key in keys}
 
 
 def mean_text(values: np.ndarray, signed: bool = False) -> str:
@@ -229,28 +163,3 @@ def _statuses(arm: Arm) -> str:
     done = arm.done()
     others = [status_text(run) for run in arm.runs if run not in done]
     return "; ".join([f"{len(done)} of {len(arm.runs)} finished", *others])
-
-
-def _drifts(arm: Arm, layers: Sequence[str], over: drift.Window) -> np.ndarray:
-    """Returns [finished runs, location and scale, median and quartiles over units]."""
-    rows = []
-    for run in arm.done():
-        measured = [
-            drift.unit_drifts(run.activations, layer, over=over)
-            for layer in layers
-            if layer in layers_of(run) and drift.has_percentiles(run.activations)
-        ]
-        if measured:
-            both = zip(*measured, strict=True)
-            rows.append([drift.quartiles(np.concatenate(units)) for units in both])
-    return np.asarray(rows, float).reshape(-1, 2, 3)
-
-
-def _drift_cell(values: np.ndarray) -> str:
-    """Returns "1.20 ± 0.10 [0.90, 1.60]" of [runs, (median, lower, upper)]."""
-    median = mean_text(values[:, 0])
-    if median in ("-", "dead"):
-        return median
-    ends = [values[np.isfinite(values[:, i]), i] for i in (1, 2)]
-    lower, upper = (f"{x.mean():.2f}" if x.size else "dead" for x in ends)
-    return f"{median} [{lower}, {upper}]"

@@ -39,11 +39,7 @@ def find_settings(runs: Sequence[Run]) -> list[Setting]:
 
     The setting that differs least from the others comes first.
     """
-    groups = [
-        {arm.runs[0].norm: arm for arm in arms.group(members)}
-        for members in records.group(runs, ignoring=("seed", *records.NORM_KEYS))
-    ]
-    kept = [group for group in groups if len(group) > 1]
+    kept = [setting for setting in arms.settings(runs) if len(setting) > 1]
     if len(kept) < LEAST_SETTINGS:
         return []
     configs = [next(iter(group.values())).config for group in kept]
@@ -74,33 +70,22 @@ def variations_table(settings: Sequence[Setting], target: float) -> Table:
       settings: of `find_settings`.
       target: accuracy to which steps are counted.
     """
-    rows = []
-    for setting in settings:
-        plain = setting.arms.get("none")
-        for norm, arm in setting.arms.items():
-            rows.append(
-                [
-                    setting.label,
-                    arms.norm_name(norm),
-                    arm.seed_text(),
-                    comparison_tables.final_text(point(arm)),
-                    comparison_tables.steps_text(point(arm), target),
-                    _against(arm, plain),
-                    *_signals(arm),
-                ]
-            )
-    columns = [
-        "Setting",
-        "BN",
-        "Seeds",
-        "Final accuracy",
-        f"Steps to {comparison_tables.target_text(target)}",
+    to = f"Steps to {comparison_tables.target_text(target)}"
+    rows = [
+        {
+            "Setting": setting.label,
+            "BN": arms.norm_name(norm),
+            "Seeds": arm.seed_text(),
+            "Final accuracy": comparison_tables.final_text(point(arm)),
+            to: comparison_tables.steps_text(point(arm), target),
+            "Against without BN": _against(arm, setting.arms.get("none")),
+            **_signals(arm),
+        }
+        for setting in settings
+        for norm, arm in setting.arms.items()
     ]
-    columns += ["Against without BN", "Saturated at the end"]
-    columns += ["Gradient, first / last layer: at first", "at the end"]
-    return Table(
+    return Table.of(
         "Variations: where BN stands, nonlinearity, depth and dropout",
-        columns,
         rows,
         "Accuracy on held-out data, mean ± standard deviation over seeds. "
         f"{intervals.NOTE} Saturated: share of the nonlinearities' outputs "
@@ -163,19 +148,19 @@ def _against(arm: Arm, plain: Arm | None) -> str:
     return comparison.difference(*pair).text()
 
 
-def _signals(arm: Arm) -> list[str]:
+def _signals(arm: Arm) -> dict[str, str]:
     """Returns saturated share and gradient ratios over the arm's runs as text."""
     probed = [run.activations for run in arm.done() if run.activations]
     probed = [a for a in probed if {"saturated", "gradient_norm"} <= a.keys()]
-    if not probed:
-        return ["-"] * 3
-    saturated = np.mean([np.median(a["saturated"][-1]) for a in probed])
-    ratios = np.array(
-        [layer_signals.gradient_ratio(a)[[0, -1]] for a in probed]
-    )  # [runs, first and last probe]
-    with np.errstate(divide="ignore"):
-        means = np.exp(np.log(ratios).mean(axis=0))
-    return [f"{100 * saturated:.1f} %", *(f"{mean:.2g}" for mean in means)]
+    texts = ["-"] * 3
+    if probed:
+        saturated = np.mean([np.median(a["saturated"][-1]) for a in probed])
+        ratios = [layer_signals.gradient_ratio(a)[[0, -1]] for a in probed]
+        with np.errstate(divide="ignore"):
+            means = np.exp(np.log(ratios).mean(axis=0))
+        texts = [f"{100 * saturated:.1f} %", *(f"{mean:.2g}" for mean in means)]
+    names = ("Saturated at the end", "Gradient, first / last layer: at first")
+    return dict(zip((*names, "at the end"), texts, strict=True))
 
 
 def _differing(configs: list[dict]) -> list[str]:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bn_repro.analysis import arms, convergence, networks, tables
+from bn_repro.analysis.layers import drift_table
 from bn_repro.analysis.page import (
     page_curves,
     page_layers,
@@ -68,8 +69,8 @@ def page_data(
     keys = tables.varying_keys(run.config for run in runs)
     styles, legend, scale = page_style.styles(runs, found, sweep)
     labels = {id(run): arm.label for arm in found for run in arm.runs}
-    windows = tables.drift_windows(arms.counted(runs))
-    windows = dict(zip(tables.FROM_STEPS, windows, strict=True))
+    windows = drift_table.windows(arms.counted(runs))
+    windows = dict(zip(drift_table.FROM_STEPS, windows, strict=True))
     shown = [
         {"variant": labels.get(id(run), run.name)} | style | _run_values(run, windows)
         for run, style in zip(runs, styles, strict=True)

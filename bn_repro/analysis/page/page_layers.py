@@ -8,8 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bn_repro.analysis import tables
-from bn_repro.analysis.layers import drift, layer_axes
+from bn_repro.analysis.layers import drift, drift_table, layer_axes
 from bn_repro.run_folder.records import Run
 
 DRIFT = (
@@ -84,7 +83,7 @@ def overview(runs: Sequence[Run]) -> dict:
         "names": names,
         "modules": _modules(names),
         "steps": steps,
-        "starts": list(tables.FROM_STEPS),
+        "starts": list(drift_table.FROM_STEPS),
         "measures": [_measure(key) for key in measures],
     }
 

@@ -7,14 +7,12 @@ places of the runs in the page's list.
 import itertools
 from collections.abc import Sequence
 
-from bn_repro.analysis import arms, tables
+from bn_repro.analysis import tables
 from bn_repro.analysis.page import page_style
 from bn_repro.analysis.sweep import comparison
-from bn_repro.run_folder import records
 from bn_repro.run_folder.records import Run
 
 MOST_TICKS = 12
-LONGEST = 48  # characters of an arm's label; a longer one is the run's name instead
 
 
 def sweeps(
@@ -32,20 +30,18 @@ def sweeps(
       keys: those that differ between them.
       sweep: what `comparison.find_sweep` found.
     """
-    flats = [run.stated for run in runs]
-    numbers = [key for key in keys if sum(_is_number(flat.get(key)) for flat in flats)]
-    single = [found for key in numbers if (found := _one(runs, flats, key, sweep))]
+    single = [found for key in keys if (found := _one(runs, key, sweep))]
     single.sort(key=lambda one: -one.pop("most"))
     if sweep:
         single.sort(key=lambda one: one["key"] != sweep.key)
     swept = [one["key"] for one in single]
-    pairs = [_two(runs, flats, pair) for pair in itertools.combinations(swept, 2)]
+    pairs = [_two(runs, pair) for pair in itertools.combinations(swept, 2)]
     return single + [pair for pair in pairs if pair]
 
 
-def _one(runs, flats, key: str, sweep: comparison.Sweep | None) -> dict | None:
+def _one(runs, key: str, sweep: comparison.Sweep | None) -> dict | None:
     """Returns the sweep of a key, None if no arm has two values of it."""
-    found = [arm for arm in _arms(runs, flats, (key,)) if len(arm[1]) > 1]
+    found = [arm for arm in _arms(runs, (key,)) if len(arm[1]) > 1]
     if not found:
         return None
     shown = [
@@ -72,11 +68,11 @@ def _one(runs, flats, key: str, sweep: comparison.Sweep | None) -> dict | None:
     }
 
 
-def _two(runs, flats, keys: tuple[str, str]) -> dict | None:
+def _two(runs, keys: tuple[str, str]) -> dict | None:
     """Returns the sweep of two keys; None if no arm has two values of both."""
     found = [
         (label, points)
-        for label, points in _arms(runs, flats, keys)
+        for label, points in _arms(runs, keys)
         if all(len({values[i] for values in points}) > 1 for i in (0, 1))
     ]
     if not found:
@@ -105,40 +101,18 @@ def _two(runs, flats, keys: tuple[str, str]) -> dict | None:
     }
 
 
-def _arms(runs, flats, keys: tuple[str, ...]) -> list[tuple[str, dict]]:
+def _arms(runs: Sequence[Run], keys: Sequence[str]) -> list[tuple[str, dict]]:
     """Returns the arms' labels and their points, values -> places; with BN first."""
     places = {id(run): place for place, run in enumerate(runs)}
-    found = []
-    for members in records.group(runs, ignoring=("seed", *keys)):
-        points: dict[tuple, list[int]] = {}
-        for run in members:
-            values = tuple(flats[places[id(run)]].get(key) for key in keys)
-            if all(map(_is_number, values)):
-                points.setdefault(values, []).append(places[id(run)])
-        found += [points] if points else []
-    firsts = [runs[next(iter(points.values()))[0]] for points in found]
-    labelled = list(zip(_labels(firsts, keys), found, firsts, strict=True))
-    labelled.sort(key=lambda arm: arm[2].stated["model.norm"] == "none")
-    return [(label, points) for label, points, _ in labelled]
-
-
-def _labels(firsts: Sequence[Run], keys: tuple[str, ...]) -> list[str]:
-    """Returns what distinguishes the arms: "With BN", key=value, or a run's name."""
-    differing = [
-        k for k in tables.varying_keys(r.config for r in firsts) if k not in keys
+    found = comparison.points(runs, keys)
+    firsts = [next(iter(points.values()))[0] for points in found]
+    placed = [
+        {values: [places[id(run)] for run in members] for values, members in p.items()}
+        for p in found
     ]
-    flats = [run.stated for run in firsts]
-    if differing and set(differing) <= {*records.NORM_KEYS}:
-        return [arms.norm_name(run.norm) for run in firsts]
-    texts = [
-        ", ".join(
-            f"{k.split('.')[-1]}={tables.value_text(f.get(k))}" for k in differing
-        )
-        for f in flats
-    ]
-    if differing and max(map(len, texts)) <= LONGEST:
-        return texts
-    return [arms.group([run])[0].label for run in firsts]
+    shown = zip(comparison.labels(firsts, keys), placed, firsts, strict=True)
+    in_order = sorted(shown, key=lambda arm: arm[2].stated["model.norm"] == "none")
+    return [(label, points) for label, points, _ in in_order]
 
 
 def _best(runs: Sequence[Run], sweep: comparison.Sweep) -> list[str]:
@@ -156,7 +130,3 @@ def _at(tuned: tuple, sweep: comparison.Sweep) -> str:
     arm, point = tuned
     mean = tables.percent(point.final)
     return f"{arm.label}, {mean} at {sweep.name} {point.value:g}"
-
-
-def _is_number(value) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -19,6 +19,7 @@ from bn_repro.run_folder import records
 from bn_repro.run_folder.records import Run
 
 LEAST_VALUES = 3
+LONGEST = 48  # characters of an arm's label; a longer one is the run's name instead
 TRAINABLE = {"mnist": 0.9}  # final accuracy on every seed, by data.name
 KEY_NAMES = {
     "optimizer.learning_rate": "learning rate",
@@ -154,17 +155,17 @@ class Sweep(NamedTuple):
 
 def find_sweep(runs: Sequence[Run]) -> Sweep | None:
     """Returns the sweep of the key with the most values; None if there is none."""
-    found = [(key, _groups(runs, key)) for key in _number_keys(runs)]
+    found = [(key, points(runs, [key])) for key in _number_keys(runs)]
     found = [(key, groups) for key, groups in found if _most_values(groups)]
     if not found:
         return None
     key, groups = max(found, key=lambda item: _most_values(item[1]))
     kept = [group for group in groups if len(group) > 1]
     shown = {id(run) for group in kept for runs_ in group.values() for run in runs_}
-    labels = _labels(list(map(_first, kept)), key)
+    names = labels(list(map(_first, kept)), [key])
     swept = [
         SweptArm(label, _first(group).config, _points(group))
-        for label, group in zip(labels, kept, strict=True)
+        for label, group in zip(names, kept, strict=True)
     ]
     swept.sort(key=lambda arm: arm.config["model"]["norm"] != "none")
     return Sweep(key, swept, [run for run in runs if id(run) not in shown])
@@ -211,42 +212,56 @@ def _number_keys(runs: Sequence[Run]) -> list[str]:
     return [
         key
         for key in tables.varying_keys(run.config for run in runs)
-        if all(_is_number(run.stated.get(key)) for run in runs)
+        if all(is_number(run.stated.get(key)) for run in runs)
     ]
 
 
-def _is_number(value) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+def is_number(value) -> bool:
+    """Returns whether a value can be swept."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _groups(runs: Sequence[Run], key: str) -> list[dict[float, list[Run]]]:
-    """Returns for each setting of all other keys: value of the key -> runs."""
+def points(runs: Sequence[Run], keys: Sequence[str]) -> list[dict[tuple, list[Run]]]:
+    """Returns for each setting of all other keys: values of `keys` -> runs.
+
+    Runs of which one of these values is no number are left out.
+    """
     groups = []
-    for members in records.group(runs, ignoring=("seed", key)):
+    for members in records.group(runs, ignoring=("seed", *keys)):
         groups.append({})
         for run in members:
-            groups[-1].setdefault(run.stated[key], []).append(run)
-    return groups
+            values = tuple(run.stated.get(key) for key in keys)
+            if all(map(is_number, values)):
+                groups[-1].setdefault(values, []).append(run)
+    return [group for group in groups if group]
 
 
-def _most_values(groups: list[dict[float, list[Run]]]) -> int:
+def _most_values(groups: list[dict[tuple, list[Run]]]) -> int:
     """Returns the number of values of the largest group, 0 if no sweep."""
     most = max(map(len, groups))
     return most if most >= LEAST_VALUES else 0
 
 
-def _first(group: dict[float, list[Run]]) -> Run:
+def _first(group: dict[tuple, list[Run]]) -> Run:
     return next(iter(group.values()))[0]
 
 
-def _points(group: dict[float, list[Run]]) -> list[Point]:
-    return [Point(v, list(map(convergence.course, group[v]))) for v in sorted(group)]
+def _points(group: dict[tuple, list[Run]]) -> list[Point]:
+    return [Point(*v, list(map(convergence.course, group[v]))) for v in sorted(group)]
 
 
-def _labels(runs: list[Run], swept_key: str) -> list[str]:
-    """Returns what distinguishes the arms: "With BN", or else key=value."""
-    keys = tables.varying_keys(run.config for run in runs)
-    keys = [key for key in keys if key != swept_key]
-    if set(keys) <= {*records.NORM_KEYS}:
+def labels(runs: Sequence[Run], keys: Sequence[str]) -> list[str]:
+    """Returns what distinguishes runs but for `keys`: "With BN", or else key=value.
+
+    Of long ones the runs' names instead.
+    """
+    others = tables.varying_keys(run.config for run in runs)
+    others = [key for key in others if key not in keys]
+    if set(others) <= {*records.NORM_KEYS}:
         return [arms.norm_name(run.norm) for run in runs]
-    return [", ".join(f"{key}={run.stated.get(key)}" for key in keys) for run in runs]
+    texts = [
+        ", ".join(f"{k.split('.')[-1]}={v}" for k, v in cells.items())
+        for cells in (tables.value_texts(run, others) for run in runs)
+    ]
+    is_long = max(map(len, texts)) > LONGEST
+    return [arms.label(run) for run in runs] if is_long else texts

@@ -3,12 +3,10 @@
 import numpy as np
 
 from bn_repro.analysis import convergence, intervals, tables
-from bn_repro.analysis.layers import drift
+from bn_repro.analysis.layers import drift, drift_table
 from bn_repro.analysis.sweep import comparison
 from bn_repro.analysis.sweep.comparison import Point, Sweep, SweptArm
 from bn_repro.analysis.tables import Table
-
-MEASURES = ("location", "scale")
 
 
 def arms_table(sweep: Sweep, target: float) -> Table:
@@ -19,57 +17,43 @@ def arms_table(sweep: Sweep, target: float) -> Table:
         values = [point.value for point in arm.points]
         good = [p.value for p in arm.points if p.trainable()]
         tuned = arm.tuned()
-        rows.append(
-            [
-                arm.label,
-                f"{len(values)}, {values[0]:g} to {values[-1]:g}",
-                trainable_text(arm),
-                largest_text(arm),
-                f"{tuned.value:g}" if tuned else "-",
-                tables.percent(tuned.final) if tuned else "-",
-                steps_text(tuned, target) if tuned else "-",
-                *(_late_drift(tuned, late) if late else ()),
-                _against_first(sweep, arm, good),
-            ]
-        )
-    first = sweep.arms[0].label
-    columns = ["Arm", "Values tried", "Trainable", "Largest trainable", "Best value"]
-    columns += ["Final accuracy there", f"Steps to {target_text(target)} there"]
-    start = f"{tables.FROM_STEPS[-1]:,}"
-    if late:
-        drifts = [f"Last layer's {measure} drift there" for measure in MEASURES]
-        columns += [f"{name}, from step {start} on" for name in drifts]
-    columns += [f"Against {first}"]
+        steps = f"Steps to {target_text(target)} there"
+        row = {
+            "Arm": arm.label,
+            "Values tried": f"{len(values)}, {values[0]:g} to {values[-1]:g}",
+            "Trainable": trainable_text(arm),
+            "Largest trainable": largest_text(arm),
+            "Best value": f"{tuned.value:g}" if tuned else "-",
+            "Final accuracy there": tables.percent(tuned.final) if tuned else "-",
+            steps: steps_text(tuned, target) if tuned else "-",
+        }
+        row |= _late_drift(tuned, late) if late else {}
+        against = _against_first(sweep, arm, good)
+        rows.append(row | {f"Against {sweep.arms[0].label}": against})
     title = f"Sweep of the {sweep.name}: what trains, and the best of each arm"
-    return Table(title, columns, rows, _note(sweep))
+    return Table.of(title, rows, _note(sweep))
 
 
 def values_table(sweep: Sweep, target: float) -> Table:
     """Returns one row a value: final accuracy and steps to the target in each arm."""
-    by_arm = [{p.value: p for p in arm.points} for arm in sweep.arms]
+    by_arm = {arm.label: {p.value: p for p in arm.points} for arm in sweep.arms}
+    first, *others = by_arm
     rows = []
-    for value in sorted({value for points in by_arm for value in points}):
-        points = [points.get(value) for points in by_arm]
-        cells = [(final_text(p), steps_text(p, target)) if p else "--" for p in points]
-        higher = [higher_text(points[0], point) for point in points[1:]]
-        rows.append([f"{value:g}", *(cell for c in cells for cell in c), *higher])
-    columns = [
-        column
-        for arm in sweep.arms
-        for column in (
-            f"{arm.label}: final accuracy",
-            f"{arm.label}: steps to {target_text(target)}",
-        )
-    ]
-    first = sweep.arms[0].label
-    columns += [f"{arm.label}: evaluations above {first}" for arm in sweep.arms[1:]]
-    note = (
+    for value in sorted({value for points in by_arm.values() for value in points}):
+        row = {sweep.name.capitalize(): f"{value:g}"}
+        for label, points in by_arm.items():
+            point, steps = points.get(value), f"{label}: steps to {target_text(target)}"
+            row[f"{label}: final accuracy"] = final_text(point) if point else "-"
+            row[steps] = steps_text(point, target) if point else "-"
+        for label in others:
+            pair = by_arm[first].get(value), by_arm[label].get(value)
+            row[f"{label}: evaluations above {first}"] = higher_text(*pair)
+        rows.append(row)
+    return Table.of(
+        f"Sweep of the {sweep.name}: every value",
+        rows,
         "Mean ± standard deviation over the seeds that finished. Evaluations: seed by "
-    )
-    note += "seed, at all common steps after the first, with moving averages."
-    name = sweep.name.capitalize()
-    return Table(
-        f"Sweep of the {sweep.name}: every value", [name, *columns], rows, note
+        "seed, at all common steps after the first, with moving averages.",
     )
 
 
@@ -147,14 +131,20 @@ def _late_window(sweep: Sweep) -> drift.Window | None:
     """Returns the late steps that the best-tuned runs of all arms cover."""
     points = filter(None, (arm.tuned() for arm in sweep.arms))
     every = [course.run for point in points for course in point.finished]
-    return tables.drift_windows(every)[-1]
+    return drift_table.windows(every)[-1]
 
 
-def _late_drift(tuned: Point | None, over: drift.Window) -> list[str]:
+def _late_drift(tuned: Point | None, over: drift.Window) -> dict[str, str]:
     """Returns location and scale drift of a point's last layer, "-" if not known."""
     runs = [course.run for course in tuned.finished] if tuned else []
-    found = [tables.last_layer(runs, measure, over) for measure in MEASURES]
-    return [tables.mean_text(np.array(list(drifts.values()))) for drifts in found]
+    found = {}
+    for measure in ("location", "scale"):
+        drifts = drift_table.last_layer(runs, measure, over)
+        late = f"from step {drift_table.FROM_STEPS[-1]:,} on"
+        found[f"Last layer's {measure} drift there, {late}"] = tables.mean_text(
+            np.array(list(drifts.values()))
+        )
+    return found
 
 
 def _against_first(sweep: Sweep, arm: SweptArm, good: list[float]) -> str:

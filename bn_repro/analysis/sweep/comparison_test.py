@@ -54,8 +54,8 @@ def test_arms_that_differ_in_more_are_named_by_it(tmp_path):
         )
     sweep = comparison.find_sweep(records.find_runs(tmp_path))
     assert {arm.label for arm in sweep.arms} == {
-        "model.nonlinearity=relu",
-        "model.nonlinearity=tanh",
+        "nonlinearity=relu",
+        "nonlinearity=tanh",
     }
 
 
