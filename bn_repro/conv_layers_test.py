@@ -76,7 +76,8 @@ def test_initial_weights_keep_a_relus_variance(scale, separable_scale):
 
 def test_the_computation_has_the_asked_dtype_and_the_statistics_are_wide():
     u = normal(2, 4, 4, 3)
-    layer = ConvNormAct(5, "relu", size=3, norm=NORM, dtype=jnp.bfloat16)
+    norm = partial(NORM, dtype=jnp.bfloat16)
+    layer = ConvNormAct(5, "relu", size=3, norm=norm, dtype=jnp.bfloat16)
     (z, tap), variables = apply(layer, u)
     assert z.dtype == tap.dtype == jnp.bfloat16
     for name in ("params", "batch_stats"):

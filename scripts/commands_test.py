@@ -1,9 +1,9 @@
 """The commands work from any directory and end bad input in one clear line."""
 
 import os
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -184,12 +184,14 @@ def test_commands_work_from_any_directory(tmp_path):
     ],
 )
 def test_help_answers_at_once(script):
-    start = time.perf_counter()
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     result = run(script, "--help")
-    seconds = time.perf_counter() - start
-    assert "--config" in result.stdout or "--workdir" in result.stdout
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    flags = ("--config", "--workdir")
+    assert any(flag in result.stdout for flag in flags)
     assert "python scripts/" in result.stdout  # an example
-    assert seconds < 2
+    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    assert used < 2  # seconds of a processor, whatever else runs
 
 
 def test_train_imports_neither_tensorflow_nor_opencv_for_mnist():

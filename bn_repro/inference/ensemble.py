@@ -70,7 +70,6 @@ def evaluate(
         done, seconds = predict.predict(
             member, variables, split, mesh, size, parts[-1], _timer(member, say)
         )
-        _refuse_not_finite(member, done)
         found.append(done)
         abouts.append(_about(member, split, statistics) | {"seconds": seconds})
         if save_probabilities:
@@ -90,15 +89,6 @@ def _save_probabilities(out, found: predict.Predictions, about: dict, say) -> No
     arrays = found._asdict() | {ABOUT: np.array(json.dumps(about))}
     checkpoint.write(file, arrays)
     say(f"wrote {file}")
-
-
-def _refuse_not_finite(member: Member, found: predict.Predictions) -> None:
-    if bad := int((~np.isfinite(found.probabilities)).any(1).sum()):
-        raise UserError(
-            f"{member.path}: the probabilities of {bad:,} of {len(found.labels):,} "
-            f"pictures are not finite, so there is nothing to average: if the run "
-            f"diverged, leave it out"
-        )
 
 
 def told_apart(networks: list[Member]) -> list[Member]:

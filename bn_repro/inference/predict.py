@@ -217,13 +217,13 @@ def predict(
             report(_progress(done, split.count, start))
             start = start or (time.monotonic(), done)
         if time.monotonic() - saved > SAVE_EVERY:
-            found = [_save(partial_file, found, time.monotonic() - began)]
+            found = [_save(partial_file, member, found, time.monotonic() - began)]
             saved = time.monotonic()
         waiting = ahead
     if waiting:
         found.append(_gathered(*waiting))
     seconds = time.monotonic() - began
-    return _save(partial_file, found, seconds), seconds
+    return _save(partial_file, member, found, seconds), seconds
 
 
 def compile_step(member: Member, split: Split, mesh):
@@ -271,14 +271,26 @@ def _resume(file: Path, classes: int) -> tuple[Predictions, float]:
     return Predictions(**arrays), seconds
 
 
-def _save(file: Path, found: list[Predictions], seconds: float) -> Predictions:
+def _save(
+    file: Path, member: Member, found: list[Predictions], seconds: float
+) -> Predictions:
     whole = Predictions(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
+    _refuse_not_finite(member, whole)
     if parallel.is_main():
         with files.naming(file.parent, "write"):
             file.parent.mkdir(parents=True, exist_ok=True)
         content = whole._asdict() | {SECONDS: np.array(seconds)}
         checkpoint.write(file, content, np.savez)
     return whole
+
+
+def _refuse_not_finite(member: Member, found: Predictions) -> None:
+    if bad := int((~np.isfinite(found.probabilities)).any(1).sum()):
+        raise UserError(
+            f"{member.path}: the probabilities of {bad:,} of {len(found.labels):,} "
+            f"pictures are not finite, so there is nothing to average: if the run "
+            f"diverged, leave it out"
+        )
 
 
 def comparable(one: Predictions, other: Predictions) -> bool:

@@ -23,7 +23,7 @@ from bn_repro.errors import UserError
 from bn_repro.run_folder import files, identity
 
 DIGEST = "sha256"
-ABOUT = "about"  # JSON; files from before have none
+ABOUT = "identity"  # JSON; files from before have none
 WEIGHTS = "weights.npz"  # in the run folder
 _NOT_STATE = ("sums/",)  # metric sums, which may overflow
 
