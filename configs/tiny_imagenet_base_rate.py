@@ -10,7 +10,8 @@ Run      python scripts/sweep.py --config configs/tiny_imagenet_base_rate.py \
              --config.data.val=tiny-imagenet-100.tar
 Draw     python scripts/report.py --workdir runs/tiny_imagenet_base_rate
 Cost     15 minutes of one core a run, jax 0.10.1.
-Result   see results/tiny_imagenet_base_rate.
+Result   0.0075: 10.7 +- 1.0 %, 0.015: 10.9 +- 0.6 %, a tie; 0.03: 8.0 +- 0.3 %. So the
+         base is 0.0075. See results/tiny_imagenet_base_rate.
 
 10,000 steps under the decay of configs/tiny_imagenet.py, two seeds.
 """
