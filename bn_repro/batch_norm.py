@@ -62,6 +62,21 @@ def _sum_over(x, devices):
     return lax.psum(x, name, axis_index_groups=groups)
 
 
+def _varying(x) -> frozenset:
+    """Returns the mesh axes along which x differs, where shard_map checks them."""
+    return jax.typeof(x).manual_axis_type.varying
+
+
+def _gathered(x, devices):
+    """Returns x [k, 1, ...] of all devices, [k, devices, ...], the same on each."""
+    name, groups = _name_and_groups(devices)
+    varying = _varying(x)
+    for one in (name,) if isinstance(name, str) else name:
+        to = "invarying" if one in varying and not groups else "varying"
+        x = lax.all_gather(x, one, axis=1, tiled=True, axis_index_groups=groups, to=to)
+    return x
+
+
 def algorithm_1(x, gamma, beta, eps, axes):
     """Returns the Batch Normalizing Transform of x, line by line as in Algorithm 1.
 
@@ -134,9 +149,7 @@ def combine_moments(mu, residual, var, axis_name, m):
       m: number of values behind them on this device; a number means the same on all.
     """
     local = [mu, residual, var, jnp.broadcast_to(jnp.asarray(m, mu.dtype), mu.shape)]
-    name, groups = _name_and_groups(axis_name)
-    gathered = lax.all_gather(jnp.stack(local), name, axis=1, axis_index_groups=groups)
-    mus, residuals, vars_, ms = gathered
+    mus, residuals, vars_, ms = _gathered(jnp.stack(local)[:, None], axis_name)
     vars_, ms = jnp.real(vars_), jnp.real(ms)
     share = ms / jnp.maximum(jnp.sum(ms, 0), 1)
     offset = (mus - mus[0]) + residuals
@@ -173,6 +186,9 @@ def batch_norm(x, gamma, beta, eps, axes, axis_name=None):
       axis_name: mesh axis over which the mini-batch is spread in equal parts; None when
         all of it is on this device.
     """
+    missing = tuple(_varying(x) - _varying(gamma))
+    if missing:  # where shard_map checks them, their gradients are summed by it
+        gamma, beta = lax.pcast((gamma, beta), missing, to="varying")
     return _batch_norm(x, gamma, beta, eps, axes, axis_name)
 
 
@@ -229,7 +245,7 @@ def population_statistics(mus, vars_, m, biased=False):
       biased: average the variances as they are, as flax does, not m / (m - 1) of them.
     """
     counts = (jnp.broadcast_to(m, vars_.shape) > 0).astype(vars_.dtype)
-    share = counts / jnp.maximum(jnp.sum(counts, 0), 1)
+    share = counts / jnp.maximum(jnp.sum(counts, 0, keepdims=True), 1)
     average = lambda s: jnp.sum(share * s, 0)  # noqa: E731
     return average(mus), average(vars_ if biased else unbiased(vars_, m))
 

@@ -69,7 +69,7 @@ class ResNet(nn.Module):
         return jnp.asarray(nn.Dense(5, dtype=self.dtype)(x), self.dtype)
 
 
-def train(batch_norm, steps=3):
+def train(batch_norm, check_vma, steps=3):
     """Returns outputs, gradients and variables of some steps on two devices."""
     model = ResNet(batch_norm)
     rng = np.random.default_rng(0)
@@ -90,7 +90,7 @@ def train(batch_norm, steps=3):
         params = jax.tree.map(lambda w, g: w - 0.1 * g, variables["params"], grads)
         return {"params": params, "batch_stats": stats}, grads, logits
 
-    specs = {"mesh": mesh, "in_specs": (same, spread), "check_vma": False}
+    specs = {"mesh": mesh, "in_specs": (same, spread), "check_vma": check_vma}
     step = jax.jit(jax.shard_map(step, out_specs=(same, same, spread), **specs))
     grads = logits = None
     for batch in images:
@@ -107,8 +107,9 @@ def close(ours, theirs, **tolerance):
     assert jax.tree.all(same), same
 
 
-def test_a_resnet_written_for_flax_trains_to_the_same_numbers():
-    close(train(layers.BatchNorm), train(nn.BatchNorm))
+@pytest.mark.parametrize("check_vma", [True, False])  # JAX's default, and pmap's way
+def test_a_resnet_written_for_flax_trains_to_the_same_numbers(check_vma):
+    close(train(layers.BatchNorm, check_vma), train(nn.BatchNorm, check_vma))
 
 
 def both(x, calls=2, init=None, **fields):
@@ -179,6 +180,32 @@ def test_complex_input_is_normalised_by_its_absolute_values():
 
         grads.append(jax.grad(loss)(jnp.asarray(x, jnp.complex64)))
     close(*grads, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("dtype", [np.complex64, np.float32])
+@pytest.mark.parametrize(
+    "fields", [{"dtype": jnp.complex64}, {"dtype": jnp.float32}, {"param_dtype": None}]
+)
+def test_complex_fields_and_real_ones_may_meet(dtype, fields):
+    x = values(32, 5) + 1j * values(32, 5, seed=1)
+    if fields == {"param_dtype": None}:
+        fields = {"param_dtype": jnp.complex64, "dtype": jnp.complex64}
+    close(*both(x.astype(dtype), **fields))
+
+
+def test_an_axis_that_is_not_there_is_refused():
+    for axis in (2, -3, (0, 5)):
+        with pytest.raises(IndexError):
+            layers.BatchNorm(True, axis).init(jax.random.key(0), values(6, 3))
+
+
+def test_epsilon_may_be_computed():
+    close(*jax.jit(lambda eps: both(values(6, 3), epsilon=eps))(1e-3))
+
+
+def test_nothing_is_broadcast_to_more_axes():
+    with jax.numpy_rank_promotion("raise"):
+        close(*both(values(6, 4, 3)))
 
 
 @pytest.mark.parametrize(
@@ -257,6 +284,18 @@ def test_vmap_of_single_examples_is_a_mini_batch():
         variables = module.init(jax.random.key(0), x[0])
         apply = partial(module.apply, variables, mutable=["batch_stats"])
         return jax.vmap(apply, axis_name="batch")(x)
+
+    close(run(layers.BatchNorm), run(nn.BatchNorm))
+
+
+def test_several_axis_names():
+    x = values(2, 2, 6, 3)
+
+    def run(layer):
+        module = layer(use_running_average=False, axis_name=("a", "b"))
+        variables = module.init(jax.random.key(0), x[0, 0])
+        apply = partial(module.apply, variables, mutable=["batch_stats"])
+        return jax.vmap(jax.vmap(apply, axis_name="b"), axis_name="a")(x)
 
     close(run(layers.BatchNorm), run(nn.BatchNorm))
 

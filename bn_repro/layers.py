@@ -43,7 +43,8 @@ class BatchNorm(nn.Module):
     are the variables: params `scale` (gamma) and `bias` (beta), batch_stats `mean` and
     `var`. What differs: the variance is always taken in two passes, in float32 or
     wider; with a mask all devices' values count alike, and where it leaves none nothing
-    moves; differentiation is in reverse mode only.
+    moves; differentiation is in reverse mode only, and none of it goes through the
+    statistics to store, whose dtype stays what it was.
 
     Where the collection `ema_count` exists it holds the number of updates, for the bias
     correction of the moving averages; else they follow flax's rule.
@@ -120,10 +121,10 @@ class BatchNorm(nn.Module):
         features = self._features(x.ndim)
         shape = tuple(x.shape[axis] for axis in features)
         keep = [n if axis in features else 1 for axis, n in enumerate(x.shape)]
-        mean, var, count = self._statistics(shape, x.dtype)
         scale, bias = self._scale_and_bias(shape)
         dtype = canonicalize_dtype(x, scale, bias, dtype=self.dtype)
         x = x.astype(_computed(x.dtype, dtype))
+        mean, var, count = self._statistics(shape, x.dtype)
         gamma = jnp.ones(shape, self.param_dtype) if scale is None else scale
         beta = jnp.zeros(shape, self.param_dtype) if bias is None else bias
         gamma, beta = gamma.reshape(keep), beta.reshape(keep)
@@ -142,7 +143,7 @@ class BatchNorm(nn.Module):
         if self.per_activation:
             return tuple(range(1, ndim))
         axes = self.axis if isinstance(self.axis, Sequence) else [self.axis]
-        return tuple(sorted({axis % ndim for axis in axes}))
+        return tuple(sorted({range(ndim)[axis] for axis in axes}))
 
     def _scale_and_bias(self, shape):
         scale = bias = None
@@ -153,7 +154,7 @@ class BatchNorm(nn.Module):
         return scale, bias
 
     def _statistics(self, shape, input_dtype):
-        dtype = self.param_dtype
+        dtype = jnp.finfo(self.param_dtype).dtype  # real
         if self.force_float32_reductions:
             dtype = jnp.promote_types(dtype, jnp.float32)
         is_complex = jnp.issubdtype(input_dtype, jnp.complexfloating)
@@ -176,7 +177,8 @@ class BatchNorm(nn.Module):
         gamma, beta = gamma[None], beta[None]
         if mask is not None:
             mask = _grouped_mask(mask, x.ndim, n)
-        if mask is None and not jnp.iscomplexobj(x):
+        traced = isinstance(self.epsilon, jax.core.Tracer)
+        if mask is None and not jnp.iscomplexobj(x) and not traced:
             y, mu, var = batch_norm.batch_norm(
                 grouped, gamma, beta, self.epsilon, axes, devices
             )
@@ -221,9 +223,15 @@ class BatchNorm(nn.Module):
 
 
 def _computed(input_dtype, dtype):
-    """Returns the dtype to compute in: the input's digits and the output's."""
+    """Returns the dtype to compute in: the input's digits and the output's.
+
+    Of complex input for a real output it is the real part, as in flax.
+    """
     if not jnp.issubdtype(input_dtype, jnp.inexact):
         input_dtype = jnp.float32
+    is_complex = [jnp.issubdtype(d, jnp.complexfloating) for d in (input_dtype, dtype)]
+    if is_complex == [True, False]:
+        return dtype
     return jnp.promote_types(input_dtype, dtype)
 
 
