@@ -9,15 +9,18 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
+from bn_repro.errors import UserError
+
+SWITCH, LIST, NUMBER, TEXT = "switch", "list", "number", "text"  # what a flag takes
 FLAG = re.compile(r"--?(?=[A-Za-z])([^=]+)(=.*)?", re.DOTALL)
 
 
-def strays(argv: list[str], flags: Mapping[str, bool], keys: Iterable[str]) -> str:
+def strays(argv: list[str], flags: Mapping[str, str], keys: Iterable[str]) -> str:
     """Returns which words no flag takes, and what was meant by them; "" if none.
 
     Args:
       argv: the arguments, without the program's name.
-      flags: flag -> whether it is a switch, which takes no word after it.
+      flags: flag -> what it takes, such as SWITCH, which takes no word after it.
       keys: the configuration's dotted keys.
     """
     places = list(_stray_places(argv, flags))
@@ -43,16 +46,17 @@ def _stray_places(argv: list[str], flags) -> Iterator[int]:
 
 def _takes_next(word: str, flags) -> bool:
     found = FLAG.fullmatch(word)
-    return bool(found and found[2] is None and not flags.get(found[1], True))
+    switch = found and flags.get(found[1], SWITCH) == SWITCH
+    return bool(found and found[2] is None and not switch)
 
 
 def _meant(argv, places: list[int], flags, keys) -> str:
     """Returns the likeliest flag for the first stray word, or ""."""
     first = argv[places[0]]
-    if not first.strip():  # of a shell's variable that is not set
+    if not re.search(r"\w", first):  # of a variable that is not set, of a backslash
         return ""
     name, equals, value = first.partition("=")
-    name = name.lstrip("-–—").removeprefix("config.")  # dashes that an editor made
+    name = name.lstrip("-–—+").removeprefix("config.")  # dashes that an editor made
     if equals and name in keys:
         return f"--config.{name}={value}"
     if equals and name in flags:
@@ -60,37 +64,37 @@ def _meant(argv, places: list[int], flags, keys) -> str:
     if first.partition(":")[0].endswith(".py") and "config" in flags:
         return f"--config={first}"
     before = next((i for i in range(places[0])[::-1] if FLAG.fullmatch(argv[i])), None)
-    if before is not None:
-        flag, value = FLAG.fullmatch(argv[before]).groups()
-        together = [argv[i] for i in range(before + 1, max(places) + 1)]
-        if value is None and flags.get(flag, False):
-            return f"--{flag}={first}"
-        words = [value[1:], *together] if value is not None else together
-        if value is not None or len(words) > 1:
-            return f"--{flag}={_joined(words)}"
-    return f"--workdir={first}" if "workdir" in flags and "/" in first else ""
+    flag, value = FLAG.fullmatch(argv[before]).groups() if before is not None else "  "
+    takes = flags.get(flag, "")
+    if (
+        "/" in first
+        and takes != LIST
+        and "workdir" in flags.keys() - given(argv).keys()
+    ):
+        return f"--workdir={first}"
+    if takes == SWITCH and value is None:
+        return f"--{flag}={first}"
+    words = [(value or "")[1:], *argv[before + 1 : max(places) + 1]] if takes else []
+    words = [word for word in words if word]
+    if takes == LIST:
+        return f"--{flag}={','.join(p for w in words for p in w.split(',') if p)}"
+    if len(words) == 1:
+        return f"--{flag}={words[0]}"
+    return f'--{flag}="{" ".join(words)}"' if takes == TEXT else ""
 
 
-def _joined(words: list[str]) -> str:
-    """Returns words that the shell took apart as one: a list, or a name with spaces."""
-    if any("," in word for word in words):
-        return ",".join(part for word in words for part in word.split(",") if part)
-    return f'"{" ".join(words)}"'
-
-
-def unknown(given: Iterable[str], flags: Mapping[str, bool]) -> str:
+def unknown(given: Iterable[str], flags: Mapping[str, str]) -> str:
     """Returns which flag there is not, and the nearest that there is; or ""."""
-    negated = {f"no{name}" for name, switch in flags.items() if switch}
+    negated = {f"no{name}" for name, takes in flags.items() if takes == SWITCH}
     names = [name for name in given if name not in flags and name not in negated]
     if not names or "undefok" in given:
         return ""
-    known = [name for name in flags if "." not in name]
-    near = nearest(names[0], known)
+    near = nearest(names[0], flags)
     meant = f"; did you mean --{near}?" if near else ""
     return f"there is no flag --{names[0]}{meant}"
 
 
-def without_value(argv: list[str], flags: Mapping[str, bool]) -> str:
+def without_value(argv: list[str], flags: Mapping[str, str]) -> str:
     """Returns which flag would take the next flag for its value, or ""."""
     place = 0
     while place < len(argv):
@@ -151,7 +155,11 @@ def _last(name: str) -> str:
 
 
 def at_home(word: str) -> str:
-    """Returns an argument with "~" expanded where a path begins; shells miss `=~`."""
+    """Returns an argument with "~" expanded where a path begins; shells miss `=~`.
+
+    Raises:
+      UserError: there is no such home.
+    """
     name, equals, value = (
         word.partition("=") if word.startswith("-") else ("", "", word)
     )
@@ -159,4 +167,7 @@ def at_home(word: str) -> str:
         os.path.expanduser(path) if re.match(r"~[^/]*(/|$)", path) else path
         for path in value.split(",")
     ]
+    if lost := [path for path in paths if re.match(r"~[^/]+/", path)]:
+        home = lost[0].partition("/")[0]
+        raise UserError(f"there is no home {home}; write ./{home} for a folder here")
     return f"{name}{equals}{','.join(paths)}"

@@ -6,9 +6,11 @@ import re
 import pytest
 
 from bn_repro import arguments
+from bn_repro.errors import UserError
 
-FLAGS = {"workdir": False, "members": False, "list": True, "config": False}
-FLAGS |= {"config.bn.biased": True, "config.probe.percentiles": False, "out": False}
+FLAGS = {"workdir": "text", "members": "list", "list": "switch", "config": "text"}
+FLAGS |= {"config.bn.biased": "switch", "config.probe.percentiles": "list"}
+FLAGS |= {"out": "text", "jobs": "number", "config.optimizer.learning_rate": "number"}
 KEYS = (
     "seed",
     "bn.biased",
@@ -39,6 +41,13 @@ KEYS = (
         ("--workdir|a|--|--list", "'--list' belongs to no flag"),
         ("--workdir|a|", "'' belongs to no flag$"),
         ("--workdir|a|-", "'-' belongs to no flag"),
+        ("--members|a|b", "'b' .* --members=a,b"),
+        ("--jobs|2|4", "'4' belongs to no flag$"),
+        ("--jobs=|4", "'4' .* --jobs=4"),
+        ("--config=x|runs/a", "'runs/a' .* --workdir=runs/a"),
+        ("--members|a|runs/b", "'runs/b' .* --members=a,runs/b"),
+        ("+config.seed=3", ".* --config.seed=3"),
+        ("--workdir|a|\\", ".* belongs to no flag$"),
         ("--workdir|runs|runs", "'runs' .* --workdir=\"runs runs\""),
     ],
 )
@@ -64,6 +73,8 @@ def test_a_flag_that_there_is_not_is_named_with_the_nearest():
     assert arguments.unknown(["noconfig.bn.biased", "out"], FLAGS) == ""
     found = arguments.unknown(["wrkdir"], FLAGS)
     assert found == "there is no flag --wrkdir; did you mean --workdir?"
+    found = arguments.unknown(["learning_rate"], FLAGS)
+    assert found.endswith("did you mean --config.optimizer.learning_rate?")
 
 
 @pytest.mark.parametrize(
@@ -88,5 +99,7 @@ def test_home_is_found_where_the_shell_does_not_look(monkeypatch):
     assert arguments.at_home("--workdir=~/x") == "--workdir=/home/me/x"
     assert arguments.at_home("--members=~/a,b,~") == "--members=/home/me/a,b,/home/me"
     assert arguments.at_home("~/x") == "/home/me/x"
-    for same in ("--workdir=a~/x", "--only=~nobody_here/x", "--list"):
+    for same in ("--workdir=a~/x", "--only=~nobody_here", "--list"):
         assert arguments.at_home(same) == same
+    with pytest.raises(UserError, match="no home ~nobody_here; write ./~nobody_here"):
+        arguments.at_home("--workdir=~nobody_here/x")

@@ -2,6 +2,7 @@
 
 import codecs
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping
 
@@ -14,6 +15,7 @@ from bn_repro.errors import UserError
 from bn_repro.run_folder import records
 
 CONFIG = ("--config", "-config")
+PLATFORMS = ("JAX_PLATFORM_NAME", "JAX_PLATFORMS")  # what JAX is told by
 HELP = {"?", "help", "helpshort", "helpfull", "helpxml"}
 # What a terminal of few letters shows instead; anything else becomes "?".
 PLAIN = {"±": "+-", "×": "x", "−": "-", "–": "-", "→": "->", "…": "...", "≥": ">="}
@@ -21,9 +23,12 @@ PLAIN = {"±": "+-", "×": "x", "−": "-", "–": "-", "→": "->", "…": "...
 
 def define_config():
     """Defines --config FILE.py:RUN with its overrides --config.key=value."""
-    return config_flags.DEFINE_config_file(
-        "config", None, "Config file and run, for example configs/mnist.py:bn."
-    )
+    try:
+        return config_flags.DEFINE_config_file(
+            "config", None, "Config file and run, for example configs/mnist.py:bn."
+        )
+    except flags.Error as error:  # of a --flagfile, which it reads
+        fail(str(error).removeprefix("ERROR:: "))
 
 
 def define_processes() -> Callable[[], tuple[str, int, int]]:
@@ -72,13 +77,17 @@ def _parse(argv: list[str], required, unless) -> list[str]:
         return flags.FLAGS(argv)
     words, keys = _with_config(words)
     _check_overrides(given, keys)
-    switches = {name: bool(flags.FLAGS[name].boolean) for name in flags.FLAGS}
-    switches |= {f"config.{key}": type(value) is bool for key, value in keys.items()}
+    takes = {name: _takes(flags.FLAGS[name]) for name in flags.FLAGS}
+    kinds = {bool: arguments.SWITCH, str: arguments.TEXT, tuple: arguments.LIST}
+    takes |= {
+        f"config.{key}": kinds.get(type(value), arguments.NUMBER)
+        for key, value in keys.items()
+    }
     needed = required if given.keys().isdisjoint(unless) else required[:1]
     problem = (
-        arguments.unknown(_without_overrides(given, keys), switches)
-        or arguments.without_value(words, switches)
-        or arguments.strays(words, switches, keys)
+        arguments.unknown(_without_overrides(given, keys), takes)
+        or arguments.without_value(words, takes)
+        or arguments.strays(words, takes, keys)
         or _missing([name for name in needed if name not in given])
     )
     if problem:
@@ -87,6 +96,16 @@ def _parse(argv: list[str], required, unless) -> list[str]:
     rest = flags.FLAGS([program, *words])
     _refuse_empty(rest, needed)
     return rest
+
+
+def _takes(flag) -> str:
+    """Returns what a flag takes, see `arguments`."""
+    if flag.boolean:
+        return arguments.SWITCH
+    if isinstance(flag.parser, flags.ListParser):
+        return arguments.LIST
+    numeric = isinstance(flag.parser, flags.IntegerParser | flags.FloatParser)
+    return arguments.NUMBER if numeric else arguments.TEXT
 
 
 def _with_config(words: list[str]) -> tuple[list[str], dict]:
@@ -110,7 +129,11 @@ def _check_overrides(given: Mapping, keys: Mapping) -> None:
     """Raises UserError for an override of what is no key, with the nearest that is."""
     for name in given if keys else ():
         key = name.removeprefix("no").removeprefix("config.")
-        if not name.removeprefix("no").startswith("config.") or key in keys:
+        if not name.removeprefix("no").startswith("config."):
+            continue
+        if key in keys:
+            if isinstance(keys[key], tuple | list) and len(given[name]) > 1:
+                raise UserError(f"--{name} is given twice; give all its values in one")
             continue
         below = [known for known in keys if known.startswith(f"{key}.")]
         if below:
@@ -155,10 +178,10 @@ class _WholeNumber(flags.IntegerParser):
         try:
             return super().convert(argument)
         except ValueError:
-            number = float(argument)
-            if not number.is_integer():
-                raise
-            return int(number)
+            scientific = re.fullmatch(r"\d+(\.\d*)?e\+?\d\d?", argument, re.I)
+            if scientific and float(argument).is_integer():
+                return int(float(argument))
+            raise ValueError(f"{argument!r} is no whole number") from None
 
 
 def _accept_exponents() -> None:
@@ -181,9 +204,12 @@ def guarded(main: Callable[[], int | None]) -> int:
     except (RuntimeError, AssertionError):
         if _has_devices():
             raise
+        asked = [
+            f"{name}={os.environ[name]}" for name in PLATFORMS if name in os.environ
+        ]
         return fail(
-            f"JAX_PLATFORMS={os.environ['JAX_PLATFORMS']} asks for devices that are "
-            f"not there; unset it, or use JAX_PLATFORMS=cpu"
+            f"{' with '.join(asked)} asks for devices that are not there; unset it, or "
+            "use JAX_PLATFORMS=cpu"
         )
 
 
@@ -192,7 +218,7 @@ def _has_devices() -> bool:
 
     JAX refuses a platform with several errors, one of them without a word.
     """
-    if not os.environ.get("JAX_PLATFORMS"):
+    if not any(map(os.environ.get, PLATFORMS)):
         return True
     import jax
 

@@ -45,6 +45,11 @@ def short_flags():
         (["--config.optimizer={}"], "optimizer is a section; override its keys"),
         (["--config.bn.biased", "False"], "did you mean --config.bn.biased=False?"),
         (["--workdir= "], "--workdir is empty"),
+        (["--config.steps=1,000"], "'1,000' is no whole number"),
+        (
+            ["--config.model.hidden=5,6", "--config.model.hidden=7"],
+            "--config.model.hidden is given twice",
+        ),
         (["--config=configs/none.py:bn"], "configs/none.py"),
         (["--config.bn.batch=7"], "bn.batch=7 does not divide the 60 examples"),
     ],
@@ -107,11 +112,30 @@ def test_runs_and_configurations_are_shown_without_a_workdir(tmp_path):
     assert "\nsteps = 5000\n" in printed and "steps: 10000 -> 5000" in printed
 
 
-def test_a_platform_that_is_not_there_is_named(tmp_path, monkeypatch):
-    monkeypatch.setenv("JAX_PLATFORMS", "cuda")
+@pytest.mark.parametrize(
+    ("script", "arguments", "message"),
+    [
+        ("sweep.py", [CONFIG, "--workdir=x", "--count=3"], "without --index"),
+        ("evaluate.py", ["--workdir=x", "--batch_size=-1"], "--batch_size=-1"),
+        ("report.py", [], "error: give --workdir"),
+        ("train.py", [CONFIG, "--flagfile=none"], "Unable to open flagfile"),
+    ],
+)
+def test_a_flag_that_cannot_be_is_named(script, arguments, message, tmp_path):
+    result = run(script, *arguments, cwd=tmp_path)
+    assert result.returncode == 2
+    (line,) = errors(result)
+    assert message in line
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("variable", ["JAX_PLATFORMS", "JAX_PLATFORM_NAME"])
+def test_a_platform_that_is_not_there_is_named(variable, tmp_path, monkeypatch):
+    monkeypatch.setenv(variable, "cuda")
     result = run("train.py", CONFIG, f"--workdir={tmp_path}")
     assert result.returncode == 2
-    assert "JAX_PLATFORMS=cuda asks for devices that are not there" in result.stderr
+    assert f"error: {variable}=cuda " in result.stderr
+    assert "asks for devices that are not there" in result.stderr
     assert len(errors(result)) == 1
 
 

@@ -28,9 +28,13 @@ _STATISTICS = flags.DEFINE_string(
 _SPLIT = flags.DEFINE_string("split", "", "val, test or train; empty: held-out data.")
 _TRAIN = flags.DEFINE_string("train", "", "Training pictures, if not where they were.")
 _VAL = flags.DEFINE_string("val", "", "Validation pictures, if not where they were.")
-_LIMIT = flags.DEFINE_integer("limit", 0, "Only so many pictures; 0: as in the run.")
-_BATCH = flags.DEFINE_integer("batch_size", 0, "Forward passes a call; 0: as the run.")
-_WORKERS = flags.DEFINE_integer("workers", -1, "Decoding processes; -1: as the run.")
+_LIMIT = flags.DEFINE_integer("limit", 0, "Only so many pictures; 0: as in the run.", 0)
+_BATCH = flags.DEFINE_integer(
+    "batch_size", 0, "Forward passes a call; 0: as the run.", 0
+)
+_WORKERS = flags.DEFINE_integer(
+    "workers", -1, "Decoding processes; -1: as the run.", -1
+)
 _OUT = flags.DEFINE_string("out", "", "Folder for the results; empty: the workdir.")
 _SAVE = flags.DEFINE_bool("save_probabilities", False, "Keep each member's.")
 _PROBABILITIES = flags.DEFINE_list(

@@ -13,6 +13,7 @@ python scripts/report.py --claims --out README.md
 from absl import flags
 
 from bn_repro import cli
+from bn_repro.errors import UserError
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "A run folder, or runs below it.")
 _OUT = flags.DEFINE_string("out", None, "Folder to write to; default the workdir.")
@@ -37,16 +38,13 @@ _CLAIMS = flags.DEFINE_bool(
     "Print the claim ledger of the records below --workdir, default results/ of the "
     "checkout; with --out FILE also write its headline between the file's markers.",
 )
-flags.register_multi_flags_validator(
-    ("workdir", "claims"),
-    lambda given: given["workdir"] or given["claims"],
-    "--workdir is missing: a run folder, or a folder of runs",
-)
 
 
 def main():
     if _CLAIMS.value:
         return claims()
+    if not _WORKDIR.value:
+        raise UserError("give --workdir: a run folder, or a folder of runs")
     from bn_repro.analysis import report  # here, so that --help needs no matplotlib
 
     flagged = _WORKDIR.value, _OUT.value, _VIEWER_RUNS.value, _target()

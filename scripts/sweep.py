@@ -22,6 +22,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from bn_repro import cli
+from bn_repro.errors import UserError
 
 _CONFIG = cli.define_config()
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run folders.")
@@ -62,6 +63,8 @@ def main() -> int:
         print("\n".join(sweep.listing(file, only, _WORKDIR.value)))
         return 0
     members = sweep.members(file, overrides, only, _WORKDIR.value)
+    if _COUNT.value and _INDEX.value is None:
+        raise UserError("--count is given without --index, which of them this is")
     if _INDEX.value is not None:
         members = sweep.share(members, _INDEX.value, _COUNT.value)
     if _RESTART.value:
