@@ -6,6 +6,8 @@ make of one name is one name; what is not UTF-8 is read as Latin-1.
 """
 
 import codecs
+import decimal
+import re
 import unicodedata
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +16,7 @@ import numpy as np
 
 from bn_repro.errors import UserError
 
+_NUMBER = r"(\D*)(\d+(?:\.\d+)?)(\D*)"  # with what is before and after it
 WORDS_FILES = ("LOC_synset_mapping.txt", "synset_words.txt", "words.txt")
 
 
@@ -41,19 +44,30 @@ def text(name: str | bytes) -> str:
 
 
 def in_order(folders) -> list[str]:
-    """Returns class folders in the order of labels: sorted, numbers by their value."""
+    """Returns class folders in the order of labels: sorted, numbers by their value.
+
+    Names are numbers if they differ in one number alone, such as 9, -1.5 and class_10.
+    """
     folders = sorted(folders)
-    if all(name.isascii() and name.isdigit() for name in folders):
-        folders.sort(key=int)
-    return folders
+    found = [re.fullmatch(_NUMBER, name, re.ASCII) for name in folders]
+    around = {(match[1], match[3]) for match in found if match}
+    signed = around <= {("", ""), ("-", "")}  # else a "-" is a hyphen
+    if not all(found) or (len(around) > 1 and not signed):
+        return folders
+    number = {m[0]: decimal.Decimal(m[0] if signed else m[2]) for m in found}
+    return sorted(folders, key=number.get)
 
 
 def listed(names, most: int = 5) -> str:
     """Returns the first of the names in one line; quoted where it would not be seen."""
     names = list(names)
     more = f" and {len(names) - most} more" if len(names) > most else ""
-    shown = [repr(n) if n != n.strip() or not n.isprintable() else n for n in names]
-    return (", ".join(shown[:most]) or "none") + more
+    return (", ".join(map(shown, names[:most])) or "none") + more
+
+
+def shown(name: str) -> str:
+    """Returns a name as it is said in one line."""
+    return repr(name) if name != name.strip() or not name.isprintable() else name
 
 
 def readable_names(folders, places) -> list[str]:

@@ -36,6 +36,12 @@ def test_order():
     assert classes.in_order(["10", "9", "0"]) == ["0", "9", "10"]
     assert classes.in_order(["010", "009"]) == ["009", "010"]
     assert classes.in_order(["10", "9", "a"]) == ["10", "9", "a"]
+    assert classes.in_order(["1", "-1", "10", "-10"]) == ["-10", "-1", "1", "10"]
+    assert classes.in_order(["10.0", "1.5", "2.0"]) == ["1.5", "2.0", "10.0"]
+    assert classes.in_order(["c_10", "c_9"]) == ["c_9", "c_10"]
+    assert classes.in_order(["c-10", "c-9"]) == ["c-9", "c-10"]
+    assert classes.in_order(["a10", "b9", "a9"]) == ["a10", "a9", "b9"]
+    assert classes.in_order(["n10", "n01"]) == ["n01", "n10"]
     assert classes.in_order(["²", "1", "10", "2"]) == ["1", "10", "2", "²"]
 
 

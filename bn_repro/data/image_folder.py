@@ -235,7 +235,8 @@ def _catalogue(listing: Listing, described: str, beside: list[str]) -> dict:
     folders = {name.split(b"/", 1)[0] for name in names}
     if not names:
         raise UserError(
-            f"{described} holds no pictures in class folders (<class>/<picture>.JPEG); "
+            f"{described} holds no pictures in class folders (<class>/<picture>.JPEG; "
+            f"left out: {listing.left_out()}); "
             "scripts/prepare_data.py imagenet unpacks the official archives"
         )
     if empty := sorted(map(text, listing.folders - folders)):

@@ -24,8 +24,9 @@ SUFFIXES = set(
 )
 # Beside names that begin with a dot; of Synology, QNAP, Windows, macOS and Linux.
 _HIDDEN = set(
-    b"@eadir @tmp @recycle @__thumb #recycle #snapshot $recycle.bin recycler recycled "
-    b"thumbs.db ehthumbs.db desktop.ini icon\r __macosx lost+found".split(b" ")
+    b"@eadir @tmp @recycle @recently-snapshot @__thumb #recycle #snapshot ~snapshot "
+    b"@synoeastream @synoresource $recycle.bin recycler recycled found.000 thumbs.db "
+    b"ehthumbs.db desktop.ini icon\r __macosx lost+found __pycache__".split(b" ")
 ) | {b"system volume information", b"network trash folder", b"temporary items"}
 _SPLITS = {b"train", b"val", b"test", b"valid", b"validation"}
 
@@ -55,7 +56,11 @@ class Listing:
             said = _counted(self._by_content)
             logging.warning("%s: pictures by their content: %s", described, said)
         if self._left_out:
-            logging.warning("%s: left out: %s", described, _counted(self._left_out))
+            logging.warning("%s: left out: %s", described, self.left_out())
+
+    def left_out(self) -> str:
+        """Returns how many files of what kinds are left out, or "nothing"."""
+        return _counted(self._left_out) or "nothing"
 
     def walk(self) -> "Listing":
         """Lists the directory `root`; returns self."""

@@ -49,7 +49,7 @@ both = pytest.mark.parametrize("as_tar", [False, True])
 HIDDEN = [
     *(".ipynb_checkpoints", ".AppleDouble", "@eaDir", "@EADIR", ".Trash-1000"),
     *("$RECYCLE.BIN", "System Volume Information", "lost+found", "__MACOSX"),
-    *("#recycle", ".git", ".thumbnails"),
+    *("#recycle", ".git", ".thumbnails", "~snapshot", "@Recently-Snapshot"),
 ]
 
 
@@ -118,6 +118,15 @@ def test_files_that_cannot_be_read_are_pictures_without_bytes(opened, root):
     assert empty == {"a/dangling.jpg", "a/circle.jpg", "a/empty.jpg", "b/1.jpg"}
     assert found["b/1.jpg"]["problem"] == "No such file or directory"
     assert "problem" not in found["a/empty.jpg"]
+
+
+@both
+def test_what_is_left_out_is_said_where_nothing_else_is(opened, root, as_tar):
+    for file in sorted(root.glob("*/*")):
+        file.with_suffix(".heic").write_bytes(b"not decoded")
+        file.unlink()
+    with pytest.raises(UserError, match="no pictures .* left out: 6 .heic"):
+        opened(as_tar)
 
 
 def test_a_pipe_is_not_waited_for(opened, root, caplog):

@@ -12,6 +12,7 @@ from collections.abc import Callable
 import numpy as np
 
 from bn_repro.data import decode
+from bn_repro.data.classes import shown
 from bn_repro.data.order import Order
 from bn_repro.data.shared_memory import Filled, Kept
 from bn_repro.errors import UserError
@@ -191,5 +192,7 @@ def joined(kept: Kept, pieces: list[dict]) -> dict:
 def listed(problems: dict[str, str]) -> str:
     """Returns names and why, in one line; the first ones if they are many."""
     more = len(problems) - _NAMES_SHOWN
-    shown = [f"{name} ({why})" for name, why in list(problems.items())[:_NAMES_SHOWN]]
-    return ", ".join(shown) + (f" and {more} more" if more > 0 else "")
+    first = list(problems.items())[:_NAMES_SHOWN]
+    return ", ".join(f"{shown(name)} ({why})" for name, why in first) + (
+        f" and {more} more" if more > 0 else ""
+    )

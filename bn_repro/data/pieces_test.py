@@ -108,3 +108,8 @@ def test_a_bad_picture_is_masked_in_evaluation(imagenet_config):
     seen = joined(list(batches))
     assert list(seen["index"][~seen["mask"]]) == [2, -1, -1, -1]
     assert batches.bad == {source[2]["name"]: 1}
+
+
+def test_names_with_line_ends_stay_in_one_line():
+    assert pieces.listed({"a/b\nc.jpg": "empty"}) == r"'a/b\nc.jpg' (empty)"
+    assert pieces.listed({"a/b c.jpg": "empty"}) == "a/b c.jpg (empty)"

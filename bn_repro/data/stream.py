@@ -201,8 +201,8 @@ class Batches:
 
     def _count_bad(self, name: str, why: str) -> None:
         if name not in self.bad:
-            what = f"cannot decode {name} ({why}); replaced in training, else masked"
-            logging.warning("%s", what)
+            what = pieces.listed({name: why})
+            logging.warning("cannot decode %s; replaced in training, else masked", what)
             self._problems[name] = why
         self.bad[name] = self.bad.get(name, 0) + 1
         total = sum(self.bad.values())

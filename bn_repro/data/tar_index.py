@@ -165,18 +165,15 @@ def _inside(name: str) -> str:
 
 
 def _target(member, name: str) -> str | None:
-    """Returns the name that a link leads to; None if out of the tar, or no link."""
+    """Returns the name that a link leads to, even if out of the tar; else None."""
     if member.islnk():
         return _inside(member.linkname)
-    if not member.issym() or member.linkname.startswith("/"):
-        return None
-    return _joined(posixpath.dirname(name), member.linkname)
+    return _joined(posixpath.dirname(name), member.linkname) if member.issym() else None
 
 
-def _joined(folder: str, name: str) -> str | None:
-    """Returns a name seen from a folder as seen from the top; None if it leads out."""
-    name = posixpath.normpath(posixpath.join(folder, name))
-    return None if name.split("/", 1)[0] == ".." else name
+def _joined(folder: str, name: str) -> str:
+    """Returns a name seen from a folder as seen from the top."""
+    return posixpath.normpath(posixpath.join(folder, name))
 
 
 def check_end(file, end: int, size: int, last=None) -> None:
@@ -225,7 +222,7 @@ def _ends_in_zeros(file, member) -> bool:
     return False
 
 
-def _follow(links: dict[str, str | None], files: dict[str, tuple[int, int]]) -> None:
+def _follow(links: dict[str, str], files: dict[str, tuple[int, int]]) -> None:
     """Adds to the files what the links lead to, or DANGLING."""
     found, of_folders = {}, {}
     for name in links:
@@ -246,17 +243,15 @@ def _follow(links: dict[str, str | None], files: dict[str, tuple[int, int]]) -> 
     files |= found | dict.fromkeys(empty, DANGLING)
 
 
-def _followed(name: str | None, links, files) -> str | None:
-    """Returns where a name leads to; None if out of the tar or round in circles."""
+def _followed(name: str, links, files) -> str | None:
+    """Returns where a name leads to; None if round in circles."""
     for _ in range(_LINKS_IN_A_ROW):
-        if name is None or name in files:
+        if name in files:
             return name
         parts = name.split("/")
         for count in range(len(parts), 0, -1):
             if (head := "/".join(parts[:count])) in links:
-                target = links[head]
-                rest = parts[count:]
-                name = None if target is None else _joined(target, "/".join(rest))
+                name = _joined(links[head], "/".join(parts[count:]))
                 break
         else:
             return name

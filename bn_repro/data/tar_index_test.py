@@ -78,7 +78,7 @@ def test_a_tail_of_zeros(scan, start):
     refused(scan, WHOLE[:start] + bytes(len(WHOLE) - start), "set.tar")
 
 
-@pytest.mark.parametrize("start", [END - 40, END - 1_000, END - 2_000])
+@pytest.mark.parametrize("start", [END - 40, END - 2_000, END - 2_048])
 def test_zeros_in_the_last_picture_alone(scan, start):
     refused(scan, WHOLE[:start] + bytes(len(WHOLE) - start))
 
@@ -89,7 +89,7 @@ def test_a_last_picture_of_any_format_that_ends_in_zeros(scan, suffix, lost):
     picture = cv2.imencode(suffix, make_picture(0))[1].tobytes()
     whole = archive([*dict.fromkeys(NAMES, JPEG).items(), ("b/x", picture)])
     assert len(scan(whole)) == 19
-    behind = picture + bytes(9)  # a camera's, or padding
+    behind = picture + bytes(9 if suffix == ".webp" else 99)  # a camera's, or padding
     assert len(scan(archive([("b/x", behind)]))) == 1
     start = END + 512 + len(picture) - lost
     cut = whole[:start] + bytes(len(whole) - start)
