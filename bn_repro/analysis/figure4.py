@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bn_repro.analysis.tables import Table
-from bn_repro.run_folder import files
+from bn_repro.run_folder import checks
+from bn_repro.run_folder.records import read_checked
 
 # Rows of Fig. 4: model, resolution, crops, models, top-1 and top-5 error.
 COLUMNS = ("", "Model", "Resolution", "Crops", "Models", "Top-1 error", "Top-5 error")
@@ -31,13 +32,17 @@ def read(folder: str | os.PathLike) -> list[dict]:
     rows = []
     for file in sorted(Path(folder).rglob("evaluation_*.json")):
         below = file.parent.relative_to(folder).as_posix()
-        rows.append({"folder": "" if below == "." else below} | files.read_json(file))
+        rows.append(
+            {"folder": "" if below == "." else below}
+            | read_checked(file, checks.evaluation)
+        )
     return sorted(rows, key=lambda row: (len(row["members"]), row["crops"]))
 
 
 def read_statistics(folder: str | os.PathLike) -> list[dict]:
     """Returns the statistics_*.json below a folder."""
-    return [files.read_json(f) for f in sorted(Path(folder).rglob("statistics_*.json"))]
+    found = sorted(Path(folder).rglob("statistics_*.json"))
+    return [read_checked(file, checks.comparison) for file in found]
 
 
 def figure4_table(results: Sequence[dict]) -> Table:

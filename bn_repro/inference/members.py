@@ -79,7 +79,10 @@ def config_of(there: dict, defaults, overrides: dict):
     config = config_dict.ConfigDict(defaults.to_dict())
     flat = records.flatten({k: v for k, v in there.items() if k != "stated"})
     known = set(records.flatten(config.to_dict()))
-    config.update_from_flattened_dict({k: v for k, v in flat.items() if k in known})
+    try:
+        config.update_from_flattened_dict({k: v for k, v in flat.items() if k in known})
+    except (TypeError, KeyError) as error:  # a value of another type
+        raise UserError(f"the recorded configuration is damaged: {error}") from error
     config.update_from_flattened_dict(overrides)
     return resolve(config)[0]
 

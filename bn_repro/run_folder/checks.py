@@ -54,6 +54,20 @@ _MANIFEST = {
     "images_per_second": _NUMBER,
     "parameter_count": int,
 }
+_EVALUATION = {
+    "members": list,
+    "crops": int,
+    "statistics": str,
+    "top1_error": _NUMBER,
+    "top5_error": _NUMBER,
+    "count": int,
+}
+_COMPARED = {
+    "statistics": str,
+    "accuracy": _NUMBER,
+    "loss": _NUMBER,
+    "count": int,
+}
 _ROW = {
     "step": int,
     "examples": _NUMBER,
@@ -94,6 +108,20 @@ def manifest(value: dict) -> dict:
         if not isinstance(start, dict):
             raise ValueError("a start is no JSON object")
         _typed(start, {"step": int, "started": str})
+    return value
+
+
+def evaluation(value: dict) -> dict:
+    """Returns what scripts/evaluate.py found of one or several networks."""
+    _required(_typed(value, _EVALUATION), *_EVALUATION)
+    return value
+
+
+def comparison(value: dict) -> dict:
+    """Returns {"member": name, "rows": [...]}: a network by its kinds of statistics."""
+    _required(_typed(value, {"member": str, "rows": list}), "member", "rows")
+    for line in value["rows"]:
+        _required(_typed(line, _COMPARED), *_COMPARED)
     return value
 
 

@@ -388,15 +388,17 @@ def read_run(path: str | os.PathLike, name: str | None = None) -> Run:
     path = Path(path)
     if not (path / CONFIG).is_file():
         raise UserError(_not_a_run(path))
-    classes = _checked(path / CLASSES, checks.classes, {"names": []})
+    classes = read_checked(path / CLASSES, checks.classes, {"names": []})
     return Run(
         name=name or path.resolve().name,
         path=path,
-        config=_checked(path / CONFIG, _config, None),
+        config=read_checked(path / CONFIG, _config, None),
         class_names=classes["names"],
         class_folders=classes.get("folders", []),
-        manifest=_checked(path / MANIFEST, checks.manifest, {}),
-        status=_checked(path / STATUS, checks.status, {"status": "unknown", "step": 0}),
+        manifest=read_checked(path / MANIFEST, checks.manifest, {}),
+        status=read_checked(
+            path / STATUS, checks.status, {"status": "unknown", "step": 0}
+        ),
         metrics=read_metrics(path / METRICS),
         hits=_load_npz(path / HITS, ["steps"]) or {},
         activations=_as_read(load_activations(path / ACTIVATIONS)),
@@ -479,22 +481,31 @@ def _kept_rows(path: Path, step: int, forced: Sequence[str]) -> list[dict]:
     ]
 
 
-def _checked(path: Path, check, missing: dict | None) -> dict:
-    """Returns the object in a JSON file; UserError that names it if it is damaged."""
+def read_checked(path: Path, check, missing: dict | None = None) -> dict:
+    """Returns the object in a JSON file, as one of `checks` approves of it.
+
+    Args:
+      path: the file.
+      check: of its value.
+      missing: what stands for a missing file; None: that is an error.
+
+    Raises:
+      UserError: it is damaged; names it.
+    """
     value = files.read_json(path, missing)
     try:
         return value if value is missing else check(value)
-    except (ValueError, AttributeError) as error:
+    except (ValueError, AttributeError, TypeError) as error:
         raise UserError(
-            f"{path} is corrupt: {error}; put a copy back, or remove it: the run "
-            f"writes it anew when it is started again"
+            f"{path} is corrupt: {error}; put a copy back, or remove it and have it "
+            f"written anew by the command that wrote it"
         ) from error
 
 
 def _sound(path: Path, check) -> dict | None:
     """Returns the object in a JSON file, None where that is missing or damaged."""
     try:
-        return _checked(path, check, None)
+        return read_checked(path, check, None)
     except UserError:
         return None
 
