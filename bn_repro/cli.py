@@ -119,10 +119,20 @@ def _with_config(words: list[str]) -> tuple[list[str], dict]:
             place, value = place + 1, "".join(words[place + 1 : place + 2])
             if not value or value.startswith("--"):
                 break  # told by without_value
+        value, runs = _several(value)
+        found += runs
         path = config_files.find(value)
         found[place] = f"{name}={path}" if equals else path
         keys = records.flatten(config_files.load(path).to_dict())
     return found, keys
+
+
+def _several(value: str) -> tuple[str, list[str]]:
+    """Returns FILE.py:RUN of FILE.py:RUN,RUN and, where there is one, --only of all."""
+    file, _, names = value.partition(":")
+    if "," not in names or "only" not in flags.FLAGS:
+        return value, []
+    return f"{file}:{names.partition(',')[0]}", [f"--only={names}"]
 
 
 def _check_overrides(given: Mapping, keys: Mapping) -> None:

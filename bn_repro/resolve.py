@@ -6,6 +6,7 @@ from ml_collections import config_dict
 
 from bn_repro.errors import UserError
 from bn_repro.keys import get, validate
+from bn_repro.run_folder import records
 
 STEP_KEYS = (
     "steps",
@@ -93,6 +94,13 @@ def describe(config, stated) -> str:
     ]
     lines += [f"  {key}: {old} -> {get(config, key)}" for key, old in stated.items()]
     return "\n".join(lines)
+
+
+def text(config, stated) -> str:
+    """Returns the resolved configuration, a line a key, and what was translated."""
+    flat = records.flatten(config.to_dict())
+    lines = [f"{key} = {value!r}" for key, value in flat.items()]
+    return "\n".join([*lines, describe(config, stated)]).rstrip()
 
 
 def as_record(config, stated) -> dict:

@@ -107,6 +107,12 @@ def test_runs_and_configurations_are_shown_without_a_workdir(tmp_path):
     assert "bn_seed3  model.norm=batch_norm seed=3\n" in listed
     listed = run("sweep.py", CONFIG, "--list", f"--workdir={tmp_path}").stdout
     assert listed == "bn_seed0  waiting  model.norm=batch_norm seed=0\n"
+    several = ["--config=configs/mnist.py:plain,bn_seed1", "--axis=steps=1e2,9"]
+    listed = run("sweep.py", *several, "--list").stdout
+    assert listed.split("\n")[1::2] == [
+        "plain_steps9  steps=9",
+        "bn_seed1_steps9  steps=9",
+    ]
     printed = ["--print_config", "--config.steps=1e4", "--config.batch_size=120"]
     printed = run("train.py", CONFIG, *printed).stdout
     assert "\nsteps = 5000\n" in printed and "steps: 10000 -> 5000" in printed

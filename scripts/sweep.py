@@ -4,6 +4,8 @@ python scripts/sweep.py --config configs/mnist.py --workdir runs/mnist
 python scripts/sweep.py --config configs/mnist.py --workdir runs/short \
     --only plain_seed0,bn_seed0 --config.steps=1000
 python scripts/sweep.py --config configs/mnist.py --workdir runs/mnist --list
+python scripts/sweep.py --config configs/mnist.py:plain,bn --workdir runs/rates \
+    --axis optimizer.learning_rate=1e-3:10:9log --axis seed=0:5  # 90 runs
 python scripts/sweep.py --config configs/mnist_lr_sweep.py --workdir /shared/runs \
     --index 3 --count 8  # the members 3, 11, ...: see scripts/slurm, scripts/k8s
 
@@ -29,6 +31,9 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run folders.")
 _ONLY = flags.DEFINE_list(
     "only", [], "Runs of the config, comma-separated; all if empty."
 )
+_AXES = flags.DEFINE_multi_string(
+    "axis", [], "KEY=VALUES: train each value, with each of the other axes' values."
+)
 _EXECUTOR = flags.DEFINE_string(
     "executor", "", "processes, vmap or here; empty: by device, see above."
 )
@@ -49,6 +54,9 @@ _RESTART = flags.DEFINE_bool(
 _LIST = flags.DEFINE_bool(
     "list", False, "Only say which runs there are and how they stand."
 )
+_DRY_RUN = flags.DEFINE_bool(
+    "dry_run", False, "Only print the first run's configuration, and what all cost."
+)
 
 
 def main() -> int:
@@ -59,10 +67,14 @@ def main() -> int:
     overrides = dict(config_flags.get_override_values(flag))
     file, _, name = config_flags.get_config_filename(flag).partition(":")
     only = [*_ONLY.value, name]
+    folder = _WORKDIR.value or ""
+    members = sweep.members(file, overrides, only, folder, _AXES.value)
     if _LIST.value:
-        print("\n".join(sweep.listing(file, only, _WORKDIR.value)))
+        print("\n".join(sweep.listing(members, folder)))
         return 0
-    members = sweep.members(file, overrides, only, _WORKDIR.value)
+    if _DRY_RUN.value:
+        print(sweep.dry_run(members))
+        return 0
     if _COUNT.value and _INDEX.value is None:
         raise UserError("--count is given without --index, which of them this is")
     if _INDEX.value is not None:
@@ -81,4 +93,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    cli.run(main, required=("config", "workdir"), unless=("list",))
+    cli.run(main, required=("config", "workdir"), unless=("list", "dry_run"))

@@ -57,17 +57,13 @@ def _list() -> None:
     from bn_repro import sweep
 
     file = config_flags.get_config_filename(flags.FLAGS["config"]).partition(":")[0]
-    print("\n".join(sweep.listing(file, [])))
+    print("\n".join(sweep.listing(sweep.members(file, {}, [], ""))))
 
 
 def _print_config() -> None:
-    from bn_repro.resolve import describe, resolve
-    from bn_repro.run_folder import records
+    from bn_repro import resolve
 
-    config, stated = resolve(_CONFIG.value)
-    for key, value in records.flatten(config.to_dict()).items():
-        print(f"{key} = {value!r}")
-    print(describe(config, stated))
+    print(resolve.text(*resolve.resolve(_CONFIG.value)))
 
 
 if __name__ == "__main__":

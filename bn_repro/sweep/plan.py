@@ -1,21 +1,33 @@
 """What a sweep consists of: its members, and which of them are this job's."""
 
 import contextlib
+import datetime
 import json
+import statistics
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from bn_repro import config_files
+from bn_repro import config_files, resolve
 from bn_repro.errors import UserError
-from bn_repro.run_folder import records
+from bn_repro.run_folder import files, records
+from bn_repro.sweep.axes import product
 
 
 class Member(NamedTuple):
-    """One run of a sweep: its key in RUNS, its folder and its configuration as JSON."""
+    """One run of a sweep.
+
+    Attributes:
+      name: its key in RUNS, or made of what its axes set.
+      workdir: its folder.
+      config: its configuration as JSON, as stated.
+      sets: dotted key -> value, as RUNS has them, or the axes.
+    """
 
     name: str
     workdir: Path
     config: str
+    sets: dict
 
     def status(self) -> str:
         """Returns how the run stands; "waiting" if it was never started."""
@@ -29,9 +41,13 @@ class Member(NamedTuple):
 
 
 def members(
-    config_file: str, overrides: dict, only: list[str], workdir
+    config_file: str,
+    overrides: dict,
+    only: list[str],
+    workdir,
+    axes: Sequence[str] = (),
 ) -> list[Member]:
-    """Returns the members of a sweep in the order of RUNS.
+    """Returns the members of a sweep in the order of RUNS, or of its axes.
 
     Args:
       config_file: file with RUNS and get_config.
@@ -39,10 +55,14 @@ def members(
       only: keys of RUNS to run, or names that get_config takes for them; all of them
         if empty.
       workdir: folder of the run folders.
+      axes: KEY=VALUES, see `axes`. With them each run of `only`, or else the one that
+        get_config() returns, is trained once for each choice of values.
 
     Raises:
-      UserError: no RUNS in the file, or a name that is not in it.
+      UserError: no RUNS in the file, a name that is not in it, or a bad axis.
     """
+    if axes:
+        return _along(axes, config_file, overrides, list(filter(None, only)), workdir)
     module = load(config_file)
     names = [run_of(module, config_file, name) for name in only if name]
     found = []
@@ -54,10 +74,28 @@ def members(
                 f"cannot be overridden for all of them: choose with --only"
             )
         config = module.get_config(name)
-        config.update_from_flattened_dict(overrides)
-        text = json.dumps(config.to_dict())
-        found.append(Member(name, Path(workdir) / name, text))
+        sets = module.RUNS[name]
+        found.append(_member(name, config, overrides, workdir, sets))
     return found
+
+
+def _along(axes, config_file: str, overrides: dict, only, workdir) -> list[Member]:
+    """Returns a member for each run of `only` and each choice of the axes' values."""
+    found, file = [], config_files.find(config_file)
+    for base in dict.fromkeys(only) or [""]:
+        config = config_files.load(f"{file}:{base}" if base else file)
+        for name, chosen in product(axes, records.flatten(config.to_dict())).items():
+            if both := chosen.keys() & overrides.keys():
+                raise UserError(f"{min(both)} is overridden and an axis; leave one out")
+            name = f"{base}_{name}" if base else name
+            config.update_from_flattened_dict(chosen)
+            found.append(_member(name, config, overrides, workdir, chosen))
+    return found
+
+
+def _member(name: str, config, overrides: dict, workdir, sets: dict) -> Member:
+    config.update_from_flattened_dict(overrides)
+    return Member(name, Path(workdir) / name, json.dumps(config.to_dict()), sets)
 
 
 def load(config_file: str):
@@ -84,16 +122,39 @@ def run_of(module, config_file: str, name: str) -> str:
     raise UserError(config_files.no_run(config_file, [name], module.RUNS))
 
 
-def listing(config_file: str, only: list[str], workdir=None) -> list[str]:
+def listing(sweep: list[Member], workdir=None) -> list[str]:
     """Returns a line a run: its name, what it sets and, in a workdir, how it stands."""
-    module = load(config_file)
     lines = []
-    for member in members(config_file, {}, only, workdir or ""):
-        sets = module.RUNS[member.name].items()
-        told = " ".join(f"{key}={value}" for key, value in sets)
+    for member in sweep:
+        told = " ".join(f"{key}={value}" for key, value in member.sets.items())
         stands = f"{member.status()}  " if workdir else ""
         lines.append(f"{member.name}  {stands}{told}")
     return lines
+
+
+def dry_run(sweep: list[Member]) -> str:
+    """Returns the first run's configuration as it would be trained, and what all cost.
+
+    The seconds are by the speed of those runs of the sweep that have a manifest.
+
+    Raises:
+      UserError: a configuration is bad.
+    """
+    configs = [resolve.resolve(member.load_config()) for member in sweep]
+    pictures = sum(config.steps * config.batch_size for config, _ in configs)
+    steps = sum(config.steps for config, _ in configs)
+    found = [files.read_json(m.workdir / records.MANIFEST, {}) for m in sweep]
+    speeds = [m["images_per_second"] for m in found if "images_per_second" in m]
+    time = "how long that takes is known once a run there has ended"
+    if speeds:
+        seconds = round(pictures / statistics.median(speeds))
+        time = (
+            f"{datetime.timedelta(seconds=seconds)} of one process at the speed there"
+        )
+    return (
+        f"{resolve.text(*configs[0])}\n\nThat is {sweep[0].name}, the first of "
+        f"{len(sweep)}. All: {steps:,} steps, {pictures:,} examples; {time}."
+    )
 
 
 def share(sweep: list[Member], index: int, count: int = 0) -> list[Member]:

@@ -48,7 +48,8 @@ def test_a_name_that_train_takes_is_taken_for_the_run_that_it_means(tmp_path):
 
 
 def test_the_listing_says_what_a_run_sets_and_how_it_stands(tmp_path):
-    (line,) = sweep.listing("configs/mnist.py", ["plain"])
+    (line,) = sweep.listing(sweep.members(FILE, {}, ["plain"], tmp_path))
     assert line == "plain_seed0  model.norm=none seed=0"
-    (line,) = sweep.listing("configs/mnist.py", ["plain"], tmp_path)
+    members = sweep.members(FILE, {}, ["plain"], tmp_path)
+    (line,) = sweep.listing(members, tmp_path)
     assert line == "plain_seed0  waiting  model.norm=none seed=0"
