@@ -18,11 +18,11 @@ LEVELS = [
     "errors arguments config_files interrupt run_folder.files run_folder.checks"
     " run_folder.records keys resolve batch_norm metrics cli run_folder.manifest"
     " sum_check",
-    "layers layer_norm convolutions conv_layers data optim"
+    "layers layer_norm naive_norm convolutions conv_layers data optim"
     " run_folder.identity run_folder.checkpoint run_folder.lock run_folder.resume"
     " parallel",
     "models",
-    "train evaluate probe run_folder.tensorboard feeds experiment loop"
+    "train evaluate probe_measures probe run_folder.tensorboard feeds experiment loop"
     " inference.import_weights",
     "inference.members inference.predict inference.population inference.ensemble"
     " inference.fold inference.export",

@@ -82,10 +82,15 @@ def _in_memory(config, data_set: data.DataSet, mesh) -> Experiment:
         for statistics, batch_size in _evaluation_sizes(config).items()
     }
     splits = {"train": train_split, data_set.held_out: test_split}
+    found = _by_statistics(config, data_set.held_out, evaluations)
+    if config.eval.train:
+        found["train", "ema"] = evaluate.InMemoryEvaluation(
+            recipe, mesh, train_split, config.eval.batch_size, "ema"
+        )
     return Experiment(
         recipe=recipe,
         feed=feeds.InMemoryFeed(config, recipe, mesh, train_split),
-        evaluations=_by_statistics(config, data_set.held_out, evaluations),
+        evaluations=found,
         population=evaluate.PopulationStatistics(config, recipe, mesh),
         probe=Probe(config, inputs, *test_split),
         image_shape=train_split.images.shape[1:],

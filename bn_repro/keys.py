@@ -98,6 +98,7 @@ NOT_NEGATIVE = real(lambda v: v >= 0, "a number >= 0 that float32 can hold")
 SHARE = real(lambda v: 0 <= v <= 1, "a share in [0, 1]")
 BELOW_1 = real(lambda v: 0 <= v < 1, "a share in [0, 1)")
 MANY = 1_000_000  # of what is allocated at once
+MEASURES = ("shape", "noise", "jacobian", "gradient_change")  # of probe_measures
 
 KEYS = {
     "experiment": NAME,
@@ -136,6 +137,7 @@ KEYS = {
     "bn.ema_decay": Key(float, lambda v: 0 < v < 1, "a share in (0, 1)"),
     "bn.bias_correction": FLAG,
     "bn.biased": FLAG,
+    "bn.gradient": one_of("full", "stop"),
     "data.name": NAME,  # of data.SOURCES
     "data.source": NAME,  # of that data set's
     "data.dir": PATH,
@@ -167,6 +169,7 @@ KEYS = {
     "eval.early_until": whole(0),
     "eval.batch_size": whole(1, MANY),
     "eval.batch_statistics": FLAG,
+    "eval.train": FLAG,
     "eval.population_batches": whole(1),
     "eval.population_batches_during": whole(0),
     "probe.every": whole(0),
@@ -185,12 +188,41 @@ KEYS = {
     "probe.units": whole(0),
     "probe.bins": whole(1, 10_000),
     "probe.saturated_slope": BELOW_1,
+    "probe.measures": several(
+        str, lambda v: {*v} <= {*MEASURES}, f"some of {MEASURES}, each in quotes"
+    ),
     "checkpoint.every": whole(1),
     "checkpoint.keep": whole(1),
 }
 
+
+def _has_jacobian(model) -> bool:
+    norm, place = model.norm, model.norm_placement
+    before = norm == "batch_norm" and place == "before"
+    return model.name == "mlp" and (norm == "none" or before)
+
+
+def _adds(optimizer) -> bool:
+    return optimizer.momentum > 0 or optimizer.l2 > 0
+
+
 # What must hold between keys: (the key to name, config -> bool, what it must be).
 CONDITIONS = (
+    (
+        "probe.measures",
+        lambda c: "jacobian" not in c.probe.measures or _has_jacobian(c.model),
+        lambda c: "without 'jacobian' but for an mlp without norm, or BN before g",
+    ),
+    (
+        "probe.measures",
+        lambda c: "gradient_change" not in c.probe.measures or not _adds(c.optimizer),
+        lambda c: "without 'gradient_change' but for descent without momentum and l2",
+    ),
+    (
+        "eval.train",
+        lambda c: not c.eval.train or c.data.name == "mnist",
+        lambda c: "False but for data in memory: data.name='mnist'",
+    ),
     (
         "model.name",
         lambda c: c.model.name != "inception" or c.data.name != "mnist",

@@ -72,6 +72,9 @@ class BatchNorm(nn.Module):
         the means over groups.
       bias_correction: create `ema_count`.
       biased: store the biased variance; else m / (m - 1) times it (Algorithm 2).
+      gradient: "full": through the statistics too, as in Sec. 3; "stop": they are
+        constants to it, the naive way of Sec. 2.
+      scaled: divide by the standard deviation; else only the mean is taken off.
       per_activation: statistics, gamma and beta for each location of a feature map
         instead of each feature map (Sec. 4.2.3): `axis` is all but the first.
     """
@@ -93,6 +96,8 @@ class BatchNorm(nn.Module):
     batch: str | int = "global"
     bias_correction: bool = False
     biased: bool = True
+    gradient: str = "full"
+    scaled: bool = True
     per_activation: bool = False
 
     @nn.compact
@@ -136,7 +141,7 @@ class BatchNorm(nn.Module):
                 seen = True if mask is None else jnp.sum(m, 0).reshape(shape) > 0
                 self._update((mean, var), new, count, seen)
         if use_running_average:
-            y = batch_norm.normalize(x, *stored, gamma, beta, self.epsilon)
+            y = self._transform(x, *stored, gamma, beta)
         return y.astype(dtype)
 
     def _features(self, ndim: int) -> tuple[int, ...]:
@@ -178,13 +183,14 @@ class BatchNorm(nn.Module):
         if mask is not None:
             mask = _grouped_mask(mask, x.ndim, n)
         traced = isinstance(self.epsilon, jax.core.Tracer)
-        if mask is None and not jnp.iscomplexobj(x) and not traced:
+        paper = self.scaled and self.gradient == "full"
+        if paper and mask is None and not jnp.iscomplexobj(x) and not traced:
             y, mu, var = batch_norm.batch_norm(
                 grouped, gamma, beta, self.epsilon, axes, devices
             )
         else:
             mu, var = batch_norm.moments(grouped, axes, mask, devices)
-            y = batch_norm.normalize(grouped, mu, var, gamma, beta, self.epsilon)
+            y = self._transform(grouped, mu, var, gamma, beta)
         m = batch_norm.count_values(grouped, axes, mask, devices)
         if mask is None and m == 1 and not (self.biased or self.is_initializing()):
             raise UserError(
@@ -193,6 +199,13 @@ class BatchNorm(nn.Module):
             )
         mean, var = batch_norm.population_statistics(mu, var, m, self.biased)
         return y.reshape(x.shape), m, mean, var
+
+    def _transform(self, x, mean, var, gamma, beta):
+        if self.gradient == "stop":
+            mean, var = jax.lax.stop_gradient((mean, var))
+        if not self.scaled:
+            return gamma * (x - mean).astype(x.dtype) + beta
+        return batch_norm.normalize(x, mean, var, gamma, beta, self.epsilon)
 
     def _groups(self, examples: int, of_features: bool):
         """Returns the number of groups here, and the devices that one spans or None."""

@@ -437,7 +437,8 @@ def population_statistics(run: Run) -> dict:
 def probe(run: Run) -> None:
     """Records the percentiles of the nonlinearities' inputs, and more (Fig. 1b, 1c)."""
     if parallel.is_main():
-        measured = run.parts.probe(parallel.local(run.state.variables()))
+        rate = run.state.learning_rate * run.parts.recipe.rate_factor(run.step)
+        measured = run.parts.probe(parallel.local(run.state.variables()), float(rate))
         run.writer.append_activations(run.step, **measured)
         if run.summaries:
             run.summaries.activations(run.step, measured)

@@ -11,10 +11,9 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from ml_collections import config_dict
 
-from bn_repro import layers, metrics, models, optim
+from bn_repro import layers, metrics, models, probe_measures
 from bn_repro.data.source_views import evenly_spaced
 from bn_repro.layers import Mode
 
@@ -50,12 +49,14 @@ class Probe:
             partial(_summarize, probe=probe, nonlinearity=config.model.nonlinearity)
         )
         self._percentiles = tuple(probe.percentiles)
+        self._context = probe_measures.Context(model, inputs, self._batches, config)
 
-    def __call__(self, variables) -> dict:
+    def __call__(self, variables, rate: float = 0.0) -> dict:
         """Returns the fields of `records.RunWriter.append_activations`.
 
         Args:
           variables: params, batch_stats, ema_count on one device.
+          rate: learning rate of the next step.
         """
         taps, total = [], None
         for images, labels in self._batches:
@@ -66,12 +67,15 @@ class Probe:
             (name, jnp.concatenate([batch[name] for batch in taps])) for name in taps[0]
         )
         layer_arrays, per_layer = jax.device_get(self._summarize(together))
-        norms = _weight_norms(total, list(together)) / len(self._batches)
+        names = list(together)
+        norms = _norms(total, names) / len(self._batches)
         return {
             "layer_arrays": layer_arrays,
             "percentiles": self._percentiles,
             "gradient_norm": norms,
             **per_layer,
+            **_parameter_norms(variables["params"], names),
+            **self._context.measure(variables, together, rate),
         }
 
 
@@ -130,17 +134,41 @@ def _summarize_layer(x, probe, nonlinearity: str) -> dict:
     }
 
 
-def _weight_norms(grads, names: list[str]) -> np.ndarray:
-    """Returns the norm of the gradient of each layer's weights, [L]."""
+def _parameter_norms(params, names: list[str]) -> dict:
+    """Returns the norms of weights, and the sizes of beta or b and of gamma, [L] each.
+
+    A kind that no layer has is left out.
+    """
+    found = {
+        "weight_norm": _norms(params, names),
+        "shift_rms": _norms(params, names, "bias", mean=True),
+        "scale_rms": _norms(params, names, "scale", mean=True),
+    }
+    return {name: norms for name, norms in found.items() if np.isfinite(norms).any()}
+
+
+def _norms(tree, names: list[str], kind: str = "kernel", mean: bool = False):
+    """Returns the norm of each layer's arrays of one kind, [L]; NaN if it has none.
+
+    Args:
+      tree: parameters or their gradients.
+      names: of the layers, "module/part".
+      kind: in the names of the arrays: "kernel" (weights), "bias" or "scale".
+      mean: take the root mean square instead.
+    """
     norms = []
     for name in names:
-        layer = grads
+        layer = tree
         for part in name.split("/"):
             layer = layer[part]
-        weights = jax.tree.map(
-            lambda g, weight: g if weight else jnp.zeros((), g.dtype),
-            layer,
-            optim.is_weight(layer),
+        leaves = jax.device_get(
+            [
+                leaf
+                for path, leaf in jax.tree_util.tree_leaves_with_path(layer)
+                if kind in jax.tree_util.keystr(path[-1:])
+            ]
         )
-        norms.append(optax.global_norm(weights))
-    return np.array(jax.device_get(norms))
+        squares = sum(np.sum(np.square(leaf, dtype=np.float64)) for leaf in leaves)
+        count = sum(leaf.size for leaf in leaves) if mean else 1
+        norms.append(np.sqrt(squares / count) if leaves else np.nan)
+    return np.array(norms)

@@ -115,3 +115,17 @@ def test_fewer_units_are_recorded_on_request():
         found["layer_arrays"]["hidden_1"],
         whole["layer_arrays"]["hidden_1"][:, [1, 4, 7, 10]],
     )
+
+
+def test_sizes_of_parameters_are_numpys():
+    _, variables, _, _, found = setup("bn")
+    _, plain, _, _, of_plain = setup("plain", **{"model.nonlinearity": "tanh"})
+    assert "scale_rms" not in of_plain
+    for i, name in enumerate(("hidden_1", "hidden_2")):
+        p = jax.tree.map(np.float64, variables["params"][name])
+        np.testing.assert_allclose(
+            found["weight_norm"][i], np.linalg.norm(p["kernel"]), rtol=1e-6
+        )
+        for field, part in (("scale_rms", "scale"), ("shift_rms", "bias")):
+            expected = np.sqrt(np.mean(p["bn"][part] ** 2))
+            np.testing.assert_allclose(found[field][i], expected, rtol=1e-6)

@@ -32,6 +32,7 @@ def get_config() -> config_dict.ConfigDict:
     config.eval.early_until = 0
     config.eval.batch_size = 1_000  # examples a call; padded, so any number is exact
     config.eval.batch_statistics = True  # also evaluate with mini-batch statistics
+    config.eval.train = False  # also evaluate on the training split (data in memory)
     config.eval.population_batches = 200  # training batches Algorithm 2 averages over
     config.eval.population_batches_during = 0  # likewise while training; 0 = off
 
@@ -45,6 +46,8 @@ def get_config() -> config_dict.ConfigDict:
     config.probe.locations = 64  # of a feature map, evenly spaced; 0 = all of them
     config.probe.units = 0  # units recorded a layer, evenly spaced; 0 = all of them
     config.probe.bins = 64  # of the histograms of each nonlinearity's input and output
+    # measured besides: "shape" | "noise" | "jacobian" | "gradient_change", at a cost
+    config.probe.measures = ()
     # saturated: slope below this share of its largest
     config.probe.saturated_slope = 0.05
 
@@ -62,12 +65,41 @@ def with_overrides(config, runs: dict, name: str) -> config_dict.ConfigDict:
     return config
 
 
+def with_seeds(arms: dict, seeds=range(5)) -> dict:
+    """Returns RUNS: every arm, a name and its overrides, with every seed."""
+    return {
+        f"{arm}_seed{seed}": {**overrides, "seed": seed}
+        for seed in seeds
+        for arm, overrides in arms.items()
+    }
+
+
+def short_mnist(experiment: str, steps: int) -> config_dict.ConfigDict:
+    """Returns a short run of the network of Fig. 1 at a rate of 0.1, small records.
+
+    Args:
+      experiment: its name.
+      steps: of a mini-batch of 60.
+    """
+    config = get_config()
+    config.experiment = experiment
+    config.steps = config.checkpoint.every = steps
+    config.log_every = config.eval.every = steps // 10
+    config.eval.batch_statistics = False
+    config.optimizer.learning_rate = 0.1
+    config.probe.every = 0
+    config.probe.log_spaced = 10
+    config.probe.units = 10
+    config.probe.bins = 32
+    return config
+
+
 def model() -> config_dict.ConfigDict:
     """Returns the network's keys; one marked "mlp:" is read by the mlp alone."""
     config = config_dict.ConfigDict()
     config.name = "mlp"  # "mlp" (Sec. 4.1) | "inception" (Fig. 5)
     config.nonlinearity = "sigmoid"  # "sigmoid" | "tanh" | "relu"
-    config.norm = "none"  # "none" | "batch_norm" | "layer_norm"; see models.NORMS
+    config.norm = "none"  # "none" | "batch_norm" | "layer_norm" | ...: models.NORMS
     config.norm_placement = "before"  # the nonlinearity, the paper's | "after" it
     # share dropped; mlp: hidden outputs, inception: before softmax
     config.dropout = 0.0
@@ -95,6 +127,8 @@ def batch_norm() -> config_dict.ConfigDict:
     config.bias_correction = True  # moving averages are unbiased from the first step on
     # keep the biased variance in the moving average, as flax does
     config.biased = False
+    # "full" (the paper's) | "stop": statistics are constants to the gradient
+    config.gradient = "full"
     return config
 
 

@@ -5,7 +5,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
-from bn_repro import data, layer_norm, layers
+from bn_repro import data, layer_norm, layers, naive_norm
 from bn_repro.errors import UserError
 from bn_repro.models import inception, mlp
 
@@ -48,6 +48,7 @@ def _batch_norm(config, axis_name, param_dtype):
         momentum=bn.ema_decay,
         bias_correction=bn.bias_correction,
         biased=bn.biased,
+        gradient=bn.gradient,
         dtype=jnp.dtype(config.model.dtype),
         param_dtype=param_dtype,
     )
@@ -59,6 +60,10 @@ NORMS = {
     "none": lambda *_: None,
     "batch_norm": _batch_norm,
     "layer_norm": layer_norm.from_config,
+    "center": lambda *of: partial(
+        naive_norm.NaiveNorm, partial(_batch_norm(*of), scaled=False)
+    ),
+    "standardize": lambda *of: partial(naive_norm.NaiveNorm, _batch_norm(*of)),
 }
 
 

@@ -53,6 +53,23 @@ PROBE_FIELDS = {
     "output_histogram": np.float16,  # [T, L, bins]
     "input_range": np.float32,  # [T, L, 2] ends of the equal bins
     "output_range": np.float32,  # [T, L, 2]
+    "weight_norm": np.float32,  # [T, L]
+    "shift_rms": np.float32,  # [T, L] root mean square of beta, or of b
+    "scale_rms": np.float32,  # [T, L] of gamma
+    # What probe.measures switches on; see probe_measures. All [T, L].
+    "input_kurtosis": np.float32,
+    "output_kurtosis": np.float32,
+    "input_distance": np.float16,
+    "output_distance": np.float16,
+    "batch_noise": np.float32,
+    "jacobian_median": np.float32,
+    "jacobian_least": np.float32,
+    "jacobian_largest": np.float32,
+    "jacobian_near_one": np.float16,
+    "through_median": np.float32,
+    "through_largest": np.float32,
+    "gradient_cosine": np.float16,
+    "gradient_change": np.float32,
 }
 # A key of the configuration that came after the first records: what a record without it
 # means, its default when it was introduced. Every new key comes here.
@@ -64,6 +81,9 @@ INTRODUCED = {
     "eval.early_until": 0,
     "eval.population_batches_during": 0,
     "probe.steps": [],
+    "probe.measures": [],
+    "bn.gradient": "full",
+    "eval.train": False,
 }
 # An old key: its old value -> today's keys and values.
 RENAMED: dict[str, Callable] = {

@@ -1,0 +1,257 @@
+"""Costly statistics of a probe, which `probe.measures` switches on by name.
+
+Each is a function of a `Sample` to fields of `records.PROBE_FIELDS`, [L] each, in the
+order of the layers. BN normalises every mini-batch by its own statistics.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from bn_repro import layers, metrics
+from bn_repro.layers import Mode
+
+ROUNDS = 8  # random cuts of the probe set into mini-batches, for the noise
+EXAMPLES = 16  # whose Jacobians are taken
+
+
+class Sample(NamedTuple):
+    """What a measure is taken of.
+
+    Attributes:
+      context: the network and the probe set.
+      variables: of the network.
+      taps: layer -> inputs of its nonlinearity over the probe set, [values, units].
+      rate: learning rate of the next step.
+    """
+
+    context: "Context"
+    variables: dict
+    taps: dict
+    rate: float
+
+
+class Context:
+    """The network and the probe set, for all probes of a run."""
+
+    def __init__(self, model, inputs, batches, config):
+        """Compiles nothing yet.
+
+        Args:
+          model: (images, Mode) -> (logits, taps).
+          inputs: see `train.Recipe`.
+          batches: [(images, labels)] of the probe set.
+          config: the resolved configuration.
+        """
+        self.batches = batches
+        self.g = layers.NONLINEARITIES[config.model.nonlinearity]
+        self.epsilon = config.bn.epsilon
+        self._names = tuple(config.probe.measures)
+        self.inputs = lambda images: inputs(images, None)
+        self.shape = jax.jit(partial(shape, self.g))
+
+        def loss(params, variables, images, labels):
+            variables = {**variables, "params": params}
+            logits, _ = model.apply(variables, inputs(images, None), Mode())
+            return metrics.cross_entropy(logits, labels).mean()
+
+        self.gradient = jax.jit(jax.grad(loss))
+        self.taps = jax.jit(
+            lambda variables, images: model.apply(
+                variables, inputs(images, None), Mode()
+            )[1]
+        )
+
+    def measure(self, variables, taps, rate: float) -> dict:
+        """Returns the fields of all measures switched on; see `Sample`."""
+        sample = Sample(self, variables, taps, rate)
+        found = {}
+        for name in self._names:
+            found |= MEASURES[name](sample)
+        return jax.device_get(found)
+
+
+def shapes(sample: Sample) -> dict:
+    """Returns how far inputs and outputs of the nonlinearities are from Gaussian."""
+    rows = [sample.context.shape(x) for x in sample.taps.values()]
+    return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+
+
+def shape(g: Callable, x) -> dict:
+    """Returns excess kurtosis and distance of x and g(x), medians over units.
+
+    Args:
+      g: a nonlinearity.
+      x: [values, units].
+    """
+    found = {}
+    for side, values in (("input", x), ("output", g(x))):
+        kurtosis, distance = from_gaussian(values)
+        found[f"{side}_kurtosis"] = jnp.nanmedian(kurtosis)
+        found[f"{side}_distance"] = jnp.nanmedian(distance)
+    return found
+
+
+def from_gaussian(x):
+    """Returns the excess kurtosis and Kolmogorov's distance of x from a Gaussian.
+
+    The Gaussian has the mean and standard deviation of each column; the distance is
+    the largest between the two cumulative distributions, 0 to 1.
+
+    Args:
+      x: [n, units]; NaN comes of a column without spread.
+    """
+    z = (x - x.mean(0)) / x.std(0)
+    n = len(z)
+    below = jax.scipy.stats.norm.cdf(jnp.sort(z, 0))
+    steps = jnp.arange(n + 1)[:, None] / n
+    distance = jnp.maximum(below - steps[:-1], steps[1:] - below).max(0)
+    return (z**4).mean(0) - 3, distance
+
+
+def noise(sample: Sample) -> dict:
+    """Returns how much an input hangs on which examples share its mini-batch.
+
+    Its standard deviation over ROUNDS random cuts of the probe set, as a share of that
+    over the examples; median over units. 0 without BN.
+    """
+    context = sample.context
+    images = np.concatenate([images for images, _ in context.batches])
+    rng = np.random.default_rng(0)
+    rounds: dict[str, list] = {name: [] for name in sample.taps}
+    for _ in range(ROUNDS):
+        order = rng.permutation(len(images))
+        cut = np.split(images[order], len(context.batches))
+        taps = [context.taps(sample.variables, batch) for batch in cut]
+        for name, kept in rounds.items():
+            values = np.concatenate([np.asarray(one[name]) for one in taps])
+            kept.append(values.reshape(len(images), -1)[np.argsort(order)])
+    return {"batch_noise": np.array([relative_noise(v) for v in rounds.values()])}
+
+
+def relative_noise(values) -> float:
+    """Returns the median over units of the spread over rounds / over examples.
+
+    Args:
+      values: [rounds, examples, units].
+    """
+    values = np.asarray(values, np.float64)
+    within = values.var(0, ddof=1).mean(0)
+    between = values.mean(0).var(0)
+    return float(np.sqrt(np.median(within / np.maximum(between, 1e-30))))
+
+
+def jacobians(sample: Sample) -> dict:
+    """Returns the singular values of the layers' Jacobians (Sec. 3.3), of an mlp.
+
+    A layer's is that of its nonlinearity's input in the layer before's (of the first in
+    the image), so with BN of one normalised vector in another; "through" of the image.
+    A mini-batch's statistics are held constant. Over EXAMPLES and all values: median,
+    least and largest, and the share within [1/2, 2].
+    """
+    images = sample.context.inputs(sample.context.batches[0][0])
+    z = np.asarray(images, np.float64).reshape(len(images), -1)
+    taps = sample.context.taps(sample.variables, sample.context.batches[0][0])
+    g = sample.context.g
+    slope = np.ones((EXAMPLES, z.shape[1]))
+    through = None
+    rows = []
+    for name, x in taps.items():
+        layer = jax.device_get(sample.variables["params"][name])
+        scale = np.ones(x.shape[1])
+        if "bn" in layer:
+            var = (z @ np.float64(layer["kernel"])).var(0)
+            scale = layer["bn"]["scale"] / np.sqrt(var + sample.context.epsilon)
+        jacobian = layer_jacobian(np.float64(layer["kernel"]), scale, slope)
+        through = jacobian if through is None else jacobian @ through
+        rows.append(_singular(jacobian) | _through(through))
+        slope = np.asarray(jax.vmap(jax.vmap(jax.grad(g)))(x[:EXAMPLES]))
+        z = np.asarray(g(x), np.float64)
+    return {name: np.array([row[name] for row in rows]) for name in rows[0]}
+
+
+def layer_jacobian(kernel, scale, slope):
+    """Returns diag(scale) W^T diag(slope) for each example, [examples, out, in].
+
+    Args:
+      kernel: W, [in, out].
+      scale: gamma / sqrt(var + eps), [out].
+      slope: g' at the inputs of the nonlinearity before, [examples, in].
+    """
+    return scale[:, None] * kernel.T * slope[:, None, :]
+
+
+def _singular(jacobian) -> dict:
+    values = np.linalg.svd(jacobian, compute_uv=False)
+    return {
+        "jacobian_median": np.median(values),
+        "jacobian_least": np.median(values.min(1)),
+        "jacobian_largest": np.median(values.max(1)),
+        "jacobian_near_one": np.mean((values >= 0.5) & (values <= 2)),
+    }
+
+
+def _through(jacobian) -> dict:
+    values = np.linalg.svd(jacobian, compute_uv=False)
+    return {
+        "through_median": np.median(values),
+        "through_largest": np.median(values.max(1)),
+    }
+
+
+def gradient_changes(sample: Sample) -> dict:
+    """Returns how each layer's gradient changes as the layers before it step.
+
+    After Santurkar et al. (2018), on the probe set's first mini-batch; for descent
+    without momentum. The cosine of the gradients before and after, and the norm of
+    their difference over that before.
+    """
+    images, labels = sample.context.batches[0]
+    gradient = lambda params: sample.context.gradient(  # noqa: E731
+        params, sample.variables, images, labels
+    )
+    found = change_by_layer(
+        gradient, sample.variables["params"], list(sample.taps), sample.rate
+    )
+    return {"gradient_cosine": found[:, 0], "gradient_change": found[:, 1]}
+
+
+def change_by_layer(gradient: Callable, params: dict, names: list[str], rate: float):
+    """Returns (cosine, relative norm of the difference) of each layer, [L, 2].
+
+    Args:
+      gradient: of a loss, params -> a tree like params.
+      params: layer -> its parameters, "kernel" among them.
+      names: of the layers, from input to output.
+      rate: of the step.
+    """
+    before = gradient(params)
+    after, moved = [], dict(params)
+    for name in names:  # the layers before this one have moved
+        after.append(_flat(gradient(moved)[name]["kernel"]))
+        moved[name] = jax.tree.map(
+            lambda w, g: w - rate * g, params[name], before[name]
+        )
+    rows = []
+    for name, new in zip(names, after, strict=True):
+        old = _flat(before[name]["kernel"])
+        size = max(np.linalg.norm(old), 1e-30)
+        cosine = old @ new / (size * max(np.linalg.norm(new), 1e-30))
+        rows.append((cosine, np.linalg.norm(new - old) / size))
+    return np.array(rows)
+
+
+def _flat(x) -> np.ndarray:
+    return np.asarray(x, np.float64).ravel()
+
+
+MEASURES = {
+    "shape": shapes,
+    "noise": noise,
+    "jacobian": jacobians,
+    "gradient_change": gradient_changes,
+}

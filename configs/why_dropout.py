@@ -1,0 +1,41 @@
+r"""Sec. 3.4: BN and dropout as regularisers.
+
+Claim    with BN dropout can be removed or reduced in strength.
+Run      python scripts/sweep.py --config configs/why_dropout.py \
+             --workdir runs/why_dropout
+Draw     python scripts/report.py --workdir runs/why_dropout
+Cost     80 runs of 5 to 20 s on one core of an x86-64 CPU each.
+Result   see results/why_dropout and results/README.md.
+
+With 2,000 examples the test set is its first 2,000 pictures, too.
+"""
+
+from configs import common
+
+NORMS = {"plain": {"model.norm": "none"}, "bn": {"model.norm": "batch_norm"}}
+ARMS = {
+    f"{norm}_dropout{rate:g}_of{limit}": {
+        **overrides,
+        "model.dropout": rate,
+        "data.limit": limit % 60_000,  # 0: all
+    }
+    for limit in (2_000, 60_000)
+    for rate in (0.0, 0.1, 0.25, 0.5)
+    for norm, overrides in NORMS.items()
+}
+RUNS = common.with_seeds(ARMS)
+
+
+def get_base():
+    """Returns a short run of the network of Fig. 1."""
+    config = common.short_mnist("why_dropout", steps=3_000)
+    config.model.nonlinearity = "relu"
+    config.eval.every = 1_000
+    config.eval.train = True
+    config.probe.log_spaced = 0
+    return config
+
+
+def get_config(name: str = "bn_dropout0_of2000_seed0"):
+    """Returns the configuration of one entry of RUNS."""
+    return common.with_overrides(get_base(), RUNS, name)

@@ -1,0 +1,36 @@
+r"""Sec. 3.3: gradients that explode on their way back.
+
+Claim    BN prevents small changes of the parameters from amplifying into large ones of
+         gradients in deep networks.
+Run      python scripts/sweep.py --config configs/why_explosion.py \
+             --workdir runs/why_explosion
+Draw     python scripts/report.py --workdir runs/why_explosion
+Cost     20 runs of 5 to 20 s on one core of an x86-64 CPU each.
+Result   see results/why_explosion and results/README.md.
+"""
+
+from configs import common
+
+NORMS = {"plain": {"model.norm": "none"}, "bn": {"model.norm": "batch_norm"}}
+HE = (2 / 100) ** 0.5  # keeps the size of signals in ReLU layers of 100 units
+ARMS = {
+    f"{norm}_scale{scale:g}": {**overrides, "model.init_stddev": scale * HE}
+    for scale in (1.0, 2.0)
+    for norm, overrides in NORMS.items()
+}
+RUNS = common.with_seeds(ARMS)
+
+
+def get_base():
+    """Returns a short run of eight ReLU layers."""
+    config = common.short_mnist("why_explosion", steps=1_000)
+    config.model.hidden = (100,) * 8
+    config.model.nonlinearity = "relu"
+    config.optimizer.learning_rate = 0.01
+    config.probe.log_spaced = 6
+    return config
+
+
+def get_config(name: str = "bn_scale2_seed0"):
+    """Returns the configuration of one entry of RUNS."""
+    return common.with_overrides(get_base(), RUNS, name)

@@ -1,0 +1,28 @@
+r"""Sec. 3: gamma and beta can undo the normalisation; what training does to them.
+
+Claim    gamma = sqrt(Var[x]), beta = E[x] recover the original activations.
+Run      python scripts/sweep.py --config configs/why_gamma_beta.py \
+             --workdir runs/why_gamma_beta
+Draw     python scripts/report.py --workdir runs/why_gamma_beta
+Cost     15 runs of 5 to 15 s on one core of an x86-64 CPU each.
+Result   see results/why_gamma_beta and results/README.md.
+"""
+
+from configs import common
+
+ARMS = {
+    g: {"model.norm": "batch_norm", "model.nonlinearity": g}
+    for g in ("sigmoid", "tanh", "relu")
+}
+RUNS = common.with_seeds(ARMS)
+
+
+def get_base():
+    """Returns a short run of the network of Fig. 1."""
+    config = common.short_mnist("why_gamma_beta", steps=3_000)
+    return config
+
+
+def get_config(name: str = "sigmoid_seed0"):
+    """Returns the configuration of one entry of RUNS."""
+    return common.with_overrides(get_base(), RUNS, name)

@@ -1,0 +1,33 @@
+r"""Sec. 1 and 2: internal covariate shift as a change of gradients.
+
+Claim    BN reduces internal covariate shift. Santurkar et al. (2018) measure it as the
+         change of a layer's gradient when the layers before it take their step, and
+         find no less of it with BN.
+Run      python scripts/sweep.py --config configs/why_gradient_change.py \
+             --workdir runs/why_gradient_change
+Draw     python scripts/report.py --workdir runs/why_gradient_change
+Cost     20 runs of 5 to 15 s on one core of an x86-64 CPU each.
+Result   see results/why_gradient_change and results/README.md.
+"""
+
+from configs import common
+
+NORMS = {"plain": {"model.norm": "none"}, "bn": {"model.norm": "batch_norm"}}
+ARMS = {
+    f"{norm}_lr{rate:g}": {**overrides, "optimizer.learning_rate": rate}
+    for rate in (0.1, 1.0)
+    for norm, overrides in NORMS.items()
+}
+RUNS = common.with_seeds(ARMS)
+
+
+def get_base():
+    """Returns a short run of the network of Fig. 1."""
+    config = common.short_mnist("why_gradient_change", steps=2_000)
+    config.probe.measures = ("gradient_change",)
+    return config
+
+
+def get_config(name: str = "bn_lr0.1_seed0"):
+    """Returns the configuration of one entry of RUNS."""
+    return common.with_overrides(get_base(), RUNS, name)

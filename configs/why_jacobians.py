@@ -1,0 +1,33 @@
+r"""Sec. 3.3: the singular values of the layers' Jacobians.
+
+Claim    a conjecture: BN may lead the layer Jacobians to have singular values close to
+         1, which preserves gradient magnitudes.
+Run      python scripts/sweep.py --config configs/why_jacobians.py \
+             --workdir runs/why_jacobians
+Draw     python scripts/report.py --workdir runs/why_jacobians
+Cost     40 runs of 5 to 15 s on one core of an x86-64 CPU each.
+Result   see results/why_jacobians and results/README.md.
+"""
+
+from configs import common
+
+NORMS = {"plain": {"model.norm": "none"}, "bn": {"model.norm": "batch_norm"}}
+ARMS = {
+    f"{norm}_std{scale:g}": {**overrides, "model.init_stddev": scale}
+    for scale in (0.01, 0.1, 0.3, 1.0)
+    for norm, overrides in NORMS.items()
+}
+RUNS = common.with_seeds(ARMS)
+
+
+def get_base():
+    """Returns a short run of the network of Fig. 1."""
+    config = common.short_mnist("why_jacobians", steps=1_000)
+    config.probe.log_spaced = 6
+    config.probe.measures = ("jacobian",)
+    return config
+
+
+def get_config(name: str = "bn_std0.1_seed0"):
+    """Returns the configuration of one entry of RUNS."""
+    return common.with_overrides(get_base(), RUNS, name)

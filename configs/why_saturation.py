@@ -1,0 +1,38 @@
+r"""Sec. 3.2: saturation, and the shape of what goes into and out of the nonlinearity.
+
+Claim    W u + b "is more likely to have a symmetric, non-sparse distribution, that is
+         'more Gaussian'" than what comes out of a nonlinearity: BN stands before it.
+Run      python scripts/sweep.py --config configs/why_saturation.py \
+             --workdir runs/why_saturation
+Draw     python scripts/report.py --workdir runs/why_saturation
+Cost     30 runs of 5 to 15 s on one core of an x86-64 CPU each.
+Result   see results/why_saturation and results/README.md.
+"""
+
+from configs import common
+
+NORMS = {
+    "none": {"model.norm": "none"},
+    "before": {"model.norm": "batch_norm"},
+    "after": {"model.norm": "batch_norm", "model.norm_placement": "after"},
+}
+ARMS = {
+    f"{g}_{norm}": {"model.nonlinearity": g, **overrides}
+    for g in ("sigmoid", "tanh")
+    for norm, overrides in NORMS.items()
+}
+RUNS = common.with_seeds(ARMS)
+
+
+def get_base():
+    """Returns a short run from weights of standard deviation 1."""
+    config = common.short_mnist("why_saturation", steps=2_000)
+    config.model.init_stddev = 1.0
+    config.probe.log_spaced = 6
+    config.probe.measures = ("shape",)
+    return config
+
+
+def get_config(name: str = "sigmoid_none_seed0"):
+    """Returns the configuration of one entry of RUNS."""
+    return common.with_overrides(get_base(), RUNS, name)

@@ -1,0 +1,30 @@
+r"""Sec. 3.3: the scale of the weights, and what it does to the step.
+
+Claim    BN((aW)u) = BN(Wu), and the gradient of aW is 1/a of W's: larger weights take
+         smaller steps, so that high learning rates stabilise themselves.
+Run      python scripts/sweep.py --config configs/why_weight_scale.py \
+             --workdir runs/why_weight_scale
+Draw     python scripts/report.py --workdir runs/why_weight_scale
+Cost     25 runs of 5 to 20 s on one core of an x86-64 CPU each.
+Result   see results/why_weight_scale and results/README.md.
+"""
+
+from configs import common
+
+RATES = (0.01, 0.1, 1.0, 10.0, 30.0)
+ARMS = {
+    f"bn_lr{rate:g}": {"model.norm": "batch_norm", "optimizer.learning_rate": rate}
+    for rate in RATES
+}
+RUNS = common.with_seeds(ARMS)
+
+
+def get_base():
+    """Returns a short run of the network of Fig. 1."""
+    config = common.short_mnist("why_weight_scale", steps=5_000)
+    return config
+
+
+def get_config(name: str = "bn_lr1_seed0"):
+    """Returns the configuration of one entry of RUNS."""
+    return common.with_overrides(get_base(), RUNS, name)
