@@ -16,8 +16,8 @@ ROOT = pathlib.Path(__file__).parents[1]
 # package counts as one module, but for those in ROOMS.
 LEVELS = [
     "errors arguments config_files interrupt run_folder.files run_folder.checks"
-    " run_folder.records keys resolve batch_norm metrics cli run_folder.manifest"
-    " sum_check",
+    " run_folder.records keys keys_page resolve batch_norm metrics cli"
+    " run_folder.manifest sum_check",
     "layers layer_norm naive_norm convolutions conv_layers data optim"
     " run_folder.identity run_folder.checkpoint run_folder.lock run_folder.resume"
     " parallel",

@@ -29,7 +29,7 @@ def get_config() -> config_dict.ConfigDict:
     config.eval = config_dict.ConfigDict()
     config.eval.every = 500  # steps between evaluations
     config.eval.early_every = 0  # in the first early_until steps; 0 = as later
-    config.eval.early_until = 0
+    config.eval.early_until = 0  # step at which early_every ends
     config.eval.batch_size = 1_000  # examples a call; padded, so any number is exact
     config.eval.batch_statistics = True  # also evaluate with mini-batch statistics
     config.eval.train = False  # also evaluate on the training split (data in memory)
