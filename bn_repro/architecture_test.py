@@ -1,6 +1,7 @@
 """Who may import whom; the README's "How it fits together" explains it."""
 
 import ast
+import importlib
 import os
 import pathlib
 import re
@@ -9,6 +10,8 @@ import sys
 import tomllib
 
 import pytest
+
+import bn_repro
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -187,3 +190,14 @@ def test_a_sweep_is_planned_without_jax(trap):
         "executors._groups(members)"
     )
     assert not imported(statement, trap) & HEAVY
+
+
+def test_what_the_package_calls_public_is_there():
+    named = re.findall(r"`((?!flax)[a-z_]+(?:\.\w+)*)`", bn_repro.__doc__)
+    assert len(named) > 8
+    for name in named:
+        module, _, attribute = f"bn_repro.{name}".rpartition(".")
+        try:
+            assert hasattr(importlib.import_module(module), attribute), name
+        except AssertionError:
+            importlib.import_module(f"{module}.{attribute}")
