@@ -41,15 +41,16 @@ def documented(source: str) -> Iterator[tuple[str, str, str]]:
     lines = source.splitlines()
     sections = dict(re.findall(r"config\.(\w+) = (\w+)\(\)", source))
     prefix_of = {function: f"{name}." for name, function in sections.items()}
+    prefix_of["get_config"] = ""
     for function in ast.parse(source).body:
-        if not isinstance(function, ast.FunctionDef):
+        if getattr(function, "name", None) not in prefix_of:
             continue
         for node in function.body:
             target = (
                 ast.unparse(node.targets[0]) if isinstance(node, ast.Assign) else ""
             )
             if target.startswith("config.") and not isinstance(node.value, ast.Call):
-                key = prefix_of.get(function.name, "") + target.removeprefix("config.")
+                key = prefix_of[function.name] + target.removeprefix("config.")
                 yield key, ast.unparse(node.value), _comment(lines, node)
 
 
