@@ -21,6 +21,7 @@ from bn_repro.analysis import (
     intervals,
     networks,
     tables,
+    why,
 )
 from bn_repro.analysis.convergence import LAST
 from bn_repro.analysis.intervals import NO, OPEN, YES, Finding
@@ -297,6 +298,7 @@ CLAIMS = (
         _rates,
         headline=False,
     ),
+    *(Claim(*claim, headline=False) for claim in why.CLAIMS),
 )
 NOTE = (
     "n: seeds. Accuracy at the end: mean of the last "

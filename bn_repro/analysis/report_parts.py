@@ -19,6 +19,8 @@ from bn_repro.analysis import (
     networks,
     style,
     variations,
+    why,
+    why_figure,
 )
 from bn_repro.analysis.layers import layer_figures
 from bn_repro.analysis.style import Drawing
@@ -157,6 +159,15 @@ def setting_variations(given: Given) -> Part:
     return Part([drawing], shown, [], variations.deepest(settings))
 
 
+def questions(given: Given) -> Part:
+    """Returns figure and table of an experiment on why BN works."""
+    experiments = {run.config.get("experiment") for run in given.runs}
+    if len(experiments) != 1 or not experiments <= why.QUESTIONS.keys():
+        return EMPTY
+    drawing = why_figure.draw(given.runs, given.out)
+    return Part([drawing], [why_figure.question_table(given.runs)], [], [])
+
+
 def figure4_part(given: Given) -> Part:
     """Returns the tables of what scripts/evaluate.py left below workdir."""
     evaluated = figure4.read(given.workdir)
@@ -167,4 +178,11 @@ def figure4_part(given: Given) -> Part:
 
 
 # An experiment with a figure of its own adds its part here.
-PARTS = (figure1_part, convergence_figures, sweep, setting_variations, figure4_part)
+PARTS = (
+    questions,
+    figure1_part,
+    convergence_figures,
+    sweep,
+    setting_variations,
+    figure4_part,
+)

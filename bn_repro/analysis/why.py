@@ -1,0 +1,337 @@
+"""The questions of configs/why_*.py: what is drawn, tabled and claimed of each.
+
+QUESTIONS has an entry an experiment; `why_figure` draws and tables any of them. A value
+is one number a run; NaN where the run lacks it.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+
+from bn_repro.analysis import arms, intervals, tables
+from bn_repro.analysis.intervals import Finding
+from bn_repro.run_folder.records import Run
+
+
+class Value(NamedTuple):
+    """A number a run: its heading, with the unit, and how it is found."""
+
+    name: str
+    of: Callable[[Run], float]
+
+
+class Claim(NamedTuple):
+    """That a value of one arm is more than that of another, or than 0.
+
+    Attributes:
+      text: what is claimed.
+      paper: where.
+      value: its place among the values of the question.
+      more: arm.
+      less: arm; "" for 0.
+    """
+
+    text: str
+    paper: str
+    value: int
+    more: str
+    less: str = ""
+
+
+class Question(NamedTuple):
+    """An experiment: the columns of its table, the rows of its figure, its claim.
+
+    Attributes:
+      text: the question.
+      values: columns of the table; drawn where no fields are.
+      claim: of the ledger.
+      fields: of a probe, or "effective_rate", drawn over steps, layers side by side.
+      logarithmic: those of them on such an axis.
+    """
+
+    text: str
+    values: tuple[Value, ...]
+    claim: Claim
+    fields: tuple[str, ...] = ()
+    logarithmic: tuple[str, ...] = ()
+
+
+def probed(field: str, layer: int = -1, at: int = -1) -> Callable[[Run], float]:
+    """Returns the function of a run to a field of its probe `at`, of one layer."""
+
+    def value(run: Run) -> float:
+        found = over_steps(run, field)
+        return np.nan if found is None else float(found[at, layer])
+
+    return value
+
+
+def over_steps(run: Run, field: str) -> np.ndarray | None:
+    """Returns a field of a run's probes, [T, L]; None if it was not recorded.
+
+    "effective_rate" is the learning rate over the square of the weights' norm: by it
+    the direction of weights that BN normalises moves (Sec. 3.3).
+    """
+    probes = run.activations or {}
+    if field == "effective_rate" and "weight_norm" in probes:
+        rate = run.config["optimizer"]["learning_rate"]
+        return rate / np.float64(probes["weight_norm"]) ** 2
+    return np.float64(probes[field]) if field in probes else None
+
+
+def recorded(
+    split: str, statistics: str, field: str = "accuracy", factor: float = 100.0
+) -> Callable[[Run], float]:
+    """Returns the function of a run to its last metric of that kind, times a factor."""
+
+    def value(run: Run) -> float:
+        found = run.series(split, statistics, field)[1]
+        return factor * float(found[-1]) if found.size else np.nan
+
+    return value
+
+
+def less(one: Callable, other: Callable) -> Callable[[Run], float]:
+    """Returns the function of a run to one(run) - other(run)."""
+    return lambda run: one(run) - other(run)
+
+
+def log10(of: Callable) -> Callable[[Run], float]:
+    """Returns the function of a run to the decimal logarithm of of(run)."""
+    return lambda run: float(np.log10(of(run))) if of(run) > 0 else np.nan
+
+
+def _gradient_fall(run: Run) -> float:
+    """Returns log10 of the first layer's gradient over the last's, at step 0."""
+    return log10(probed("gradient_norm", 0, 0))(run) - log10(
+        probed("gradient_norm", -1, 0)
+    )(run)
+
+
+def _median_after_start(field: str) -> Callable[[Run], float]:
+    """Of the last hidden layer, over the probes after step 0."""
+
+    def value(run: Run) -> float:
+        found = over_steps(run, field)
+        return np.nan if found is None else float(np.median(found[1:, -1]))
+
+    return value
+
+
+ACCURACY = Value("test accuracy, %", recorded("test", "ema"))
+POPULATION = recorded("test", "population")
+NEAREST = less(probed("output_distance"), probed("input_distance"))
+TRAIN, TEST = recorded("train", "ema"), recorded("test", "ema")
+
+QUESTIONS = {
+    "why_naive_gradient": Question(
+        "What if descent does not know of the normalisation?",
+        (
+            Value("b, root mean square, first layer", probed("shift_rms", 0)),
+            Value("b, last layer", probed("shift_rms")),
+            Value("norm of W, last layer", probed("weight_norm")),
+            Value("training loss", recorded("train", "batch", "loss", 1)),
+            ACCURACY,
+        ),
+        Claim(
+            "A bias that descent does not know to be normalised away grows",
+            "Sec. 2: yes",
+            1,
+            "standardize_stop",
+            "standardize_full",
+        ),
+        ("shift_rms", "weight_norm"),
+    ),
+    "why_weight_scale": Question(
+        "Why do learning rates up to 30 train?",
+        (
+            Value("log10 of norm of W, first layer", log10(probed("weight_norm", 0))),
+            Value("log10 of norm of W, last layer", log10(probed("weight_norm"))),
+            Value("log10 of rate / norm², first", log10(probed("effective_rate", 0))),
+            Value("log10 of rate / norm², last", log10(probed("effective_rate"))),
+            ACCURACY,
+        ),
+        Claim(
+            "With BN weights are larger after training at rate 30 than at 0.01",
+            "Sec. 3.3: larger weights, smaller gradients",
+            1,
+            "bn_lr30",
+            "bn_lr0.01",
+        ),
+        ("weight_norm", "gradient_norm", "effective_rate"),
+        ("weight_norm", "gradient_norm", "effective_rate"),
+    ),
+    "why_saturation": Question(
+        "Why before the nonlinearity, and what saturates?",
+        (
+            Value("saturated at first, layer 1, share", probed("saturated", 0, 0)),
+            Value("at the end, layer 1", probed("saturated", 0)),
+            Value("input: distance from Gaussian", probed("input_distance")),
+            Value("output: distance from Gaussian", probed("output_distance")),
+            Value("output less input", NEAREST),
+            Value("input: excess kurtosis", probed("input_kurtosis")),
+            Value("output: excess kurtosis", probed("output_kurtosis")),
+            ACCURACY,
+        ),
+        Claim(
+            "W u + b is nearer a Gaussian than g(W u + b), without BN",
+            "Sec. 3.2: yes",
+            4,
+            "sigmoid_none",
+        ),
+        ("saturated", "input_distance", "output_distance"),
+    ),
+    "why_batch_size": Question(
+        "How many examples need be normalised together, and with which statistics?",
+        (
+            Value("moving averages", recorded("test", "ema")),
+            Value("Algorithm 2", POPULATION),
+            Value("mini-batch", recorded("test", "batch")),
+            Value(
+                "Algorithm 2 less mini-batch",
+                less(POPULATION, recorded("test", "batch")),
+            ),
+            Value("noise of an input, share of its spread", probed("batch_noise")),
+        ),
+        Claim(
+            "In groups of 60 Algorithm 2 is more accurate than in groups of 2",
+            "-",
+            1,
+            "group60",
+            "group2",
+        ),
+    ),
+    "why_dropout": Question(
+        "Does BN take the place of dropout?",
+        (
+            Value("training accuracy, %", TRAIN),
+            Value("test accuracy, %", TEST),
+            Value("gap, points", less(TRAIN, TEST)),
+        ),
+        Claim(
+            "With BN no dropout is more accurate than half of it, 60,000 examples",
+            "Sec. 3.4: dropout can be removed",
+            1,
+            "bn_dropout0_of60000",
+            "bn_dropout0.5_of60000",
+        ),
+    ),
+    "why_jacobians": Question(
+        "Are the singular values of the layers near 1?",
+        (
+            Value("share in [1/2, 2] at first", probed("jacobian_near_one", at=0)),
+            Value("share in [1/2, 2] at the end", probed("jacobian_near_one")),
+            Value("median at the end", probed("jacobian_median")),
+            Value("least", probed("jacobian_least")),
+            Value("largest", probed("jacobian_largest")),
+            Value("through all, largest", probed("through_largest")),
+            ACCURACY,
+        ),
+        Claim(
+            "More singular values are within [1/2, 2] with BN, initial deviation 0.1",
+            "Sec. 3.3: a conjecture",
+            1,
+            "bn_std0.1",
+            "plain_std0.1",
+        ),
+        ("jacobian_near_one", "jacobian_median", "jacobian_largest", "through_largest"),
+        ("jacobian_median", "jacobian_largest", "through_largest"),
+    ),
+    "why_gradient_change": Question(
+        "Does a layer's gradient change less when the layers before it step?",
+        (
+            Value(
+                "relative change, median over probes",
+                _median_after_start("gradient_change"),
+            ),
+            Value("cosine, median over probes", _median_after_start("gradient_cosine")),
+            Value("relative change at the end", probed("gradient_change")),
+            ACCURACY,
+        ),
+        Claim(
+            "The last hidden layer's gradient changes less with BN, rate 0.1",
+            "Sec. 1: less internal covariate shift",
+            0,
+            "plain_lr0.1",
+            "bn_lr0.1",
+        ),
+        ("gradient_change", "gradient_cosine"),
+        ("gradient_change",),
+    ),
+    "why_explosion": Question(
+        "What of gradients that explode?",
+        (
+            Value("log10 of first / last gradient, step 0", _gradient_fall),
+            Value(
+                "log10 of first gradient, step 0", log10(probed("gradient_norm", 0, 0))
+            ),
+            Value(
+                "log10 of last gradient, step 0", log10(probed("gradient_norm", -1, 0))
+            ),
+            ACCURACY,
+        ),
+        Claim(
+            "At twice He's scale the first gradient is larger without BN",
+            "Sec. 3.3: yes",
+            1,
+            "plain_scale2",
+            "bn_scale2",
+        ),
+        ("gradient_norm",),
+        ("gradient_norm",),
+    ),
+    "why_gamma_beta": Question(
+        "What does training do to gamma and beta?",
+        (
+            Value("gamma, root mean square, layer 1", probed("scale_rms", 0)),
+            Value("gamma, last layer", probed("scale_rms")),
+            Value("beta, layer 1", probed("shift_rms", 0)),
+            Value("beta, last layer", probed("shift_rms")),
+            ACCURACY,
+        ),
+        Claim(
+            "Training moves beta of the last hidden layer from 0",
+            "Sec. 3: they are learned",
+            3,
+            "sigmoid",
+        ),
+        ("scale_rms", "shift_rms"),
+    ),
+}
+
+
+def find(folder: str, runs: Sequence[Run]) -> Finding:
+    """Returns what the runs of an experiment say to its claim."""
+    question = QUESTIONS[folder]
+    value, claim = question.values[question.claim.value], question.claim
+    sides = [_by_seed(runs, arm, value.of) for arm in (claim.more, claim.less) if arm]
+    if not all(sides):
+        return Finding(
+            f"no run of {claim.more} and {claim.less}", "-", "-", intervals.MISSING
+        )
+    texts = [tables.mean_text(np.array(list(side.values()))) for side in sides]
+    named = zip((claim.more, claim.less), texts, strict=False)
+    ours = f"{value.name}: " + "; ".join(f"{arm} {text}" for arm, text in named)
+    if claim.less:
+        found = intervals.between(*sides).interval
+    else:
+        found = intervals.mean(list(sides[0].values()))
+    n = arms.number_list([len(side) for side in sides])
+    return Finding(ours, n, found.text(), found.above(0))
+
+
+def _by_seed(runs: Sequence[Run], arm: str, of: Callable) -> dict:
+    found = {
+        run.config["seed"]: of(run)
+        for run in runs
+        if arms.label(run).split("/")[-1] == arm
+    }
+    return {seed: value for seed, value in found.items() if np.isfinite(value)}
+
+
+CLAIMS = tuple(
+    (question.claim.text, question.claim.paper, folder, partial(find, folder))
+    for folder, question in QUESTIONS.items()
+)

@@ -1,0 +1,136 @@
+"""Draws and tables any of `why.QUESTIONS`, arms side by side."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from bn_repro.analysis import arms, intervals, style, why
+from bn_repro.analysis.arms import Arm, Curve
+from bn_repro.analysis.layers import layer_axes, layer_signals
+from bn_repro.analysis.tables import Table
+from bn_repro.run_folder.records import Run
+
+MOST_LAYERS = 3
+
+
+def question_table(runs: Sequence[Run]) -> Table:
+    """Returns a row an arm: each value's mean over seeds and its 95 % interval."""
+    question = _question(runs)
+    rows = []
+    for arm in arms.group(runs):
+        values = [[value.of(run) for run in arm.done()] for value in question.values]
+        rows.append([arm.label, str(len(arm.done())), *map(_cell, values)])
+    columns = ["Runs", "n", *(value.name for value in question.values)]
+    note = "n: seeds that finished. Mean over them, with the 95 % t interval."
+    return Table(question.text, columns, rows, note)
+
+
+def _cell(values: Sequence[float]) -> str:
+    found = intervals.mean([value for value in values if np.isfinite(value)])
+    if np.isnan(found.estimate):
+        return "-"
+    digits = 3 if abs(found.estimate) < 1 else 2
+    text = found.text(digits=digits)
+    return f"{found.estimate:.{digits}f}" + (f" ({text})" if text != "-" else "")
+
+
+def draw(runs: Sequence[Run], out: Path) -> style.Drawing:
+    """Draws the figure of an experiment, named like it, as PNG and PDF in a folder."""
+    question = _question(runs)
+    figure, caption = picture(runs)
+    stem = out / runs[0].config["experiment"]
+    alt = f"What the runs say to: {question.text}"
+    title = "Over training" if question.fields else "At the end"
+    return style.save(figure, stem, title, caption, alt)
+
+
+def picture(runs: Sequence[Run]) -> tuple[Figure, str]:
+    """Returns the figure of an experiment and its caption."""
+    return (draw_over_steps if _question(runs).fields else draw_values)(runs)
+
+
+@style.styled
+def draw_over_steps(runs: Sequence[Run]) -> tuple[Figure, str]:
+    """Returns a question's fields over steps, a row each, and the caption.
+
+    A column a layer, of at most MOST_LAYERS; a line an arm, with a band over its seeds.
+    """
+    question, found = _question(runs), arms.group(runs)
+    names = layer_axes.all_layers([run for arm in found for run in arm.shown()])
+    layers = layer_signals.spaced(names, MOST_LAYERS)
+    rows = len(question.fields)
+    figure = Figure(figsize=(3.4 * len(layers) + 0.6, 2.3 * rows + 1.1))
+    panels = figure.subplots(
+        rows, len(layers), sharex=True, sharey="row", squeeze=False
+    )
+    for row, field in zip(panels, question.fields, strict=True):
+        for axes, layer in zip(row, layers, strict=True):
+            for i, arm in enumerate(found):
+                if curve := over_seeds(arm, field, layer):
+                    style.band(axes, curve, line(i), arm.label)
+            axes.set_title(layer, fontsize=9)
+            layer_axes.probe_axis(axes, found[0].runs[0].activations["steps"])
+            if field in question.logarithmic:
+                axes.set_yscale("log")
+        row[0].set_ylabel(field.replace("_", " "))
+    for axes in panels[:-1].ravel():
+        axes.set_xlabel("")
+    style.legend_below(figure, panels, 4, fontsize=8)
+    caption = (
+        "Rows: what each probe recorded of a layer; columns: layers. "
+        "Lines are means over seeds, bands from the lowest to the highest."
+    )
+    return figure, caption
+
+
+@style.styled
+def draw_values(runs: Sequence[Run]) -> tuple[Figure, str]:
+    """Returns a question's values as points, a panel a value, and the caption."""
+    question, found = _question(runs), arms.group(runs)
+    count = len(question.values)
+    figure = Figure(figsize=(2.3 * count + 1.8, 0.27 * len(found) + 1.4))
+    panels = figure.subplots(1, count, sharey=True, squeeze=False)[0]
+    for axes, value in zip(panels, question.values, strict=True):
+        _points(axes, value, found)
+    caption = "Each point is a seed, the bar their mean; one row a configuration."
+    return figure, caption
+
+
+def _points(axes: Axes, value: why.Value, found: Sequence[Arm]) -> None:
+    for place, arm in enumerate(found):
+        values = [value.of(run) for run in arm.done()]
+        color = line(place).color
+        axes.plot(values, [place] * len(values), "o", ms=3, color=color, alpha=0.7)
+        if values:
+            axes.plot([np.mean(values)], [place], "|", ms=12, color=color, mew=2)
+    axes.set_yticks(range(len(found)), [arm.label for arm in found], fontsize=8)
+    axes.set_ylim(len(found) - 0.5, -0.5)
+    axes.set_title(value.name, fontsize=8)
+    style.plain(axes)
+
+
+def over_seeds(arm: Arm, field: str, layer: str) -> Curve | None:
+    """Returns one field of a layer against steps, over an arm's runs that count."""
+    rows = [
+        why.over_steps(run, field)[:, run.activations["layers"].index(layer)]
+        for run in arm.shown()
+        if why.over_steps(run, field) is not None
+    ]
+    if not rows or len({len(row) for row in rows}) > 1:
+        return None
+    steps = arm.shown()[0].activations["steps"]
+    return Curve(steps, np.mean(rows, 0), np.min(rows, 0), np.max(rows, 0))
+
+
+def line(place: int) -> style.Line:
+    """Returns how the arm at a place is drawn."""
+    colors = (*style.SERIES, *style.PAGE_SERIES[3:])
+    dash = ("-", (0, (4, 1.5)))[place % 2]
+    return style.Line(colors[place % len(colors)], dash)
+
+
+def _question(runs: Sequence[Run]) -> why.Question:
+    return why.QUESTIONS[runs[0].config["experiment"]]

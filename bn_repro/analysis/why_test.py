@@ -1,0 +1,76 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from bn_repro.analysis import testing, why, why_figure
+from bn_repro.run_folder import records
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """Two arms of two seeds, whose weights and b grow by seed, arm and step."""
+    for arm, gradient in (("standardize_stop", 1.0), ("standardize_full", 0.0)):
+        for seed in range(2):
+            path = tmp_path / f"{arm}_seed{seed}"
+            changed = {"experiment": "why_naive_gradient", "arm": arm}
+            testing.write_run(path, "none", seed, 1000, **changed)
+            writer = records.RunWriter(path)
+            for step in (2000, 3000):
+                writer.append_activations(
+                    step,
+                    {name: np.zeros((3, n)) for name, n in testing.LAYERS.items()},
+                    percentiles=testing.PERCENTILES,
+                    weight_norm=[1.0, 2.0, 4.0],
+                    shift_rms=[0, 0, gradient * (step + 100 * seed)],
+                )
+    return records.find_runs(tmp_path)
+
+
+def test_the_effective_rate_is_the_rate_over_the_squared_norm(runs):
+    found = why.over_steps(runs[0], "effective_rate")
+    np.testing.assert_allclose(found[-1], [0.01, 0.01 / 4, 0.01 / 16])
+    assert why.over_steps(runs[0], "batch_noise") is None
+    assert np.isnan(why.probed("batch_noise")(runs[0]))
+
+
+def test_a_claim_is_decided_by_the_seeds_of_its_two_arms(runs):
+    found = why.find("why_naive_gradient", runs)
+    assert "standardize_stop 3050.00 ± 70.71" in found.ours
+    assert found.n == "2" and found.verdict == "yes"
+    half = 12.7062 * 100 / np.sqrt(2) / np.sqrt(2)  # t with one degree of freedom
+    low, high = map(float, found.interval.split(" to "))
+    np.testing.assert_allclose([low, high], [3050 - half, 3050 + half], rtol=1e-4)
+
+
+def test_without_one_of_the_arms_a_claim_is_missing(runs):
+    one = [run for run in runs if "full" in run.name]
+    assert why.find("why_naive_gradient", one).verdict == "missing"
+
+
+def test_the_table_has_a_row_an_arm_and_the_figure_its_layers(runs, tmp_path):
+    table = why_figure.question_table(runs)
+    assert [row[0] for row in table.rows] == ["standardize_full", "standardize_stop"]
+    assert table.rows[1][3].startswith("3050.00 (")
+    figure, _ = why_figure.draw_over_steps(runs)
+    assert len(figure.axes) == 2 * 3  # two fields, three layers
+    drawn = figure.axes[2].lines[1].get_ydata()
+    np.testing.assert_allclose(drawn[-1], 3050)
+
+
+def test_values_are_points_of_every_seed(runs):
+    other = [
+        dataclasses.replace(run, config=run.config | {"experiment": "why_dropout"})
+        for run in runs
+    ]
+    figure, _ = why_figure.draw_values(other)
+    assert len(figure.axes) == 3
+    assert [len(line.get_xdata()) for line in figure.axes[1].lines] == [2, 1, 2, 1]
+
+
+def test_every_claim_is_of_an_arm_and_a_value_that_there_are():
+    for question in why.QUESTIONS.values():
+        assert question.claim.value < len(question.values)
+        assert {*question.logarithmic} <= {*question.fields}
+        known = {*records.PROBE_FIELDS, "effective_rate"}
+        assert {*question.fields} <= known
