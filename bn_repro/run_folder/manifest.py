@@ -23,7 +23,7 @@ def describe(config, params, **data) -> dict:
       params: the network's parameters, for their number.
       **data: fields that say what the data are.
     """
-    revision, dirty = _git_revision()
+    revision, dirty = git_revision()
     return {
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "git_revision": revision,
@@ -74,7 +74,7 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
-def _git_revision() -> tuple[str, bool | None]:
+def git_revision() -> tuple[str, bool | None]:
     """Returns the revision of the code and whether it was changed since."""
     folder = Path(__file__).resolve().parent
     git = lambda *args: subprocess.run(  # noqa: E731
