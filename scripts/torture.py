@@ -45,13 +45,13 @@ COMMON = {
     "log_every": 20,
     "eval.every": 40,
     "eval.batch_size": 200,
-    "eval.population_batches_during": 2,
+    "eval.population_batches_during": 0,
     "probe.every": 50,
     "probe.examples": 60,
     "checkpoint.every": 10,
     "optimizer.momentum": 0.9,
 }
-MNIST = COMMON | {"model.hidden": (20, 15), "data.limit": 400}
+MNIST = COMMON | {"model.hidden": (20,), "data.limit": 400}
 PICTURES = COMMON | {
     "steps": 12,
     "steps_per_call": 2,
@@ -344,7 +344,7 @@ def preempt(folder: Path, scale: float):
     """SIGTERM and SIGINT at random instants; where ignored; to one of two processes."""
     whole, seconds = reference(mnist(), folder)
     for name, number in (("SIGTERM", signal.SIGTERM), ("Ctrl-C", signal.SIGINT)):
-        for _ in range(max(2, round(20 * scale))):
+        for _ in range(max(2, round(12 * scale))):
             child = start(mnist(), workdir := new(folder))
             time.sleep(random.uniform(0, seconds))
             os.kill(child, number)
@@ -352,7 +352,7 @@ def preempt(folder: Path, scale: float):
             outcome = after(mnist(), workdir, whole, good, ended)
             yield f"{name} at random instants", *outcome
     ignore = functools.partial(signal.signal, signal.SIGINT, signal.SIG_IGN)
-    for _ in range(max(1, round(5 * scale))):
+    for _ in range(max(1, round(4 * scale))):
         child = start(mnist(), workdir := new(folder), ignore)
         time.sleep(random.uniform(seconds / 2, seconds))
         os.kill(child, signal.SIGINT)
@@ -361,7 +361,7 @@ def preempt(folder: Path, scale: float):
         yield "Ctrl-C where it is ignored (& in a script)", same, False, what
     wait(_pair(mnist(), folder / "pair"))
     whole = content(folder / "pair")
-    for i in range(max(1, round(6 * scale))):
+    for i in range(max(1, round(4 * scale))):
         ended = wait(_pair(mnist(), workdir := new(folder), signaled=i % 2))
         outcome = after(mnist(), workdir, whole, ended == 0, ended, _pair)
         yield "SIGTERM to one of two processes of a run", *outcome
@@ -394,7 +394,7 @@ def early(folder: Path, scale: float):
     values = [f"--config.{key}={value}" for key, value in endless.items()]
     script = str(cli.ROOT / "scripts" / "train.py")
     command = [sys.executable, script, "--config=configs/mnist.py:bn", *values]
-    for _ in range(max(2, round(24 * scale))):
+    for _ in range(max(2, round(16 * scale))):
         child = subprocess.Popen(
             [*command, f"--workdir={new(folder)}"],
             stdout=subprocess.DEVNULL,
@@ -628,7 +628,7 @@ def run(number: int) -> dict[str, list[int]]:
     random.seed(number)
     found = {}
     with tempfile.TemporaryDirectory() as folder:
-        for name, survived, silent, what in PARTS[number](Path(folder), _SCALE.value):
+        for name, survived, silent, what in _guarded(PARTS[number], Path(folder)):
             counts = found.setdefault(name, [0, 0, 0])
             for i, happened in enumerate((True, survived, silent)):
                 counts[i] += bool(happened)
@@ -638,13 +638,23 @@ def run(number: int) -> dict[str, list[int]]:
     return found
 
 
+def _guarded(part, folder: Path):
+    try:
+        yield from part(folder, _SCALE.value)
+    except Exception:  # the other parts go on
+        import traceback
+
+        yield f"all of {part.__name__}", False, False, traceback.format_exc()
+
+
 def table(found: dict[str, list[int]]) -> str:
     """Returns the counts as Markdown."""
     from bn_repro.run_folder import manifest
 
     lines = ["| Fault | Injected | Survived | Silent |", "| --- | ---: | ---: | ---: |"]
     lines += [f"| {fault} | {' | '.join(map(str, n))} |" for fault, n in found.items()]
-    given = [flag for flag in sys.argv[1:] if not flag.startswith("--out")]
+    given = [flags.FLAGS[n] for n in ("only", "scale", "network", "jobs")]
+    given = [flag.serialize() for flag in given if flag.present]
     command = " ".join(["python scripts/torture.py", *given])
     revision = manifest.git_revision()[0][:12]
     where = f"`{command}` at {revision}, {manifest.machine()}"
@@ -665,7 +675,7 @@ def main() -> int:
     if _OUT.value and Path(_OUT.value).exists():
         before = Path(_OUT.value).read_text()
     fork = multiprocessing.get_context("fork")
-    with concurrent.futures.ProcessPoolExecutor(_JOBS.value, fork) as pool:
+    with concurrent.futures.ProcessPoolExecutor(_JOBS.value, fork, os.setsid) as pool:
         wanted = [i for i, name in enumerate(names) if name in (_ONLY.value or names)]
         for done in concurrent.futures.as_completed(
             pool.submit(run, i) for i in wanted

@@ -1,13 +1,17 @@
 """What a run would not have written is named, in one line, whoever reads it."""
 
+import functools
 import json
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from bn_repro.analysis import figure4
+from bn_repro.analysis import figure4, testing
+from bn_repro.data.fuzz_test import damaged, fuzzed, refused_or
 from bn_repro.errors import UserError
-from bn_repro.run_folder import records
+from bn_repro.run_folder import records, resume
 from bn_repro.run_folder.records_test import append_all, write_all
 
 SOUND = {
@@ -95,3 +99,48 @@ def test_an_evaluation_that_lacks_something_is_named(tmp_path, key):
     path.rename(tmp_path / "statistics_a.json")
     with pytest.raises(UserError, match="statistics_a.json is corrupt: it lacks mem"):
         figure4.read_statistics(tmp_path)
+
+
+ODD = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 2**70) | st.floats() | st.text("ab1"),
+    lambda below: st.lists(below, max_size=3) | st.dictionaries(st.text("ab"), below),
+    max_leaves=4,
+)
+
+
+def places(value, path=()):
+    """Returns the paths to all values in a JSON object."""
+    inner = value.items() if isinstance(value, dict) else ()
+    found = [path] if path else []
+    return found + [p for key, below in inner for p in places(below, (*path, key))]
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory):
+    """Returns the folder of a run with every file."""
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    testing.write_run(folder, steps=1000)
+    writer = records.RunWriter(folder)
+    writer.write_class_names(list("0123456789"))
+    writer.append_hits(1000, {"test/ema": np.zeros(20, bool)})
+    return folder
+
+
+@fuzzed
+@given(content=st.data())
+def test_any_file_is_read_or_refused_in_one_line(content, sound):
+    """Bytes damaged as disks do it, or one value in a sound file of another kind."""
+    path = content.draw(st.sampled_from(sorted(sound.iterdir())))
+    before = path.read_bytes()
+    try:
+        if path.suffix == ".json" and content.draw(st.booleans()):
+            value = json.loads(before)
+            *sections, name = content.draw(st.sampled_from(places(value)))
+            functools.reduce(dict.get, sections, value)[name] = content.draw(ODD)
+            path.write_text(json.dumps(value))
+        else:
+            path.write_bytes(content.draw(damaged(before)))
+        refused_or(records.read_run, sound)
+        refused_or(resume.look, records.config(sound) or {"steps": 1000}, sound)
+    finally:
+        path.write_bytes(before)
