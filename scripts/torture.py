@@ -38,6 +38,7 @@ _OUT = flags.DEFINE_string(
 )
 _NETWORK = flags.DEFINE_string("network", "inception", "On pictures: inception or mlp.")
 _JOBS = flags.DEFINE_integer("jobs", 2, "Parts to run at a time.")
+_MINUTES = flags.DEFINE_float("minutes", 60.0, "No part injects more after so long.")
 
 COMMON = {
     "steps": 200,
@@ -626,7 +627,7 @@ PARTS = (long, kill, disk, preempt, stream, lost, early, damage, two, overflow, 
 def run(number: int) -> dict[str, list[int]]:
     """Runs a part; returns fault -> [injected, survived, silent]."""
     random.seed(number)
-    found = {}
+    found, until = {}, time.monotonic() + 60 * _MINUTES.value
     with tempfile.TemporaryDirectory() as folder:
         for name, survived, silent, what in _guarded(PARTS[number], Path(folder)):
             counts = found.setdefault(name, [0, 0, 0])
@@ -635,6 +636,8 @@ def run(number: int) -> dict[str, list[int]]:
             if not survived or silent:
                 kind = "SILENT" if silent else "not survived"
                 print(f"{kind}: {name}: {what}", flush=True)
+            if time.monotonic() > until:
+                break
     return found
 
 
@@ -653,7 +656,7 @@ def table(found: dict[str, list[int]]) -> str:
 
     lines = ["| Fault | Injected | Survived | Silent |", "| --- | ---: | ---: | ---: |"]
     lines += [f"| {fault} | {' | '.join(map(str, n))} |" for fault, n in found.items()]
-    given = [flags.FLAGS[n] for n in ("only", "scale", "network", "jobs")]
+    given = [flags.FLAGS[n] for n in ("only", "scale", "network", "jobs", "minutes")]
     given = [flag.serialize() for flag in given if flag.present]
     command = " ".join(["python scripts/torture.py", *given])
     revision = manifest.git_revision()[0][:12]

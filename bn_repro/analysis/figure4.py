@@ -66,9 +66,9 @@ def statistics_table(results: Sequence[dict]) -> Table:
             rows.append(
                 {
                     "Network": result["member"],
-                    "Statistics": KINDS[kind],
+                    "Statistics": KINDS.get(kind, kind),
                     "Batches N": str(row["batches"]) if kind == "population" else "-",
-                    "Variance": "-" if kind == "batch" else _variance(row["biased"]),
+                    "Variance": _variance(kind, row.get("biased")),
                     "Accuracy": f"{100 * row['accuracy']:.2f} %",
                     "Loss": f"{row['loss']:.4f}",
                     "Pictures": f"{row['count']:,}",
@@ -82,7 +82,9 @@ def statistics_table(results: Sequence[dict]) -> Table:
     )
 
 
-def _variance(biased: bool) -> str:
+def _variance(kind: str, biased: bool | None) -> str:
+    if kind == "batch" or biased is None:
+        return "-"
     return "biased" if biased else "unbiased"
 
 
@@ -91,7 +93,7 @@ def _our_row(result: dict) -> list[str]:
     name = members[0] if len(members) == 1 else f"ensemble of {len(members)}"
     kind = result["statistics"]
     batches = result.get("population_batches")
-    kind = f"{KINDS.get(kind, kind)}, N = {batches}" if batches else KINDS[kind]
+    kind = KINDS.get(kind, kind) + (f", N = {batches}" if batches else "")
     return [
         "ours",
         f"{result['folder'] + ': ' if result['folder'] else ''}{name} ({kind})",

@@ -68,6 +68,7 @@ _COMPARED = {
     "loss": _NUMBER,
     "count": int,
 }
+_POPULATION = {"batches": int, "biased": bool}
 _ROW = {
     "step": int,
     "examples": _NUMBER,
@@ -113,7 +114,10 @@ def manifest(value: dict) -> dict:
 
 def evaluation(value: dict) -> dict:
     """Returns what scripts/evaluate.py found of one or several networks."""
-    _required(_typed(value, _EVALUATION), *_EVALUATION)
+    optional = {"classes": int, "image_size": int}
+    _required(_typed(value, _EVALUATION | optional), *_EVALUATION)
+    if not value["members"] or not all(_is(name, str) for name in value["members"]):
+        raise ValueError("members are no list of names")
     return value
 
 
@@ -121,7 +125,10 @@ def comparison(value: dict) -> dict:
     """Returns {"member": name, "rows": [...]}: a network by its kinds of statistics."""
     _required(_typed(value, {"member": str, "rows": list}), "member", "rows")
     for line in value["rows"]:
-        _required(_typed(line, _COMPARED), *_COMPARED)
+        if not isinstance(line, dict):
+            raise ValueError("a row is no JSON object")
+        more = _POPULATION if line.get("statistics") == "population" else {}
+        _required(_typed(line, _COMPARED | more), *_COMPARED, *more)
     return value
 
 
@@ -199,7 +206,7 @@ _ABSENT = object()
 def _is(value, kind) -> bool:
     if kind is list:
         kind = (list, tuple)
-    return isinstance(value, kind) and not isinstance(value, bool)
+    return isinstance(value, kind) and isinstance(value, bool) == (kind is bool)
 
 
 def _required(value: dict, *keys: str) -> None:
