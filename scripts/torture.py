@@ -38,6 +38,7 @@ _OUT = flags.DEFINE_string(
 )
 _NETWORK = flags.DEFINE_string("network", "inception", "On pictures: inception or mlp.")
 _JOBS = flags.DEFINE_integer("jobs", 2, "Parts to run at a time.")
+_SEED = flags.DEFINE_integer("seed", 0, "Of where and when faults are injected.")
 _MINUTES = flags.DEFINE_float("minutes", 60.0, "No part injects more after so long.")
 
 COMMON = {
@@ -626,7 +627,7 @@ PARTS = (long, kill, disk, preempt, stream, lost, early, damage, two, overflow, 
 
 def run(number: int) -> dict[str, list[int]]:
     """Runs a part; returns fault -> [injected, survived, silent]."""
-    random.seed(number)
+    random.seed(f"{_SEED.value} {number}")
     found, until = {}, time.monotonic() + 60 * _MINUTES.value
     with tempfile.TemporaryDirectory() as folder:
         for name, survived, silent, what in _guarded(PARTS[number], Path(folder)):
@@ -656,8 +657,9 @@ def table(found: dict[str, list[int]]) -> str:
 
     lines = ["| Fault | Injected | Survived | Silent |", "| --- | ---: | ---: | ---: |"]
     lines += [f"| {fault} | {' | '.join(map(str, n))} |" for fault, n in found.items()]
-    given = [flags.FLAGS[n] for n in ("only", "scale", "network", "jobs", "minutes")]
-    given = [flag.serialize() for flag in given if flag.present]
+    names = ("only", "scale", "network", "jobs", "minutes", "seed")
+    given = [flags.FLAGS[name] for name in names if flags.FLAGS[name].present]
+    given = [flag.serialize() for flag in given]
     command = " ".join(["python scripts/torture.py", *given])
     revision = manifest.git_revision()[0][:12]
     where = f"`{command}` at {revision}, {manifest.machine()}"
