@@ -136,3 +136,13 @@ def test_a_batch_of_more_than_the_limit_is_refused():
 def test_an_unknown_name_is_refused_before_anything_is_made(key):
     with pytest.raises(UserError, match=f"{key} is 'nonsense'; .*"):
         prepared(**{key: "nonsense"})
+
+
+def test_the_training_split_is_evaluated_on_request():
+    config, _, mesh = prepared(**{"data.limit": 300, "eval.train": True})
+    parts = experiment.make(config, mesh)
+    state = train.create_state(config, parts.recipe, parts.image_shape)
+    found, hits = parts.evaluations["train", "ema"](state.variables())
+    held_out, others = parts.evaluations["test", "ema"](state.variables())
+    assert found["count"] == held_out["count"] == len(hits) == 300
+    assert found["loss"] != held_out["loss"]

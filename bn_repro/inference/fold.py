@@ -15,6 +15,7 @@ from flax import linen as nn
 from ml_collections import config_dict
 
 from bn_repro import batch_norm, models
+from bn_repro.errors import UserError
 
 
 class LinearMap(nn.Module):
@@ -49,8 +50,16 @@ def inference_network(config, variables) -> tuple[nn.Module, dict]:
     Returns:
       (module, params): module.apply({"params": params}, images, Mode(True)) gives the
       logits of the trained network with stored statistics, but for rounding.
+
+    Raises:
+      UserError: another norm than batch_norm stores statistics.
     """
     if config.model.norm != "batch_norm":
+        if variables.get("batch_stats"):
+            raise UserError(
+                f"a network with model.norm={config.model.norm!r} cannot be exported: "
+                "it stores statistics and only batch_norm's are folded"
+            )
         return models.build(config), variables["params"]
     into_weights = config.model.norm_placement == "before"
     folded = config_dict.ConfigDict(config.to_dict())

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from bn_repro import models
+from bn_repro.errors import UserError
 from bn_repro.inference import fold
 from bn_repro.layers import Mode
 from bn_repro.resolve import resolve
@@ -85,3 +86,12 @@ def test_inception(per_activation):
     assert np.abs(after - before).max() < 1e-4 * np.abs(before).max()
     left = {name.split("/")[0] for name in names(params) if "/bn/" in name}
     assert left == ({"5a", "5b"} if per_activation else set())
+
+
+@pytest.mark.parametrize("norm", ["center", "standardize"])
+def test_statistics_of_another_norm_are_refused(norm):
+    config = mnist.get_config("bn")
+    config.model.norm = norm
+    config = resolve(config)[0]
+    with pytest.raises(UserError, match=f"model.norm='{norm}' cannot be exported"):
+        fold.inference_network(config, drawn(models.shapes(config)))

@@ -490,7 +490,8 @@ def seen(path: str | os.PathLike, step: int, forced: Sequence[str] = ()) -> dict
 
 def kind_of(row: Mapping) -> str:
     """Returns "train" or "eval": what a line of metrics.jsonl is a record of."""
-    return "train" if row.get("split") == "train" else "eval"
+    training = (row.get("split"), row.get("statistics")) == ("train", "batch")
+    return "train" if training else "eval"
 
 
 def _kept_rows(path: Path, step: int, forced: Sequence[str]) -> list[dict]:

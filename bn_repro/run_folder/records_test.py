@@ -290,3 +290,8 @@ def test_other_classes_are_refused_where_a_run_goes_on(tmp_path):
         writer.refuse_other_classes(["nine", "ten"], ["9", "10"])
     (tmp_path / records.CLASSES).write_text("{")
     writer.refuse_other_classes(["x", "y"], ["a", "b"])
+
+
+def test_an_evaluation_of_the_training_split_is_no_training_record():
+    assert records.kind_of({"split": "train", "statistics": "batch"}) == "train"
+    assert records.kind_of({"split": "train", "statistics": "ema"}) == "eval"
