@@ -160,7 +160,7 @@ def _norms(tree, names: list[str], kind: str = "kernel", mean: bool = False):
     for name in names:
         layer = tree
         for part in name.split("/"):
-            layer = layer[part]
+            layer = layer.get(part, {})  # a tap may have no layer of its name
         leaves = jax.device_get(
             [
                 leaf
