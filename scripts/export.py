@@ -37,7 +37,8 @@ def main():
     overrides = {key: value for key, value in given.items() if value}
     member = members.load(_WORKDIR.value, common.get_config(), overrides)
     if _VAL.value:  # may have words where the run recorded WordNet ids
-        member = member._replace(class_names=())
+        folders = member.class_folders or member.class_names
+        member = member._replace(class_names=(), class_folders=folders)
     mesh = parallel.make_mesh()
     variables = ensemble.variables_of(member, _STATISTICS.value, mesh)
     compared = export.compare(member, variables)

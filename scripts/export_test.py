@@ -38,6 +38,12 @@ def test_named_pictures_name_the_classes(tmp_path):
     assert labels(workdir) == wnids  # as they were recorded
     assert labels(workdir, f"--val={pictures / 'val'}") == ["tench", "crane", "nail"]
 
+    classes = files.read_json(workdir / "classes.json")
+    in_another_order = {key: names[::-1] for key, names in classes.items()}
+    files.write_json(workdir / "classes.json", in_another_order)
+    assert labels(workdir, f"--val={pictures / 'val'}") == ["nail", "crane", "tench"]
+    files.write_json(workdir / "classes.json", classes)
+
     (kept,) = workdir.glob("population_*.npz")  # Algorithm 2's statistics, by default
     shutil.rmtree(pictures / "train")
     assert labels(workdir) == wnids  # they are kept, no picture is needed

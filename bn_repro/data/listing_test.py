@@ -69,6 +69,8 @@ def test_all_that_the_decoder_reads_is_read(opened, root, as_tar, caplog):
     odd = ["0.JFIF", "1.tif", "2.gif", "3.Webp", "4.jpe", "5.avif", "6", "7.dat", "8.0"]
     for name in odd:
         (root / "a" / name).write_bytes(JPEG)
+    odd.append("9.PPM")  # whose first bytes could be a text's
+    (root / "a" / "9.PPM").write_bytes(b"P6 1 1 255\n123")
     for name in ("notes.txt", "list.csv", "more.csv", "README"):
         (root / "a" / name).write_text("no picture")
     assert names(opened(as_tar)) == sorted([*PLAIN, *(f"a/{name}" for name in odd)])
@@ -97,9 +99,12 @@ def test_links_to_folders_are_followed_once(opened, root, caplog):
     (root / "a" / "far_up").symlink_to("../..")
     (root / "a" / "deep").mkdir()
     (root / "a" / "deep" / "back").symlink_to(root / "a")
+    (root / "a" / "ahead").symlink_to("deep")  # not instead of it
+    (root / "a" / "deep" / "3.jpg").write_bytes(JPEG)
     (root / "again").symlink_to(".")
-    assert names(opened()) == PLAIN
-    assert "4 links to folders that are read anyway" in caplog.text
+    assert names(opened()) == [*PLAIN[:3], "a/deep/3.jpg", *PLAIN[3:]]
+    (root / "a" / "deep" / "3.jpg").unlink()
+    assert "5 links to folders that are read anyway" in caplog.text
     assert "1 links that lead nowhere or back" in caplog.text
     (root / "c").symlink_to("b")  # a class of its own, as before
     assert names(opened(classes=3)) == [*PLAIN, *(f"c/{i}.jpg" for i in range(3))]

@@ -214,8 +214,6 @@ def _ends_in_zeros(file, member) -> bool:
     content = file.read(member.size)
     kept = content.rstrip(b"\0")
     zeros = len(content) - len(kept)
-    if zeros >= _ZEROS and len(kept) < _ZEROS:
-        return True
     for start, end in _ENDS.items():
         if content.startswith(start) and not (end and kept.endswith(end)):
             return zeros >= _ZEROS or (zeros and len(end) > 1 and end not in kept)

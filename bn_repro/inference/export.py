@@ -65,11 +65,11 @@ def write(member: Member, variables, out, platforms=PLATFORMS) -> dict:
     (batch,) = jax.export.symbolic_shape("b")
     images = jax.ShapeDtypeStruct((batch, *shape), jnp.uint8)
     exported = jax.export.export(function, platforms=platforms)(images)
+    described = describe(member, platforms)
     out = Path(out)
     with files.naming(out, "write"):
         out.mkdir(parents=True, exist_ok=True)
     files.write_atomically(out / NETWORK, bytes(exported.serialize()))
-    described = describe(member, platforms)
     files.write_json(out / DESCRIPTION, described)
     return described
 
@@ -77,7 +77,10 @@ def write(member: Member, variables, out, platforms=PLATFORMS) -> dict:
 def describe(member: Member, platforms) -> dict:
     """Returns what a user of the exported network has to know."""
     keys = member.config.data
-    labels = list(member.class_names) or predict.open_split(member.config).class_names
+    labels = list(member.class_names)
+    if not labels:
+        split = predict.open_split(member.config, recorded=member.classes)
+        labels = split.class_names
     described = {
         "run": member.name,
         "steps": member.step,

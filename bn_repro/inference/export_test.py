@@ -59,7 +59,7 @@ def test_it_gives_the_same_probabilities_without_the_package(member, tmp_path):
 
 
 def test_labels_need_no_data_where_the_run_recorded_them(member, monkeypatch):
-    def nothing(config):
+    def nothing(config, recorded):
         raise UserError("the pictures are elsewhere")
 
     monkeypatch.setattr(predict, "open_split", nothing)
