@@ -12,6 +12,7 @@ import concurrent.futures
 import multiprocessing
 import os
 import random
+import signal
 import tempfile
 import time
 from pathlib import Path
@@ -89,6 +90,7 @@ def table(found: dict[str, list[int]]) -> str:
 
 def main() -> int:
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", tempfile.mkdtemp())
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # & in a script ignores it
     import bn_repro.loop  # noqa: F401, before the forks
 
     names = [part.__name__ for part in PARTS]

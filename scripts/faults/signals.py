@@ -154,7 +154,11 @@ def early(folder: Path, scale: float):
         )
         time.sleep(random.uniform(0.4, 5))  # Python itself starts before that
         child.send_signal(signal.SIGINT)
-        errors = child.communicate(timeout=300)[1]
+        try:
+            errors = child.communicate(timeout=300)[1]
+        except subprocess.TimeoutExpired:
+            child.kill()
+            errors = child.communicate()[1] + "it went on"
         lines = [line for line in errors.splitlines() if "interrupt" in line.lower()]
         good = child.returncode == 130 and "Traceback" not in errors
         what = f"{child.returncode}: {errors[-400:]}"
