@@ -30,7 +30,8 @@ def test_the_table_has_every_key_and_takes_its_default():
 
 def test_the_page_of_every_key_is_that_of_the_table():
     page = keys.page(common.get_config())
-    assert (cli.ROOT / "configs" / "KEYS.md").read_text() == page
+    there = (cli.ROOT / "configs" / "KEYS.md").read_text()
+    assert there == page, "python -m bn_repro.keys > configs/KEYS.md"
     assert page.count("\n| `") == len(keys.KEYS)
 
 
