@@ -15,11 +15,10 @@ PERCENTILES = (15.0, 50.0, 85.0)
 def probe(step):
     """Returns the arguments of append_activations, different at every step."""
     rng = np.random.default_rng(step)
-    return {
+    return {name: rng.random(2) for name in records.PROBE_FIELDS} | {
         "layer_arrays": {n: rng.normal(size=(3, u)) for n, u in LAYERS.items()},
         "percentiles": PERCENTILES,
         "gradient_norm": rng.normal(size=2) * 1e-9,
-        "saturated": rng.random(2),
         "input_histogram": rng.random((2, 8)),
         "output_histogram": rng.random((2, 8)),
         "input_range": rng.normal(size=(2, 2)) * 1e6,

@@ -41,7 +41,7 @@ class Summaries:
         self._writer.write_scalars(step, scalars)
 
     def activations(self, step: int, probe: dict) -> None:
-        """Writes what `probe.Probe` measured: histograms, gradients, saturation."""
+        """Writes what `probe.Probe` measured: histograms, and each number a layer."""
         layers = list(probe["layer_arrays"])
         for which in ("input", "output"):
             histograms = {
@@ -54,7 +54,9 @@ class Summaries:
                 )
             }
             self._writer.write_histograms(step, histograms)
-        for field in ("gradient_norm", "saturated"):
+        for field in (name for name in probe if name in records.PROBE_FIELDS):
+            if np.ndim(probe[field]) > 1:
+                continue
             by_layer = zip(layers, probe[field], strict=True)
             scalars = {f"{field}/{layer}": float(v) for layer, v in by_layer}
             self._writer.write_scalars(step, scalars)

@@ -46,7 +46,7 @@ def test_summaries_are_the_records(tmp_path):
     expected = dict(zip(steps.tolist(), accuracy, strict=True))
     assert written("test/ema/accuracy") == pytest.approx(expected)
     steps = run.activations["steps"].tolist()
-    for field in ("gradient_norm", "saturated"):
+    for field in ("gradient_norm", "saturated", "weight_norm"):
         for i, layer in enumerate(("hidden_1", "hidden_2")):
             expected = dict(zip(steps, run.activations[field][:, i], strict=True))
             found = written(f"{field}/{layer}")
