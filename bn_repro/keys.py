@@ -267,23 +267,6 @@ def validate(config) -> None:
             raise UserError(f"the config has no key {key}; did you mean {near[0]}?")
 
 
-def page(config) -> str:
-    """Returns every key with its default in `config` and what it may be, as Markdown.
-
-    `python -m bn_repro.keys > configs/KEYS.md` writes that of `configs.common`.
-    """
-    lines = ["# Every configuration key", "", "Their meanings: [common.py](common.py)."]
-    lines += ["", "| Key | Default | Must be |", "| --- | --- | --- |"]
-    for key, accepted in KEYS.items():
-        default, what = (
-            str(x).replace("|", " or ") for x in (repr(get(config, key)), accepted.what)
-        )
-        lines.append(f"| `{key}` | `{default}` | {what} |")
-    lines += ["", "And together:", ""]
-    lines += [f"- `{key}` must be {what(config)}." for key, _, what in CONDITIONS]
-    return "\n".join(lines) + "\n"
-
-
 def get(config, key: str):
     """Returns the value at a dotted key; UserError if there is none."""
     value = config
@@ -300,9 +283,3 @@ def get(config, key: str):
 def _shown(config, key: str) -> str:
     text = " ".join(repr(get(config, key)).split())  # a section's has lines
     return text if len(text) <= 100 else f"{text[:100]}..."
-
-
-if __name__ == "__main__":
-    from configs import common
-
-    print(page(common.get_config()), end="")

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bn_repro import config_files
-from bn_repro.keys import KEYS
+from bn_repro.keys import CONDITIONS, KEYS
 from bn_repro.run_folder import files
 
 PAGE = config_files.ROOT / "docs" / "keys.md"
@@ -33,7 +33,9 @@ def page() -> str:
         f"| `{key}` | `{default}` | {_cell(meaning)} | {_cell(KEYS[key].what)} |\n"
         for key, default, meaning in documented(SOURCE.read_text())
     ]
-    return HEAD + "".join(rows)
+    config = config_files.load(str(SOURCE))
+    together = [f"- `{key}` must be {what(config)}.\n" for key, _, what in CONDITIONS]
+    return "".join([HEAD, *rows, "\nAnd together:\n\n", *together])
 
 
 def documented(source: str) -> Iterator[tuple[str, str, str]]:
