@@ -12,7 +12,7 @@ from ml_collections import config_flags
 from bn_repro import arguments, config_files, interrupt
 from bn_repro.config_files import ROOT  # noqa: F401 (where scripts look for files)
 from bn_repro.errors import UserError
-from bn_repro.run_folder import records
+from bn_repro.run_folder import configuration
 
 CONFIG = ("--config", "-config")
 PLATFORMS = ("JAX_PLATFORM_NAME", "JAX_PLATFORMS")  # what JAX is told by
@@ -123,7 +123,7 @@ def _with_config(words: list[str]) -> tuple[list[str], dict]:
         found += runs
         path = config_files.find(value)
         found[place] = f"{name}={path}" if equals else path
-        keys = records.flatten(config_files.load(path).to_dict())
+        keys = configuration.flatten(config_files.load(path).to_dict())
     return found, keys
 
 

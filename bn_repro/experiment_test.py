@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from ml_collections import config_dict
 
-from bn_repro import experiment, loop, resolve, train
+from bn_repro import experiment, loop, parallel, resolve, start, train
 from bn_repro.data.order import Order
 from bn_repro.errors import UserError
 from bn_repro.loop_test import assert_same, content, short
@@ -50,8 +50,8 @@ def test_a_second_run_compiles_nothing_and_is_as_if_alone(tmp_path, compiled):
 
 
 def test_another_network_is_another_program():
-    mesh = loop.parallel.make_mesh(jax.devices()[:1])
-    resolved = lambda **overrides: loop.resolve(short(**overrides))[0]  # noqa: E731
+    mesh = parallel.make_mesh(jax.devices()[:1])
+    resolved = lambda **overrides: resolve.resolve(short(**overrides))[0]  # noqa: E731
     one = experiment.make(resolved(), mesh)
     assert experiment.make(resolved(**OTHER), mesh).recipe is one.recipe
     wider = experiment.make(resolved(**{"model.hidden": (20, 16)}), mesh)
@@ -59,16 +59,16 @@ def test_another_network_is_another_program():
 
 
 def test_seeds_and_initial_scale_are_the_runs_own():
-    mesh = loop.parallel.make_mesh(jax.devices()[:1])
+    mesh = parallel.make_mesh(jax.devices()[:1])
     for seed in (0, 5):
-        config = loop.resolve(short(seed=seed, **{"data.seed": seed + 1}))[0]
+        config = resolve.resolve(short(seed=seed, **{"data.seed": seed + 1}))[0]
         feed = experiment.make(config, mesh).feed
         expected = Order(600, seed + 1).examples_at(np.arange(60, 180))
         np.testing.assert_array_equal(feed.indices(1, 2)[:2].ravel(), expected)
         key = jax.random.key_data(jax.random.key(seed))
         np.testing.assert_array_equal(jax.random.key_data(feed.key), key)
     for stddev in (0.1, 0.3):
-        config = loop.resolve(short(**{"model.init_stddev": stddev}))[0]
+        config = resolve.resolve(short(**{"model.init_stddev": stddev}))[0]
         parts = experiment.make(config, mesh)
         state = train.create_state(config, parts.recipe, parts.image_shape)
         kernel = np.asarray(state.params["hidden_1"]["kernel"])
@@ -78,7 +78,7 @@ def test_seeds_and_initial_scale_are_the_runs_own():
 def prepared(devices=1, run="bn", **overrides):
     config = mnist.get_config(run)
     config.update_from_flattened_dict(overrides)
-    return loop.prepare(config, jax.devices()[:devices])
+    return start.prepare(config, jax.devices()[:devices])
 
 
 @pytest.mark.parametrize(

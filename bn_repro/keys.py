@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from bn_repro.errors import UserError
-from bn_repro.run_folder import records
+from bn_repro.run_folder import configuration
 
 INT32 = 2**31 - 1
 SEEDS = 2**32 - 1  # JAX drops the bits above, and the seed would repeat another
@@ -261,7 +261,7 @@ def validate(config) -> None:
             raise UserError(
                 f"{key} is {_shown(config, key)}; it must be {what(config)}"
             )
-    for key in records.flatten(config.to_dict()):
+    for key in configuration.flatten(config.to_dict()):
         near = [] if key in KEYS else difflib.get_close_matches(key, KEYS, 1, 0.9)
         if near:
             raise UserError(f"the config has no key {key}; did you mean {near[0]}?")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from bn_repro import keys
 from bn_repro.errors import UserError
 from bn_repro.resolve import resolve
-from bn_repro.run_folder import records
+from bn_repro.run_folder import configuration
 from configs import common
 
 
@@ -23,7 +23,7 @@ def with_value(key, value):
 
 
 def test_the_table_has_every_key_and_takes_its_default():
-    flat = records.flatten(common.get_config().to_dict())
+    flat = configuration.flatten(common.get_config().to_dict())
     assert flat.keys() == keys.KEYS.keys()
     keys.validate(common.get_config())
 

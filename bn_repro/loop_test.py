@@ -13,7 +13,7 @@ import jax
 import numpy as np
 import pytest
 
-from bn_repro import cli, loop
+from bn_repro import cli, due, experiment, loop, parallel, start, under_way
 from bn_repro.errors import UserError
 from bn_repro.inference import members, population
 from bn_repro.run_folder import checkpoint, records
@@ -158,7 +158,7 @@ class StopAt:
 @pytest.mark.parametrize("chunks", [1, 5, 9])
 def test_an_interrupted_run_resumes_bit_for_bit(whole, tmp_path, monkeypatch, chunks):
     with monkeypatch.context() as patched:
-        patched.setattr(loop.parallel, "Preemption", lambda: StopAt(chunks))
+        patched.setattr(parallel, "Preemption", lambda: StopAt(chunks))
         assert run_here(short(), tmp_path) == "interrupted"
     assert records.read_run(tmp_path).status["status"] == "interrupted"
     assert run_here(short(), tmp_path) == "finished"
@@ -177,9 +177,11 @@ def test_lines_after_the_checkpoint_are_cut_on_a_resume(whole, tmp_path, monkeyp
                 file.write('{"step": 40, "los')  # a torn last line
             raise Killed
 
-    evaluate = loop.evaluate
+    evaluate = under_way.evaluate
     with monkeypatch.context() as patched:
-        patched.setattr(loop, "evaluate", lambda run: (evaluate(run), kill_at_40(run)))
+        patched.setattr(
+            under_way, "evaluate", lambda run: (evaluate(run), kill_at_40(run))
+        )
         with pytest.raises(Killed):
             run_here(short(), tmp_path)
     assert run_here(short(), tmp_path) == "finished"
@@ -200,7 +202,7 @@ def test_a_failed_run_says_why_in_its_status(tmp_path, monkeypatch):
     def fail(run):
         raise UserError("the disk is full")
 
-    monkeypatch.setattr(loop, "save", fail)
+    monkeypatch.setattr(under_way, "save", fail)
     with pytest.raises(UserError, match="disk is full"):
         run_here(short(), tmp_path)
     status = records.read_run(tmp_path).status
@@ -208,24 +210,24 @@ def test_a_failed_run_says_why_in_its_status(tmp_path, monkeypatch):
 
 
 def test_due_steps():
-    assert loop.regular_steps(25, 60).tolist() == [0, 25, 50, 60]
+    assert due.regular_steps(25, 60).tolist() == [0, 25, 50, 60]
     probe = short().probe
     probe.log_spaced, probe.every = 12, 0
-    assert loop.probe_steps(probe, 3_000).tolist()[:4] == [0, 1, 2, 5]
-    assert loop.probe_steps(probe, 3_000)[-1] == 3_000
-    assert len(loop.probe_steps(probe, 3_000)) == 12
+    assert due.probe_steps(probe, 3_000).tolist()[:4] == [0, 1, 2, 5]
+    assert due.probe_steps(probe, 3_000)[-1] == 3_000
+    assert len(due.probe_steps(probe, 3_000)) == 12
     probe.log_spaced = 0
-    assert loop.probe_steps(probe, 3_000).tolist() == []
+    assert due.probe_steps(probe, 3_000).tolist() == []
     probe.steps = (0, 10, 2_000, 9_000)
-    assert loop.probe_steps(probe, 3_000).tolist() == [0, 10, 2_000, 3_000]
+    assert due.probe_steps(probe, 3_000).tolist() == [0, 10, 2_000, 3_000]
 
 
 def test_evaluations_are_closer_together_at_first():
     evaluation = short().eval
     evaluation.every, evaluation.early_every, evaluation.early_until = 50, 20, 60
-    found = loop.evaluation_steps(evaluation, 120).tolist()
+    found = due.evaluation_steps(evaluation, 120).tolist()
     assert found == [0, 20, 40, 50, 60, 100, 120]
-    assert loop.evaluation_steps(evaluation, 45).tolist() == [0, 20, 40, 45]
+    assert due.evaluation_steps(evaluation, 45).tolist() == [0, 20, 40, 45]
 
 
 def test_the_last_hits_are_kept_and_count_what_is_recorded(whole):
@@ -240,9 +242,9 @@ def test_the_last_hits_are_kept_and_count_what_is_recorded(whole):
 
 def test_algorithm_2_while_training_is_that_of_the_trained_network(whole):
     """Of the unbiased variance, whatever bn.biased says of the moving averages."""
-    config, _, mesh = loop.prepare(short(**{"bn.biased": True}), jax.devices()[:1])
+    config, _, mesh = start.prepare(short(**{"bn.biased": True}), jax.devices()[:1])
     member = members.load(whole, common.get_config())
-    parts = loop.experiment.make(config, mesh)
+    parts = experiment.make(config, mesh)
     found = population.estimate(member, parts, mesh, (3,))[3]
     values, _ = parts.evaluations["test", "ema"](
         member.variables | {"batch_stats": found}
@@ -282,7 +284,7 @@ def command(workdir, **overrides):
     return [sys.executable, script, config, f"--workdir={workdir}", *flags]
 
 
-def start(workdir):
+def begin(workdir):
     environment = os.environ | {"PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen(
         command(workdir), stdout=subprocess.PIPE, text=True, env=environment
@@ -298,7 +300,7 @@ def test_killed_at_random_moments_it_resumes_bit_for_bit(tmp_path):
     subprocess.run(command(tmp_path / "whole"), check=True)
     draw = random.Random(0)
     for _ in range(6):
-        process = start(tmp_path / "killed")
+        process = begin(tmp_path / "killed")
         time.sleep(draw.uniform(0, 0.4))
         process.kill()
         process.wait()
@@ -308,7 +310,7 @@ def test_killed_at_random_moments_it_resumes_bit_for_bit(tmp_path):
 
 
 def test_sigterm_saves_and_exits_within_one_chunk(tmp_path):
-    process = start(tmp_path)
+    process = begin(tmp_path)
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=20) == 0
     status = json.loads((tmp_path / records.STATUS).read_text())

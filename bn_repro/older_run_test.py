@@ -11,7 +11,7 @@ import pytest
 from bn_repro import experiment, loop, probe
 from bn_repro.analysis import report
 from bn_repro.errors import UserError
-from bn_repro.run_folder import checkpoint, records
+from bn_repro.run_folder import checkpoint, configuration, records
 from configs import common, mnist
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -102,15 +102,15 @@ def test_the_folders_are_redrawn(older, tmp_path):
 
 
 def test_every_key_of_today_has_a_meaning_where_a_record_lacks_it():
-    today = records.flatten(common.get_config().to_dict())
+    today = configuration.flatten(common.get_config().to_dict())
     then = records.read_run(OLDER / "bn_seed0").stated
-    assert not today.keys() - then.keys(), "these belong into records.INTRODUCED"
-    assert not then.keys() - today.keys(), "these belong into records.RENAMED"
+    assert not today.keys() - then.keys(), "these belong into configuration.INTRODUCED"
+    assert not then.keys() - today.keys(), "these belong into configuration.RENAMED"
 
 
 def test_a_renamed_key_is_read_under_its_name_of_today(older, monkeypatch):
     rename = lambda value: {"eval.often": value + 1}  # noqa: E731
-    monkeypatch.setitem(records.RENAMED, "eval.every", rename)
+    monkeypatch.setitem(configuration.RENAMED, "eval.every", rename)
     run = records.read_run(older / "bn_seed0")
     assert run.stated["eval.often"] == run.config["eval"]["often"] == 21
     assert "every" not in run.config["eval"]

@@ -52,7 +52,7 @@ class Probe:
         self._context = probe_measures.Context(model, inputs, self._batches, config)
 
     def __call__(self, variables, rate: float = 0.0) -> dict:
-        """Returns the fields of `records.RunWriter.append_activations`.
+        """Returns the fields of `RunWriter.append_activations`.
 
         Args:
           variables: params, batch_stats, ema_count on one device.

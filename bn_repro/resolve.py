@@ -6,7 +6,7 @@ from ml_collections import config_dict
 
 from bn_repro.errors import UserError
 from bn_repro.keys import get, validate
-from bn_repro.run_folder import records
+from bn_repro.run_folder import configuration
 
 STEP_KEYS = (
     "steps",
@@ -98,7 +98,7 @@ def describe(config, stated) -> str:
 
 def text(config, stated) -> str:
     """Returns the resolved configuration, a line a key, and what was translated."""
-    flat = records.flatten(config.to_dict())
+    flat = configuration.flatten(config.to_dict())
     lines = [f"{key} = {value!r}" for key, value in flat.items()]
     return "\n".join([*lines, describe(config, stated)]).rstrip()
 

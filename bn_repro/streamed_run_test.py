@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from bn_repro import cli, data, experiment, loop
+from bn_repro import cli, data, experiment, loop, parallel
 from bn_repro.data.conftest import make_picture, write_jpeg
 from bn_repro.loop_test import StopAt, assert_same, content
 from bn_repro.run_folder import checkpoint, records
@@ -97,7 +97,7 @@ def test_an_interrupted_run_resumes_bit_for_bit(
 ):
     config = short(pictures, **{"data.workers": workers})
     with monkeypatch.context() as patched:
-        patched.setattr(loop.parallel, "Preemption", lambda: StopAt(chunks))
+        patched.setattr(parallel, "Preemption", lambda: StopAt(chunks))
         assert run_here(config, tmp_path) == "interrupted"
     assert run_here(config, tmp_path) == "finished"
     assert_same(content(tmp_path), content(whole))

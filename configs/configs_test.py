@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bn_repro import resolve
-from bn_repro.run_folder import records
+from bn_repro.run_folder import configuration
 from configs import (
     imagenet,
     mnist,
@@ -27,7 +27,8 @@ def configurations(file):
     """Returns run -> stated configuration, keyed by dotted names."""
     module = importlib.import_module(f"configs.{file}")
     return {
-        name: records.stated(module.get_config(name).to_dict()) for name in module.RUNS
+        name: configuration.stated(module.get_config(name).to_dict())
+        for name in module.RUNS
     }
 
 
@@ -74,15 +75,15 @@ def test_the_sweep_has_the_network_steps_and_batch_of_figure_1():
     paper = mnist.get_config("bn_seed0").to_dict()
     swept = configurations("mnist_lr_sweep")["bn_lr0.01_seed0"]
     assert swept["steps"] == 50_000
-    different = set(records.differing_keys(paper, swept)) - {"experiment"}
+    different = set(configuration.differing_keys(paper, swept)) - {"experiment"}
     recording = ("log_every", "eval.", "probe.")
     assert all(key.startswith(recording) for key in different)
 
 
 def test_each_run_of_the_ablation_takes_one_change_back():
     runs = configurations("tiny_imagenet_ablation")
-    full = records.stated(tiny_imagenet.get_config("bn_x5").to_dict())
-    plain = records.stated(tiny_imagenet.get_config("bn_baseline").to_dict())
+    full = configuration.stated(tiny_imagenet.get_config("bn_x5").to_dict())
+    plain = configuration.stated(tiny_imagenet.get_config("bn_baseline").to_dict())
     taken_back = set()
     own = {"experiment", "steps", "seed"}
     for flat in runs.values():
@@ -131,9 +132,9 @@ COMMITTED = {  # what today's files say otherwise
 
 @pytest.mark.parametrize("file", COMMITTED)
 def test_committed_records_are_of_the_configurations_of_today(file):
-    """A record lacks the keys that are younger than it: `records.INTRODUCED` counts."""
+    """A record lacks the keys that are younger than it: those INTRODUCED later."""
     folder = Path(__file__).parents[1] / "results" / file
     for path in folder.glob("*/config.json"):
         now = configurations(file)[path.parent.name]
         there = json.loads(path.read_text())
-        assert records.differing_keys(there, now).keys() == COMMITTED[file]
+        assert configuration.differing_keys(there, now).keys() == COMMITTED[file]

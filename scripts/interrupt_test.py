@@ -75,9 +75,9 @@ def test_what_was_begun_is_marked_interrupted(tmp_path):
     code = f"""
 import os, signal
 from bn_repro import interrupt, loop
-from bn_repro.run_folder import records
+from bn_repro.run_folder.writer import RunWriter
 interrupt.install()
-writer = records.RunWriter({str(tmp_path)!r})
+writer = RunWriter({str(tmp_path)!r})
 writer.write_config({{"seed": 0}})
 writer.write_status("running", 40)
 with loop.recording_failure(writer):

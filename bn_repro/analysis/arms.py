@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bn_repro.run_folder import records
+from bn_repro.run_folder import configuration, records
 from bn_repro.run_folder.records import Run
 
 NORM_NAMES = {
@@ -130,7 +130,7 @@ def settings(runs: Sequence[Run], *ignored: str) -> list[dict[str, Arm]]:
     """Returns norm -> arm for each setting of all other keys but those ignored."""
     return [
         {arm.runs[0].norm: arm for arm in group(members)}
-        for members in records.group(runs, ("seed", *records.NORM_KEYS, *ignored))
+        for members in records.group(runs, ("seed", *configuration.NORM_KEYS, *ignored))
     ]
 
 

@@ -2,6 +2,7 @@ import numpy as np
 
 from bn_repro.analysis import arms, testing
 from bn_repro.run_folder import records
+from bn_repro.run_folder.writer import RunWriter
 
 
 def sample(tmp_path, name, norm="before", seed=0, steps=1000, **others):
@@ -46,7 +47,7 @@ def test_without_a_run_of_figure1_both_arms_are_missing(tmp_path):
 def arm_of(tmp_path, rows):
     """Returns an arm of one run a list of test accuracies at steps 0, 10, 20, ..."""
     for seed, accuracies in enumerate(rows):
-        writer = records.RunWriter(tmp_path / f"bn_seed{seed}")
+        writer = RunWriter(tmp_path / f"bn_seed{seed}")
         writer.write_config({"seed": seed, "steps": 20})
         for i, accuracy in enumerate(accuracies):
             row = {"step": 10 * i, "split": "test", "statistics": "ema"}

@@ -4,11 +4,12 @@ import pytest
 from bn_repro.analysis import arms, figure1_table, testing
 from bn_repro.analysis.layers import drift
 from bn_repro.run_folder import records
+from bn_repro.run_folder.writer import RunWriter
 
 
 def write_run(path, norm, seed, accuracies, steps=20, **more_statistics):
     """Writes a run with these test accuracies at steps 0, 10, 20, ... and no probes."""
-    writer = records.RunWriter(path)
+    writer = RunWriter(path)
     writer.write_config(testing.config(norm, seed, steps))
     curves = {"ema": accuracies, **more_statistics}
     for statistics, values in curves.items():

@@ -9,14 +9,9 @@ from bn_repro.analysis.convergence import LAST, PAPER
 from bn_repro.analysis.networks import Goal, Network, of_the_paper
 from bn_repro.analysis.steps_to_target import Steps
 from bn_repro.analysis.tables import Table
-from bn_repro.run_folder import records
+from bn_repro.run_folder import configuration
 
 FRACTIONS = (0.5, 0.75, 0.9, 1.0)  # of the target's accuracy
-STATISTICS = {
-    "population": "Algorithm 2's statistics",
-    "ema": "moving averages",
-    "none": "no BN to choose statistics for",
-}
 
 
 def figure3_table(found: Sequence[Network], goal: Goal) -> Table:
@@ -26,7 +21,7 @@ def figure3_table(found: Sequence[Network], goal: Goal) -> Table:
     against += (f"Same pictures as {goal.name}",)
     rows = []
     for network in found:
-        rate = records.stated(network.config)["optimizer.learning_rate"]
+        rate = configuration.stated(network.config)["optimizer.learning_rate"]
         row = {
             "Network": network.label,
             "Seeds": str(len(network.courses)),
@@ -91,7 +86,7 @@ def best_text(network: Network) -> str:
 
 def scale_note(found: Sequence[Network]) -> str:
     """Returns the scale of the runs and what it cannot show, in sentences."""
-    flat = records.stated(found[0].config)
+    flat = configuration.stated(found[0].config)
     size, width = flat["data.image_size"], flat["model.width"]
     classes, lengths = flat["data.classes"], {network.steps for network in found}
     steps = " to ".join(f"{n:,}" for n in sorted({min(lengths), max(lengths)}))
@@ -115,8 +110,8 @@ def statistics_note(found: Sequence[Network]) -> str:
         by_kind.setdefault(network.statistics, []).append(network.label)
     by_kind.pop("none", None)
     if len(by_kind) == 1:
-        return f"BN uses {STATISTICS[next(iter(by_kind))]}."
-    parts = [f"{STATISTICS[k]} in {', '.join(v)}" for k, v in by_kind.items()]
+        return f"BN uses {tables.STATISTICS[next(iter(by_kind))]}."
+    parts = [f"{tables.STATISTICS[k]} in {', '.join(v)}" for k, v in by_kind.items()]
     return f"BN uses {'; '.join(parts)}." if parts else ""
 
 

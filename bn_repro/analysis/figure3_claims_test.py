@@ -11,6 +11,7 @@ from bn_repro.analysis import (
 )
 from bn_repro.analysis.figure3_test import LEVEL, PLAIN, read, write
 from bn_repro.run_folder import records
+from bn_repro.run_folder.writer import RunWriter
 
 HALF = "BN-Baseline matches Inception in less than half the steps"
 FEWER = "BN-x5 matches Inception in fewer steps"
@@ -153,7 +154,7 @@ def with_probe(path, shares, seed=0, **overrides):
         ranges.append([-4, 4.1])
     testing.write_course(path, [0.2] * 5, seed=seed, **overrides)
     layers = len(shares)
-    records.RunWriter(path).append_activations(
+    RunWriter(path).append_activations(
         2000,
         {f"hidden_{i}": np.zeros((3, 20)) for i in range(1, layers + 1)},
         percentiles=(15, 50, 85),

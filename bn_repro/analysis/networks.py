@@ -18,7 +18,7 @@ from bn_repro.analysis import arms, convergence, intervals
 from bn_repro.analysis.arms import Arm, Curve
 from bn_repro.analysis.convergence import LAST, PAPER, Course
 from bn_repro.errors import UserError
-from bn_repro.run_folder import records
+from bn_repro.run_folder import configuration, records
 from bn_repro.run_folder.records import Run
 
 # Keys that change no result: seeds of a network may differ in them.
@@ -239,5 +239,5 @@ def _network(runs: list[Run]) -> Network:
 def _scale(config: dict) -> str:
     keys = ("data.name", "data.classes", "data.image_size", "data.limit")
     keys += ("model.name", "model.width", "batch_size")
-    flat = records.stated(config)
+    flat = configuration.stated(config)
     return json.dumps([flat.get(key) for key in keys])

@@ -9,6 +9,7 @@ from bn_repro.analysis.layers.layers_over_time_test import deep_run
 from bn_repro.analysis.page import page_data
 from bn_repro.analysis.sweep import comparison
 from bn_repro.run_folder import records
+from bn_repro.run_folder.writer import RunWriter
 
 
 def compose(folder, out):
@@ -70,7 +71,7 @@ def config_runs(folder, file):
     module = importlib.import_module(f"configs.{file}")
     for name in module.RUNS:
         config = module.get_config(name).to_dict()
-        records.RunWriter(folder / name).write_config(config)
+        RunWriter(folder / name).write_config(config)
     return records.find_runs(folder)
 
 

@@ -6,6 +6,7 @@ import pytest
 from bn_repro.analysis import report, testing
 from bn_repro.errors import UserError
 from bn_repro.run_folder import records
+from bn_repro.run_folder.writer import RunWriter
 
 
 def write(folder):
@@ -67,7 +68,7 @@ def test_a_run_that_diverged_at_once_still_gets_a_report(tmp_path):
 
 def test_a_run_that_has_only_just_started_gets_a_report(tmp_path):
     config = testing.config("before", 0, 1000)
-    records.RunWriter(tmp_path / "bn").write_config(config)
+    RunWriter(tmp_path / "bn").write_config(config)
     made, _ = write(tmp_path)
     assert "bn (unknown at step 0 of 1,000)" in made.notes[0]
 

@@ -8,8 +8,15 @@ import numpy as np
 
 from bn_repro.analysis import arms
 from bn_repro.analysis.arms import Arm
-from bn_repro.run_folder import records
+from bn_repro.run_folder import configuration
 from bn_repro.run_folder.records import Run
+
+# What BN normalises with, in words.
+STATISTICS = {
+    "batch": "mini-batch statistics",
+    "ema": "moving averages",
+    "population": "Algorithm 2's statistics",
+}
 
 
 @dataclasses.dataclass
@@ -99,7 +106,7 @@ def varying_keys(configs: Iterable[dict]) -> list[str]:
     configs = list(configs)
     keys: dict[str, None] = {}
     for config in configs[1:]:
-        keys |= dict.fromkeys(records.differing_keys(configs[0], config))
+        keys |= dict.fromkeys(configuration.differing_keys(configs[0], config))
     return [key for key in keys if key != "seed"]
 
 

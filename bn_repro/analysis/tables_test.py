@@ -3,6 +3,7 @@ import numpy as np
 from bn_repro.analysis import tables, testing
 from bn_repro.analysis.tables import Table
 from bn_repro.run_folder import records
+from bn_repro.run_folder.writer import RunWriter
 
 
 def test_markdown_and_html_escape_what_would_break_them():
@@ -40,7 +41,7 @@ def test_results_have_a_row_an_arm_and_a_column_a_varying_key(tmp_path):
 
 
 def test_results_of_imagenet_are_of_the_validation_split(tmp_path):
-    writer = records.RunWriter(tmp_path)
+    writer = RunWriter(tmp_path)
     writer.write_config({"seed": 0, "steps": 1})
     row = {"step": 1, "split": "val", "statistics": "ema", "accuracy": 0.25}
     writer.append_metrics(row)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bn_repro.run_folder import records
+from bn_repro.run_folder.writer import RunWriter
 
 LAYERS = {"hidden_1": 20, "hidden_2": 20, "hidden_3": 20}
 PERCENTILES = (15.0, 50.0, 85.0)
@@ -27,10 +27,10 @@ def write_run(
     status: str = "finished",
     done: int | None = None,
     **overrides,
-) -> records.RunWriter:
+) -> RunWriter:
     """Writes a run that did `done` of its steps (all of them unless told)."""
     done = steps if done is None else done
-    writer = records.RunWriter(path)
+    writer = RunWriter(path)
     writer.write_config(config(norm, seed, steps) | overrides)
     versions = {"python": "3.11.7", "jax": "0.10.1", "bn_repro": "0.1.0"}
     writer.write_manifest(
@@ -83,7 +83,7 @@ def accuracy(norm: str, step: int) -> float:
     return 0.975 - 0.875 * np.exp(-step / 700)
 
 
-def write_metrics(writer: records.RunWriter, step: int, value: float) -> None:
+def write_metrics(writer: RunWriter, step: int, value: float) -> None:
     """Appends the training record and both evaluations of one step."""
     common = {"step": step, "examples": 60 * step, "seconds": step / 1000}
     loss = -np.log(value)
@@ -96,7 +96,7 @@ def write_metrics(writer: records.RunWriter, step: int, value: float) -> None:
         writer.append_metrics(common | row | {"accuracy": value + gap, "count": 10_000})
 
 
-def write_probe(writer: records.RunWriter, step: int, norm: str, seed: int) -> None:
+def write_probe(writer: RunWriter, step: int, norm: str, seed: int) -> None:
     """Appends percentiles that wander far without BN and little with it."""
     rng = np.random.default_rng(seed)
     speed = 1.5 if norm == "none" else 0.4
@@ -156,7 +156,7 @@ def write_course(
     for key, value in overrides.items():
         section, name = key.split("__")
         values[section][name] = value
-    writer = records.RunWriter(path)
+    writer = RunWriter(path)
     writer.write_config(values)
     at = [every * i for i in range(len(accuracies))] if at is None else at
     for step, accuracy in zip(at, accuracies, strict=True):

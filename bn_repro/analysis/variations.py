@@ -16,7 +16,7 @@ from bn_repro.analysis.layers import layer_signals
 from bn_repro.analysis.sweep import comparison, comparison_tables
 from bn_repro.analysis.sweep.comparison import Point
 from bn_repro.analysis.tables import Table
-from bn_repro.run_folder import records
+from bn_repro.run_folder import configuration
 from bn_repro.run_folder.records import Run
 
 LEAST_SETTINGS = 2
@@ -166,20 +166,27 @@ def _signals(arm: Arm) -> dict[str, str]:
 def _differing(configs: list[dict]) -> list[str]:
     """Returns the keys that differ, the nonlinearity before depth and dropout."""
     first = ["model.nonlinearity", "model.hidden", "model.dropout"]
-    keys = [key for key in tables.varying_keys(configs) if key not in records.NORM_KEYS]
+    keys = [
+        key
+        for key in tables.varying_keys(configs)
+        if key not in configuration.NORM_KEYS
+    ]
     return sorted(keys, key=lambda k: first.index(k) if k in first else len(first))
 
 
 def _unusual(config: dict, configs: list[dict]) -> int:
     """Returns how many keys have another value than most configurations."""
-    flat, flats = records.stated(config), [records.stated(c) for c in configs]
+    flat, flats = (
+        configuration.stated(config),
+        [configuration.stated(c) for c in configs],
+    )
     values = {key: [str(f.get(key)) for f in flats] for key in _differing(configs)}
     usual = {key: max(found, key=found.count) for key, found in values.items()}
     return sum(str(flat.get(key)) != value for key, value in usual.items())
 
 
 def _label(key: str, config: dict) -> str:
-    value = records.stated(config)[key]
+    value = configuration.stated(config)[key]
     if key == "model.nonlinearity":
         return style.NONLINEARITIES.get(value, value)
     if key == "model.hidden":

@@ -3,6 +3,7 @@ import pytest
 
 from bn_repro.analysis import testing, variations
 from bn_repro.run_folder import records
+from bn_repro.run_folder.writer import RunWriter
 
 
 def write(folder, name, norm, finals, layers=3, ratios=(0.5,), **overrides):
@@ -15,7 +16,7 @@ def write(folder, name, norm, finals, layers=3, ratios=(0.5,), **overrides):
         testing.write_course(
             path, [0.1, final], seed=seed, split="test", steps=250, **values
         )
-        writer = records.RunWriter(path)
+        writer = RunWriter(path)
         shares = np.full((layers, 4), 0.25)
         for i, ratio in enumerate(ratios):
             norms = np.ones(layers)

@@ -5,6 +5,7 @@ import pytest
 
 from bn_repro.analysis import testing, why, why_figure
 from bn_repro.run_folder import records
+from bn_repro.run_folder.writer import RunWriter
 
 
 @pytest.fixture
@@ -15,7 +16,7 @@ def runs(tmp_path):
             path = tmp_path / f"{arm}_seed{seed}"
             changed = {"experiment": "why_naive_gradient", "arm": arm}
             testing.write_run(path, "none", seed, 1000, **changed)
-            writer = records.RunWriter(path)
+            writer = RunWriter(path)
             for step in (2000, 3000):
                 writer.append_activations(
                     step,

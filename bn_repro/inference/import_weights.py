@@ -28,6 +28,7 @@ from bn_repro.data import augment
 from bn_repro.errors import UserError
 from bn_repro.resolve import as_record, resolve
 from bn_repro.run_folder import checkpoint, manifest, records
+from bn_repro.run_folder.writer import RunWriter
 
 # Parts of names that wrappers add: compiled, parallel, sharded or held in a module.
 WRAPPERS = {
@@ -78,7 +79,7 @@ def import_run(file, config, workdir, channels="bgr", mean=MEAN, deviation=(1, 1
     config.update_from_flattened_dict(NETWORK | _stated_by(state, config))
     config, stated = resolve(config)
     variables = convert(state, models.shapes(config), channels, mean, deviation)
-    writer = records.RunWriter(workdir)
+    writer = RunWriter(workdir)
     record = as_record(config, stated)
     writer.write_config(record)
     writer.write_manifest(

@@ -11,7 +11,7 @@ from bn_repro import models
 from bn_repro.data.classes import Classes
 from bn_repro.errors import UserError
 from bn_repro.resolve import resolve
-from bn_repro.run_folder import checkpoint, files, records
+from bn_repro.run_folder import checkpoint, configuration, files, records
 
 
 class Member(NamedTuple):
@@ -77,8 +77,8 @@ def load(workdir, defaults, overrides: dict | None = None) -> Member:
 def config_of(there: dict, defaults, overrides: dict):
     """Returns the resolved configuration of config.json, with overrides."""
     config = config_dict.ConfigDict(defaults.to_dict())
-    flat = records.flatten({k: v for k, v in there.items() if k != "stated"})
-    known = set(records.flatten(config.to_dict()))
+    flat = configuration.flatten({k: v for k, v in there.items() if k != "stated"})
+    known = set(configuration.flatten(config.to_dict()))
     try:
         config.update_from_flattened_dict({k: v for k, v in flat.items() if k in known})
     except (TypeError, KeyError) as error:  # a value of another type

@@ -14,7 +14,7 @@ from bn_repro import evaluate, experiment, layers, parallel
 from bn_repro.errors import UserError
 from bn_repro.inference import members, predict
 from bn_repro.inference.members import Member
-from bn_repro.run_folder import checkpoint, files, records
+from bn_repro.run_folder import checkpoint, configuration, files
 
 FILE = "population_{batches}.npz"  # in the run folder
 ORIGIN = "origin"  # in that file: what the statistics are of, JSON
@@ -107,7 +107,7 @@ def _fits(config, devices: int) -> bool:
 def _origin(member: Member, mesh) -> dict:
     """Returns what the statistics depend on by name; None where it cannot be told."""
     config = member.config
-    flat = records.flatten(files.plain(config.to_dict()))
+    flat = configuration.flatten(files.plain(config.to_dict()))
     origin = {
         k: v for k, v in flat.items() if k.startswith(DECISIVE) and k not in INDIFFERENT
     }
@@ -138,7 +138,7 @@ def _kept(file: Path, member: Member, origin: dict, say) -> dict | None:
     if ORIGIN not in arrays:  # one from before it was recorded
         say(f"{file} does not say what it was estimated on: it is computed again")
         return None
-    there = records.of_today(json.loads(str(arrays.pop(ORIGIN))))
+    there = configuration.of_today(json.loads(str(arrays.pop(ORIGIN))))
     differing = [
         name
         for name, value in origin.items()

@@ -13,6 +13,7 @@ from bn_repro.data.fuzz_test import damaged, fuzzed, refused_or
 from bn_repro.errors import UserError
 from bn_repro.run_folder import records, resume
 from bn_repro.run_folder.records_test import append_all, write_all
+from bn_repro.run_folder.writer import RunWriter
 
 SOUND = {
     "members": ["a"],
@@ -83,7 +84,7 @@ def test_arrays_that_do_not_fit_each_other_are_named(tmp_path, name, change, mes
 def test_a_writer_goes_on_over_a_damaged_manifest(tmp_path):
     write_all(tmp_path, [0])
     (tmp_path / records.MANIFEST).write_text("[")
-    append_all(records.RunWriter(tmp_path), [1])
+    append_all(RunWriter(tmp_path), [1])
     assert records.damaged(tmp_path) == [records.MANIFEST]
 
 
@@ -162,7 +163,7 @@ def sound(tmp_path_factory):
     """Returns the folder of a run with every file."""
     folder = tmp_path_factory.mktemp("runs") / "run"
     testing.write_run(folder, steps=1000)
-    writer = records.RunWriter(folder)
+    writer = RunWriter(folder)
     writer.write_class_names(list("0123456789"))
     writer.append_hits(1000, {"test/ema": np.zeros(20, bool)})
     return folder

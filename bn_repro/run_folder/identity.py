@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from bn_repro.run_folder import records
+from bn_repro.run_folder import configuration
 
 # What a run may be resumed with another value of: it changes no step of the training.
 # A name that ends in a dot stands for all below it.
@@ -31,7 +31,7 @@ def of(config: Mapping) -> dict:
     parts = tuple(name for name in FREE if name.endswith("."))
     return {
         key: value
-        for key, value in records.stated(config).items()
+        for key, value in configuration.stated(config).items()
         if key not in FREE and not key.startswith(parts)
     }
 
@@ -46,7 +46,7 @@ def differing(a: Mapping, b: Mapping) -> str:
       a: the identity, see `of`, of the run that is there.
       b: that of the run now.
     """
-    a, b = records.of_today(a), records.of_today(b)
+    a, b = configuration.of_today(a), configuration.of_today(b)
     return "; ".join(
         f"{key}: {a.get(key)!r} there, {b.get(key)!r} now"
         for key in dict.fromkeys([*a, *b])

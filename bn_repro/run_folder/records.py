@@ -1,4 +1,4 @@
-"""The run folder: what a run leaves on disk, and the one way to write and read it.
+"""The run folder: what a run leaves on disk, and the one way to read it.
 
     config.json        the resolved configuration; "stated": what resolve() translated
     classes.json       {"names": those of the classes, in the order of the labels,
@@ -12,26 +12,23 @@
     weights.npz        the network as the run left it
 
 Whatever moment a run is killed at, every file is the old or the new one as a whole, but
-for the last line of metrics.jsonl, which readers skip and `RunWriter.cut` removes.
+for the last line of metrics.jsonl, which readers skip and a resume removes.
 JSON has no NaN or infinity: they are written as null.
 """
 
 import dataclasses
 import functools
 import hashlib
-import io
-import itertools
 import json
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from bn_repro.errors import UserError
-from bn_repro.run_folder import checks, files
-from bn_repro.run_folder.checks import STATUSES
+from bn_repro.run_folder import checks, configuration, files
 
 CONFIG = "config.json"
 CLASSES = "classes.json"
@@ -71,216 +68,7 @@ PROBE_FIELDS = {
     "gradient_cosine": np.float16,
     "gradient_change": np.float32,
 }
-# A key of the configuration that came after the first records: what a record without it
-# means, its default when it was introduced. Every new key comes here.
-INTRODUCED = {
-    "model.padding": "same",
-    "model.norm_placement": "before",
-    "data.max_pixels": 100_000_000,
-    "eval.early_every": 0,
-    "eval.early_until": 0,
-    "eval.population_batches_during": 0,
-    "probe.steps": [],
-    "probe.measures": [],
-    "bn.gradient": "full",
-    "eval.train": False,
-}
-# An old key: its old value -> today's keys and values.
-RENAMED: dict[str, Callable] = {
-    "model.norm": lambda value: {
-        "before": {"model.norm": "batch_norm", "model.norm_placement": "before"},
-        "after": {"model.norm": "batch_norm", "model.norm_placement": "after"},
-    }.get(value, {"model.norm": value}),
-}
-
-NORM_KEYS = ("model.norm", "model.norm_placement")
-
-_CONSTANT_FIELDS = ("layers", "percentiles")  # the same at every probe
-
-
-class RunWriter:
-    """Writes the files of one run; continues those that are already there.
-
-    Every method raises UserError, naming the file, when the disk refuses it; what was
-    written before stays whole.
-    """
-
-    def __init__(self, workdir: str | os.PathLike):
-        """Creates the folder `workdir`; raises UserError if it cannot be written."""
-        self.path = Path(workdir)
-        with files.naming(self.path, "write"):
-            self.path.mkdir(parents=True, exist_ok=True)
-            if not os.access(self.path, os.W_OK | os.X_OK):
-                raise PermissionError("no permission")
-        # Damaged, it is begun anew, as any resume rewrites it.
-        self.manifest: dict = _sound(self.path / MANIFEST, checks.manifest) or {}
-        self._activations = load_activations(self.path / ACTIVATIONS) or {}
-        self._hits = _load_npz(self.path / HITS, ["steps"]) or {}
-
-    def write_config(self, config: Mapping) -> None:
-        """Writes the resolved configuration, nested dicts of plain values."""
-        files.write_json(self.path / CONFIG, config)
-
-    def refuse_other_classes(
-        self, names: Sequence[str], folders: Sequence[str]
-    ) -> None:
-        """Raises UserError if other classes, or another order of them, are recorded.
-
-        A damaged file refuses nothing: it is written anew.
-        """
-        try:
-            there = files.read_json(self.path / CLASSES, missing={})
-        except UserError:
-            return
-        recorded = there.get("folders") or there.get("names")
-        if not recorded or recorded in (list(folders), list(names)):
-            return
-        pairs = itertools.zip_longest(recorded, folders or names)
-        label, (then, now) = next((i, p) for i, p in enumerate(pairs) if p[0] != p[1])
-        raise UserError(
-            f"{self.path} was trained on other classes: label {label} was {then!r}, in "
-            f"the training pictures it is {now!r}; name those it was trained on, or "
-            "another --workdir"
-        )
-
-    def write_class_names(
-        self, names: Sequence[str], folders: Sequence[str] = ()
-    ) -> None:
-        """Writes names of the classes and of their folders, in the order of labels."""
-        classes = {"names": list(names), "folders": list(folders)}
-        files.write_json(self.path / CLASSES, classes)
-
-    def write_manifest(self, manifest: Mapping) -> None:
-        """Writes the manifest, in place of the one that was there."""
-        self.manifest = dict(manifest)
-        files.write_json(self.path / MANIFEST, self.manifest)
-
-    def update_manifest(self, **fields) -> None:
-        """Sets some fields of the manifest and keeps the others."""
-        self.write_manifest({**self.manifest, **fields})
-
-    def write_status(self, status: str, step: int, **fields) -> None:
-        """Writes how the run stands: one of STATUSES, the steps done, more fields."""
-        if status not in STATUSES:
-            raise ValueError(f"status {status!r} is none of {', '.join(STATUSES)}")
-        files.write_json(self.path / STATUS, {"status": status, "step": step, **fields})
-
-    def append_metrics(self, row: Mapping) -> None:
-        """Appends one line to metrics.jsonl; it is in the file when this returns."""
-        line = json.dumps(files.plain(row), allow_nan=False).encode() + b"\n"
-        path = self.path / METRICS
-        with files.naming(path, "write"), open(path, "ab", buffering=0) as file:
-            end = file.seek(0, os.SEEK_END)
-            try:
-                while line:
-                    line = line[file.write(line) :]
-            except OSError:
-                file.truncate(end)  # no torn line for the next append to run on from
-                raise
-
-    def sync(self) -> None:
-        """Forces metrics.jsonl to the disk: a checkpoint must not outlive its lines."""
-        path = self.path / METRICS
-        if path.exists():
-            with files.naming(path, "write"), open(path, "ab") as file:
-                os.fsync(file.fileno())
-
-    def append_activations(
-        self,
-        step: int,
-        layer_arrays: Mapping[str, np.ndarray],
-        percentiles: Sequence[float],
-        **fields: np.ndarray,
-    ) -> None:
-        """Adds one probe and writes activations.npz anew.
-
-        Where the probes before it lack a field, or it lacks one of theirs, that is NaN.
-
-        Args:
-          step: steps done when the probe was taken.
-          layer_arrays: in network order, layer -> [P, units] percentiles over examples
-            (and locations) of the input to the layer's nonlinearity.
-          percentiles: [P] in 0..100, the same at every probe.
-          **fields: some or all of PROBE_FIELDS, each without its axis T.
-        """
-        if unknown := sorted(fields.keys() - PROBE_FIELDS.keys()):
-            raise ValueError(f"{', '.join(unknown)}: not in PROBE_FIELDS")
-        added = {"steps": np.asarray(step, np.int64)}
-        added |= {name: _float16(values) for name, values in layer_arrays.items()}
-        added |= {
-            name: np.asarray(fields[name], dtype)
-            for name, dtype in PROBE_FIELDS.items()
-            if name in fields
-        }
-        grown = _grown(self._activations, added)
-        grown["layers"] = np.asarray(list(layer_arrays))
-        grown["percentiles"] = np.asarray(percentiles, np.float64)
-        self._replace_activations(grown)
-
-    def append_hits(self, step: int, hits: Mapping[str, np.ndarray]) -> None:
-        """Adds an evaluation's outcomes and forgets all but the last HITS_KEPT.
-
-        Args:
-          step: steps done.
-          hits: "split/statistics" -> whether each example is a top-1 hit, bool [N].
-        """
-        added = {"steps": np.asarray(step, np.int64)} | hits
-        kept = self._hits or {
-            name: np.asarray(x)[None][:0] for name, x in added.items()
-        }
-        self._replace_hits(
-            {
-                name: np.concatenate([kept[name], np.asarray(x)[None]])[-HITS_KEPT:]
-                for name, x in added.items()
-            }
-        )
-
-    def cut(self, step: int, forced: Sequence[str] = ()) -> None:
-        """Forgets what was recorded after `step`, and a torn last line; -1: everything.
-
-        To be called on a resume from the checkpoint of `step`, before anything is
-        appended, so that the files have neither a gap nor a duplicate.
-
-        Args:
-          step: of the checkpoint.
-          forced: kinds of records (see `kind_of`, and "probe") that were made at `step`
-            because the run ended there; they go too.
-        """
-        path = self.path / METRICS
-        rows = _kept_rows(path, step, forced)
-        if path.exists():
-            # Floats survive: Python writes the shortest text that reads back the same.
-            files.write_atomically(
-                path, b"".join(json.dumps(r).encode() + b"\n" for r in rows)
-            )
-        if self._hits:
-            kept = self._hits["steps"] <= step - ("eval" in forced)
-            self._replace_hits({name: x[kept] for name, x in self._hits.items()})
-        if self._activations:
-            kept = self._activations["steps"] <= step - ("probe" in forced)
-            self._replace_activations(
-                {
-                    name: value if name in _CONSTANT_FIELDS else value[kept]
-                    for name, value in self._activations.items()
-                }
-            )
-
-    def not_finite(self) -> dict[str, int]:
-        """Returns "split/statistics/field" of what was not finite -> its first step."""
-        found = {}
-        for row in read_metrics(self.path / METRICS):
-            of = f"{row.get('split')}/{row.get('statistics')}"
-            for name in (name for name, value in row.items() if value is None):
-                found.setdefault(f"{of}/{name}", row["step"])
-        return found
-
-    def _replace_activations(self, arrays: dict[str, np.ndarray]) -> None:
-        _write_npz(self.path / ACTIVATIONS, arrays)
-        self._activations = arrays
-
-    def _replace_hits(self, arrays: dict[str, np.ndarray]) -> None:
-        _write_npz(self.path / HITS, arrays)
-        self._hits = arrays
+CONSTANT_FIELDS = ("layers", "percentiles")  # the same at every probe
 
 
 @dataclasses.dataclass(eq=False)
@@ -299,7 +87,7 @@ class Run:
       hits: "split/statistics" -> which examples the last evaluations got right, bool
         [T, N], and "steps" [T]; empty if the run did not record them.
       activations: arrays by name, floats as float32, "layers" as a list of str (see
-        `RunWriter.append_activations` and PROBE_FIELDS); None if there are none.
+        `writer.RunWriter.append_activations` and PROBE_FIELDS); None if there are none.
     """
 
     name: str
@@ -316,12 +104,12 @@ class Run:
     @functools.cached_property
     def stated(self) -> dict:
         """The configuration as the user stated it: dotted key -> value."""
-        return stated(self.config)
+        return configuration.stated(self.config)
 
     @property
     def norm(self) -> str:
         """The norm, with " after" where it follows the nonlinearity: NORM_KEYS."""
-        kind, placement = (self.stated.get(key) for key in NORM_KEYS)
+        kind, placement = (self.stated.get(key) for key in configuration.NORM_KEYS)
         return f"{kind} after" if placement == "after" and kind != "none" else str(kind)
 
     def series(
@@ -342,60 +130,6 @@ class Run:
         return np.asarray(steps, np.int64), np.asarray(values, np.float64)
 
 
-def differing_keys(a: Mapping, b: Mapping) -> dict[str, tuple]:
-    """Returns dotted key -> (value in a, value in b) where two configurations differ.
-
-    A key that resolve() translated is compared, and shown, as the user stated it.
-    A key that one of them lacks has None there.
-    """
-    a, b = stated(a), stated(b)
-    keys = dict.fromkeys([*a, *b])
-    return {key: (a.get(key), b.get(key)) for key in keys if a.get(key) != b.get(key)}
-
-
-def stated(config: Mapping) -> dict:
-    """Returns dotted key -> value, as the user stated it before resolve().
-
-    Args:
-      config: what a config.json of any age holds.
-    """
-    flat = flatten(files.plain({k: v for k, v in config.items() if k != "stated"}))
-    return of_today(flat | flatten(files.plain(config.get("stated") or {})))
-
-
-def of_today(flat: Mapping) -> dict:
-    """Returns a flat configuration of any age with all keys of today."""
-    today = {}
-    for key, value in flat.items():
-        today |= RENAMED[key](value) if key in RENAMED else {key: value}
-    return today | {k: v for k, v in INTRODUCED.items() if k not in today}
-
-
-def _config(there: dict) -> dict:
-    """Returns what a config.json of any age holds under the keys of today."""
-    checks.config(there)
-    flat = of_today(flatten({k: v for k, v in there.items() if k != "stated"}))
-    config = {"stated": there.get("stated") or {}}
-    for key, value in flat.items():
-        *sections, name = key.split(".")
-        place = config
-        for section in sections:
-            place = place.setdefault(section, {})
-        place[name] = value
-    return config
-
-
-def flatten(tree: Mapping, prefix: str = "") -> dict:
-    """Returns nested dicts as dotted key -> value."""
-    flat = {}
-    for key, value in tree.items():
-        if isinstance(value, dict):
-            flat |= flatten(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
-
-
 def read_run(path: str | os.PathLike, name: str | None = None) -> Run:
     """Returns the run in the folder `path`.
 
@@ -412,7 +146,7 @@ def read_run(path: str | os.PathLike, name: str | None = None) -> Run:
     return Run(
         name=name or path.resolve().name,
         path=path,
-        config=read_checked(path / CONFIG, _config, None),
+        config=read_checked(path / CONFIG, configuration.read, None),
         class_names=classes["names"],
         class_folders=classes.get("folders", []),
         manifest=read_checked(path / MANIFEST, checks.manifest, {}),
@@ -420,7 +154,7 @@ def read_run(path: str | os.PathLike, name: str | None = None) -> Run:
             path / STATUS, checks.status, {"status": "unknown", "step": 0}
         ),
         metrics=read_metrics(path / METRICS),
-        hits=_load_npz(path / HITS, ["steps"]) or {},
+        hits=load_npz(path / HITS, ["steps"]) or {},
         activations=_as_read(load_activations(path / ACTIVATIONS)),
     )
 
@@ -434,19 +168,19 @@ def status_of(path: str | os.PathLike) -> str:
 
 def status(path: str | os.PathLike) -> dict:
     """Returns status.json; where it is missing or damaged, status "unknown"."""
-    found = _sound(Path(path) / STATUS, checks.status)
+    found = sound(Path(path) / STATUS, checks.status)
     return found or {"status": "unknown", "step": 0}
 
 
 def config(path: str | os.PathLike) -> dict | None:
     """Returns config.json; None where it is missing or damaged."""
-    return _sound(Path(path) / CONFIG, _config)
+    return sound(Path(path) / CONFIG, configuration.read)
 
 
 def damaged(path: str | os.PathLike) -> list[str]:
     """Returns the names of damaged files that a resume writes anew."""
     checked = {
-        CONFIG: _config,
+        CONFIG: configuration.read,
         CLASSES: checks.classes,
         MANIFEST: checks.manifest,
         STATUS: checks.status,
@@ -454,7 +188,7 @@ def damaged(path: str | os.PathLike) -> list[str]:
     return [
         name
         for name, check in checked.items()
-        if (Path(path) / name).exists() and _sound(Path(path) / name, check) is None
+        if (Path(path) / name).exists() and sound(Path(path) / name, check) is None
     ]
 
 
@@ -464,13 +198,13 @@ def seen(path: str | os.PathLike, step: int, forced: Sequence[str] = ()) -> dict
     Args:
       path: the run folder.
       step: steps done.
-      forced: kinds of records at `step` to leave out, see `RunWriter.cut`.
+      forced: kinds of records at `step` to leave out, see `writer.RunWriter.cut`.
 
     Returns:
       {"metrics": [lines, their sha256], "probes": n, "evaluations": n of hits}.
     """
     path = Path(path)
-    sha256, rows = hashlib.sha256(), _kept_rows(path / METRICS, step, forced)
+    sha256, rows = hashlib.sha256(), kept_rows(path / METRICS, step, forced)
     for row in rows:
         sha256.update(json.dumps(row).encode())
     last = {
@@ -479,7 +213,7 @@ def seen(path: str | os.PathLike, step: int, forced: Sequence[str] = ()) -> dict
     }
     arrays = {
         "probes": load_activations(path / ACTIVATIONS) or {},
-        "evaluations": _load_npz(path / HITS, ["steps"]) or {},
+        "evaluations": load_npz(path / HITS, ["steps"]) or {},
     }
     counts = {
         name: int(np.sum(found["steps"] <= last[name])) if found else 0
@@ -494,7 +228,8 @@ def kind_of(row: Mapping) -> str:
     return "train" if training else "eval"
 
 
-def _kept_rows(path: Path, step: int, forced: Sequence[str]) -> list[dict]:
+def kept_rows(path: Path, step: int, forced: Sequence[str]) -> list[dict]:
+    """Returns the lines of metrics.jsonl that `RunWriter.cut` leaves."""
     return [
         row
         for row in read_metrics(path)
@@ -523,7 +258,7 @@ def read_checked(path: Path, check, missing: dict | None = None) -> dict:
         ) from error
 
 
-def _sound(path: Path, check) -> dict | None:
+def sound(path: Path, check) -> dict | None:
     """Returns the object in a JSON file, None where that is missing or damaged."""
     try:
         return read_checked(path, check, None)
@@ -575,27 +310,6 @@ def _not_a_run(path: Path) -> str:
     return f"{path} is not a run: it has no {CONFIG}; {runs}"
 
 
-def _grown(before: Mapping, added: Mapping) -> dict[str, np.ndarray]:
-    """Returns arrays [T, ...] with one more row; NaN where only one side has a name."""
-    if not before:
-        return {name: value[None] for name, value in added.items()}
-    rows = len(before["steps"])
-    grown = {}
-    for name, value in added.items():
-        missing = np.full((rows, *value.shape), np.nan, np.float16)
-        old = before.get(name, missing).astype(value.dtype)
-        grown[name] = np.concatenate([old, value[None]])
-    for name in before.keys() - grown.keys() - {*_CONSTANT_FIELDS}:
-        missing = np.full_like(before[name][:1], np.nan)
-        grown[name] = np.concatenate([before[name], missing])
-    return grown
-
-
-def _float16(values: np.ndarray) -> np.ndarray:
-    largest = np.finfo(np.float16).max
-    return np.clip(np.asarray(values), -largest, largest).astype(np.float16)
-
-
 def read_metrics(path: Path) -> list[dict]:
     """Returns the lines of metrics.jsonl but for a torn last one; [] if missing."""
     if not path.exists():
@@ -613,22 +327,16 @@ def read_metrics(path: Path) -> list[dict]:
     return rows
 
 
-def _write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)
-    files.write_atomically(path, buffer.getvalue())
-
-
 def load_activations(path: Path) -> dict[str, np.ndarray] | None:
     """Returns the arrays of activations.npz as written; None if it is missing."""
-    return _load_npz(
+    return load_npz(
         path,
-        ("steps", *_CONSTANT_FIELDS),
+        ("steps", *CONSTANT_FIELDS),
         lambda arrays: checks.activations(arrays, PROBE_FIELDS),
     )
 
 
-def _load_npz(
+def load_npz(
     path: Path, expected: Sequence[str], check=checks.arrays
 ) -> dict[str, np.ndarray] | None:
     """Returns the arrays of a file, which has those expected; None if it is missing."""

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from bn_repro.errors import UserError
-from bn_repro.run_folder import records
+from bn_repro.run_folder import configuration, records
+from bn_repro.run_folder.writer import RunWriter
 
 LAYERS = {"hidden_1": 4, "3a/double_3x3_b": 2}
 PERCENTILES = (15.0, 50.0, 85.0)
@@ -31,7 +32,7 @@ def row(step, split="test", statistics="ema", **fields):
 
 
 def write_all(workdir, steps):
-    writer = records.RunWriter(workdir)
+    writer = RunWriter(workdir)
     writer.write_config({"seed": 0})
     append_all(writer, steps)
     return writer
@@ -90,7 +91,7 @@ def test_activations_are_float16_on_disk_and_wide_enough_to_compute_with(tmp_pat
 
 
 def test_large_inputs_stay_finite_and_nan_stays_nan(tmp_path):
-    writer = records.RunWriter(tmp_path)
+    writer = RunWriter(tmp_path)
     writer.write_config({"seed": 0})
     arguments = probe(0)
     arguments["layer_arrays"]["hidden_1"][0, :3] = [1e9, -np.inf, np.nan]
@@ -100,7 +101,7 @@ def test_large_inputs_stay_finite_and_nan_stays_nan(tmp_path):
 
 
 def test_metrics_that_are_not_finite_become_null_and_read_as_nan(tmp_path):
-    writer = records.RunWriter(tmp_path)
+    writer = RunWriter(tmp_path)
     writer.write_config({"seed": 0})
     writer.append_metrics(row(1, loss=np.float32("nan"), accuracy=0.1))
     writer.append_metrics(row(2, loss=2.5, accuracy=0.1))
@@ -116,7 +117,7 @@ def test_a_cut_and_continued_run_equals_an_uninterrupted_one(tmp_path, torn):
     with open(tmp_path / "killed" / records.METRICS, "ab") as file:
         file.write(torn)
 
-    resumed = records.RunWriter(tmp_path / "killed")
+    resumed = RunWriter(tmp_path / "killed")
     resumed.cut(1)
     append_all(resumed, [2, 3])
     assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
@@ -131,7 +132,7 @@ def test_cut_to_minus_one_starts_over(tmp_path):
 
 
 def test_cut_of_a_new_folder_does_nothing(tmp_path):
-    records.RunWriter(tmp_path / "new").cut(-1)
+    RunWriter(tmp_path / "new").cut(-1)
     assert list((tmp_path / "new").iterdir()) == []
 
 
@@ -180,12 +181,12 @@ def test_an_activations_file_that_lacks_an_array_is_named(tmp_path, name):
 
 
 def test_a_field_that_came_or_went_between_probes_is_nan_where_it_lacks(tmp_path):
-    writer = records.RunWriter(tmp_path)
+    writer = RunWriter(tmp_path)
     writer.write_config({"seed": 0})
     given = probe(0), probe(1), probe(2)
     for step, lacking in enumerate(["saturated", "saturated", "input_range"]):
         del given[step][lacking]
-        records.RunWriter(tmp_path).append_activations(step, **given[step])
+        RunWriter(tmp_path).append_activations(step, **given[step])
         activations = records.read_run(tmp_path).activations
         assert ("saturated" in activations) == (step == 2)
     share = given[2]["saturated"].astype(np.float16)
@@ -200,10 +201,10 @@ def test_a_field_that_came_or_went_between_probes_is_nan_where_it_lacks(tmp_path
 FULL_DISK = """
 import resource, signal, sys
 from bn_repro import errors
-from bn_repro.run_folder import records
+from bn_repro.run_folder.writer import RunWriter
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # write then fails instead of killing
 resource.setrlimit(resource.RLIMIT_FSIZE, (90, 90))
-writer = records.RunWriter(sys.argv[1])
+writer = RunWriter(sys.argv[1])
 try:
     for step in range(100):
         writer.append_metrics({"step": step, "loss": 0.5})
@@ -224,12 +225,12 @@ def test_when_the_disk_refuses_a_line_the_lines_before_it_stay(tmp_path):
 def test_a_workdir_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot write .*file/run: Not a directory"):
-        records.RunWriter(tmp_path / "file" / "run")
+        RunWriter(tmp_path / "file" / "run")
 
 
 def test_an_unknown_status_is_refused(tmp_path):
     with pytest.raises(ValueError, match="'done' is none of running, finished"):
-        records.RunWriter(tmp_path).write_status("done", 1)
+        RunWriter(tmp_path).write_status("done", 1)
 
 
 def test_runs_are_found_in_natural_order_and_not_inside_of_runs(tmp_path):
@@ -256,7 +257,7 @@ def test_a_path_that_is_no_run_lists_the_runs_below_it(tmp_path):
 
 
 def test_a_run_that_has_only_just_started_can_be_read(tmp_path):
-    records.RunWriter(tmp_path).write_config({"seed": 0})
+    RunWriter(tmp_path).write_config({"seed": 0})
     run = records.read_run(tmp_path)
     assert run.status == {"status": "unknown", "step": 0}
     assert (run.metrics, run.activations, run.manifest) == ([], None, {})
@@ -265,10 +266,10 @@ def test_a_run_that_has_only_just_started_can_be_read(tmp_path):
 def test_differing_keys_are_shown_as_the_user_stated_them():
     a = {"steps": 25, "model": {"hidden": (1, 2)}, "seed": 0, "stated": {"steps": 50}}
     b = {"steps": 30, "model": {"hidden": [1, 2]}, "seed": 0, "stated": {"steps": 60}}
-    assert records.differing_keys(a, b) == {"steps": (50, 60)}
+    assert configuration.differing_keys(a, b) == {"steps": (50, 60)}
     b["model"] = {"hidden": [1, 3]}
     del b["seed"]
-    assert records.differing_keys(a, b) == {
+    assert configuration.differing_keys(a, b) == {
         "steps": (50, 60),
         "model.hidden": ([1, 2], [1, 3]),
         "seed": (0, None),
@@ -276,7 +277,7 @@ def test_differing_keys_are_shown_as_the_user_stated_them():
 
 
 def test_other_classes_are_refused_where_a_run_goes_on(tmp_path):
-    writer = records.RunWriter(tmp_path)
+    writer = RunWriter(tmp_path)
     writer.refuse_other_classes(["x", "y"], ["a", "b"])  # nothing is recorded
     writer.write_class_names(["x", "y"], ["a", "b"])
     writer.refuse_other_classes(["other", "words"], ["a", "b"])

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bn_repro.errors import UserError
-from bn_repro.run_folder import checkpoint, files, identity, records
+from bn_repro.run_folder import checkpoint, configuration, files, identity, records
 from bn_repro.run_folder.checkpoint import Checkpoint, DamagedError
 
 ANEW = "put a copy back, or start anew with --restart"
@@ -23,7 +23,7 @@ class Found(NamedTuple):
       checkpoint: the newest that can be taken; None to start with the first step.
       notes: lines for the user.
       forced: kinds of records to drop at the checkpoint's step, see
-        `records.RunWriter.cut`.
+        `RunWriter.cut`.
       changed: dotted key -> (value there, value now) outside of the run's identity.
       origin: where the run branched from; empty if it did not.
     """
@@ -179,7 +179,7 @@ def look(record: Mapping, workdir) -> Found:
             f"{folder} cannot go on from step {found.step:,}: {lost}; {ANEW}, or go on "
             f"without them in a new folder with --branch_from {folder}"
         )
-    changed = records.differing_keys(there, record) if there else {}
+    changed = configuration.differing_keys(there, record) if there else {}
     notes += [f"{key}: {a!r} until here, {b!r} now" for key, (a, b) in changed.items()]
     forced = found.about.get("forced", []) if found.step < record["steps"] else []
     return Found(
@@ -237,7 +237,7 @@ def _lost_by_schedule(folder: Path, there: Mapping, step: int) -> str:
         for kind in _kinds(there)
     ]
     made.append(("probe.every", set(probes["steps"].tolist()) if probes else set()))
-    flat = records.flatten(there)
+    flat = configuration.flatten(there)
     for key, found in made:
         every = flat.get(key, 0)
         due = range(every, step + 1, every) if every else ()
@@ -249,7 +249,7 @@ def _lost_by_schedule(folder: Path, there: Mapping, step: int) -> str:
 
 def _kinds(there: Mapping) -> list[tuple[str, str]]:
     """Returns ("train" or "eval", statistics) of what a run records."""
-    flat = records.flatten(there)
+    flat = configuration.flatten(there)
     kinds = [("train", "batch"), ("eval", "ema")]
     if flat.get("model.norm") == "batch_norm":
         kinds += [("eval", "batch")] * bool(flat.get("eval.batch_statistics"))
@@ -278,7 +278,7 @@ def branch(record: Mapping, workdir) -> Found:
             f"{workdir} has done {found.step:,} steps; to branch from it, steps must "
             f"be more than that"
         )
-    differing = records.differing_keys(there, record)
+    differing = configuration.differing_keys(there, record)
     origin = {
         "run": str(workdir),
         "step": found.step,

@@ -3,14 +3,16 @@
 import json
 import shutil
 
+import jax
 import numpy as np
 import pytest
 
-from bn_repro import loop
+from bn_repro import loop, parallel, resolve, start, under_way
 from bn_repro.errors import UserError
 from bn_repro.loop_test import StopAt, assert_same, content, run_here, short
-from bn_repro.run_folder import checkpoint, files, records
+from bn_repro.run_folder import checkpoint, files, records, resume
 from bn_repro.run_folder.lock_test import holder
+from bn_repro.run_folder.writer import RunWriter
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +28,7 @@ def stopped(tmp_path_factory):
     """Returns the folder of one that was stopped after step 40."""
     workdir = tmp_path_factory.mktemp("runs") / "stopped"
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(loop.parallel, "Preemption", lambda: StopAt(7))
+        patched.setattr(parallel, "Preemption", lambda: StopAt(7))
         assert run_here(short(), workdir) == "interrupted"
     assert checkpoint.steps(workdir) == [40, 25]
     return workdir
@@ -46,7 +48,7 @@ def refused(message, workdir, **arguments):
     before = {p: p.read_bytes() for p in workdir.rglob("*") if p.is_file()}
     config = arguments.pop("config", short())
     with pytest.raises(UserError, match=message) as caught:
-        loop.run(config, workdir, loop.jax.devices()[:1], **arguments)
+        loop.run(config, workdir, jax.devices()[:1], **arguments)
     assert "\n" not in str(caught.value)
     assert before == {p: p.read_bytes() for p in workdir.rglob("*") if p.is_file()}
 
@@ -63,7 +65,7 @@ def test_missing_checkpoints_are_said_and_begun_anew_only_when_told(half, whole)
     refused("reached step 40, but its checkpoints are missing.*--restart", half)
     (half / records.STATUS).unlink()  # the lines reach further than a first checkpoint
     refused("reached step 25, but its checkpoints are missing.*--restart", half)
-    devices = loop.jax.devices()[:1]
+    devices = jax.devices()[:1]
     assert loop.run(short(), half, devices, restart=True) == "finished"
     assert_same(content(half), content(whole))
 
@@ -125,7 +127,7 @@ def test_what_can_be_written_anew_does_not_stop_a_resume(half, name, damage):
     (half / name).write_bytes(damage)
     if (name, damage) == (records.CONFIG, b'{"status": 3}'):
         return refused("holds a run of another configuration", half)
-    found = loop.resume.look(recorded(short()), half)
+    found = resume.look(recorded(short()), half)
     assert found.checkpoint.step == 40
     as_of_before = name == records.MANIFEST and damage.startswith(b"{")
     said = any(f"{name} is damaged; it is written anew" in n for n in found.notes)
@@ -133,8 +135,8 @@ def test_what_can_be_written_anew_does_not_stop_a_resume(half, name, damage):
 
 
 def recorded(config):
-    config, stated, _ = loop.prepare(config, loop.jax.devices()[:1])
-    return loop.as_record(config, stated)
+    config, stated, _ = start.prepare(config, jax.devices()[:1])
+    return resolve.as_record(config, stated)
 
 
 def test_damaged_files_are_written_anew_and_the_run_goes_on(half, whole):
@@ -209,9 +211,9 @@ def test_killed_while_it_grows_it_still_goes_on(whole, tmp_path, monkeypatch):
     def killed(*_):
         raise KeyboardInterrupt
 
-    for method in ("save_checkpoint", "_record_start"):
+    for module, method in ((under_way, "save_checkpoint"), (start, "_record_start")):
         with monkeypatch.context() as patched:
-            patched.setattr(loop, method, killed)
+            patched.setattr(module, method, killed)
             with pytest.raises(KeyboardInterrupt):
                 run_here(short(), workdir)
     assert run_here(short(), workdir) == "finished"
@@ -233,7 +235,7 @@ def test_what_changes_no_step_may_change_on_a_resume(half, whole):
 def test_a_branch_goes_on_from_another_run_s_checkpoint(half, tmp_path):
     config = short(**{"optimizer.learning_rate": 0.01})
     refused("another configuration.*--branch_from", half, config=config)
-    workdir, devices = tmp_path / "branch", loop.jax.devices()[:1]
+    workdir, devices = tmp_path / "branch", jax.devices()[:1]
     branched = {"branch_from": str(half)}
     assert loop.run(config, workdir, devices, **branched) == "finished"
     run = records.read_run(workdir)
@@ -248,17 +250,17 @@ def test_a_branch_goes_on_from_another_run_s_checkpoint(half, tmp_path):
     assert loop.run(config, workdir, devices, **branched) == "finished"
     with pytest.raises(UserError, match="has no checkpoint to branch from"):
         (tmp_path / "empty").mkdir()
-        records.RunWriter(tmp_path / "empty").write_config({"seed": 0})
+        RunWriter(tmp_path / "empty").write_config({"seed": 0})
         loop.run(config, tmp_path / "new", devices, branch_from=str(tmp_path / "empty"))
 
 
 def test_an_interrupted_branch_resumes_bit_for_bit(half, tmp_path, monkeypatch):
     config = short(**{"optimizer.momentum": 0.5})
-    devices, branched = loop.jax.devices()[:1], {"branch_from": str(half)}
+    devices, branched = jax.devices()[:1], {"branch_from": str(half)}
     loop.run(config, tmp_path / "whole", devices, **branched)
     for chunks in (1, 2):
         with monkeypatch.context() as patched:
-            patched.setattr(loop.parallel, "Preemption", lambda n=chunks: StopAt(n))
+            patched.setattr(parallel, "Preemption", lambda n=chunks: StopAt(n))
             loop.run(config, tmp_path / "cut", devices, **branched)
     assert loop.run(config, tmp_path / "cut", devices) == "finished"
     assert_same(content(tmp_path / "cut"), content(tmp_path / "whole"))
@@ -275,13 +277,13 @@ def test_initial_weights_that_are_not_finite_end_diverged_without_weights(tmp_pa
 
 
 def test_an_evaluation_that_overflows_is_said_at_the_end(half, capsys, monkeypatch):
-    divide = loop.evaluate
+    divide = under_way.evaluate
 
     def overflowing(run):
         divide(run)
         run.record("test", "ema", {"loss": float("inf"), "accuracy": 0.1})
 
-    monkeypatch.setattr(loop, "evaluate", overflowing)
+    monkeypatch.setattr(under_way, "evaluate", overflowing)
     assert run_here(short(), half) == "finished"
     assert "test/ema/loss is not finite, first at step 60" in capsys.readouterr().out
     status = json.loads((half / records.STATUS).read_text())

@@ -7,7 +7,7 @@ that resumes writes another file; TensorBoard shows the later one from there on.
 import numpy as np
 
 from bn_repro.errors import UserError
-from bn_repro.run_folder import records
+from bn_repro.run_folder import configuration
 
 FOLDER = "tensorboard"  # in the run folder
 _VALUES = 1_000  # that a histogram is handed over as
@@ -29,7 +29,7 @@ class Summaries:
 
     def configuration(self, config) -> None:
         """Writes the resolved configuration as hyper-parameters."""
-        flat = records.flatten(config.to_dict())
+        flat = configuration.flatten(config.to_dict())
         plain = (bool, int, float, str)
         self._writer.write_hparams(
             {k: v if isinstance(v, plain) else str(v) for k, v in flat.items()}

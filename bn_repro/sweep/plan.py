@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from bn_repro import config_files, resolve
 from bn_repro.errors import UserError
-from bn_repro.run_folder import files, records
+from bn_repro.run_folder import configuration, files, records
 from bn_repro.sweep.axes import product
 
 
@@ -84,7 +84,9 @@ def _along(axes, config_file: str, overrides: dict, only, workdir) -> list[Membe
     found, file = [], config_files.find(config_file)
     for base in dict.fromkeys(only) or [""]:
         config = config_files.load(f"{file}:{base}" if base else file)
-        for name, chosen in product(axes, records.flatten(config.to_dict())).items():
+        for name, chosen in product(
+            axes, configuration.flatten(config.to_dict())
+        ).items():
             if both := chosen.keys() & overrides.keys():
                 raise UserError(f"{min(both)} is overridden and an axis; leave one out")
             name = f"{base}_{name}" if base else name

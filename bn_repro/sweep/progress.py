@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 from bn_repro.run_folder import records
+from bn_repro.run_folder.checks import STATUSES
 from bn_repro.sweep.plan import Member
 
 LOG = "log.txt"  # what a member prints, in its run folder
@@ -63,6 +64,6 @@ class Progress:
 
 def last_line(path: Path) -> str:
     """Returns the last line that the loop or the commands print; XLA prints too."""
-    ours = ("step ", "Resuming", "error:", *records.STATUSES)
+    ours = ("step ", "Resuming", "error:", *STATUSES)
     lines = path.read_text().splitlines() if path.exists() else []
     return next((line for line in lines[::-1] if line.startswith(ours)), "starting")

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from bn_repro import loop, sweep
+from bn_repro import loop, parallel, sweep
 from bn_repro.loop_test import StopAt, assert_same, content, short
 from bn_repro.run_folder import records
 
@@ -63,7 +63,7 @@ def test_members_agree_with_running_them_alone(tmp_path, whole):
 def test_interrupted_members_resume(tmp_path, whole, monkeypatch, chunks):
     members = [member(name, tmp_path) for name in VARIED]
     with monkeypatch.context() as patched:
-        patched.setattr(loop.parallel, "Preemption", lambda: StopAt(chunks))
+        patched.setattr(parallel, "Preemption", lambda: StopAt(chunks))
         statuses = sweep.run(members, "vmap")
     assert statuses == dict.fromkeys(VARIED, "interrupted")
     assert sweep.run(members, "vmap") == dict.fromkeys(VARIED, "finished")
@@ -75,7 +75,7 @@ def test_members_that_resume_at_different_steps_wait_for_each_other(
     tmp_path, whole, monkeypatch
 ):
     with monkeypatch.context() as patched:
-        patched.setattr(loop.parallel, "Preemption", lambda: StopAt(7))
+        patched.setattr(parallel, "Preemption", lambda: StopAt(7))
         assert sweep.run([member("second", tmp_path)], "vmap")["second"] != "finished"
     members = [member(name, tmp_path) for name in VARIED]
     assert sweep.run(members, "vmap") == dict.fromkeys(VARIED, "finished")

@@ -20,6 +20,7 @@ from typing import NamedTuple
 from bn_repro import interrupt
 from bn_repro.errors import UserError
 from bn_repro.run_folder import lock, records
+from bn_repro.run_folder.writer import RunWriter
 from bn_repro.sweep.plan import Member
 from bn_repro.sweep.progress import LOG, Progress
 
@@ -169,7 +170,7 @@ def _record(member: Member, outcome: str) -> None:
     fields = {"message": message} if message else {}
     with contextlib.suppress(lock.HeldError), lock.hold(member.workdir):
         step = records.status(member.workdir)["step"]
-        records.RunWriter(member.workdir).write_status(status, step, **fields)
+        RunWriter(member.workdir).write_status(status, step, **fields)
 
 
 @contextlib.contextmanager

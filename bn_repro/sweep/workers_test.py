@@ -15,6 +15,7 @@ import pytest
 from bn_repro import cli, loop, sweep
 from bn_repro.loop_test import SHORT, assert_same, content
 from bn_repro.run_folder import records
+from bn_repro.run_folder.writer import RunWriter
 from bn_repro.sweep import progress, workers
 from bn_repro.sweep.progress import LOG
 
@@ -75,7 +76,7 @@ def test_a_member_whose_workers_keep_dying_has_failed(tmp_path, capsys):
             return workers.DIED
 
     (member,) = sweep.members(FILE, LONG, ["bn_seed0"], tmp_path)
-    writer = records.RunWriter(member.workdir)
+    writer = RunWriter(member.workdir)
     writer.write_config({"seed": 0})
     writer.write_status("running", 700)
     todo, outcomes = [workers.Task(member, 0)], {}

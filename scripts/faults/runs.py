@@ -183,7 +183,7 @@ def faulty(at: int, act) -> None:
       at: 1 is the first; 0 stands for all of them.
       act: called with (the real call, its arguments).
     """
-    from bn_repro.run_folder import files, records
+    from bn_repro.run_folder import files
 
     made = itertools.count(1)
 
@@ -200,6 +200,6 @@ def faulty(at: int, act) -> None:
 
     for name in CALLS:
         setattr(os, name, wrap(getattr(os, name)))
-    files.open = records.open = lambda path, mode, *_, **__: File(
+    files.open = writer.open = lambda path, mode, *_, **__: File(
         path, mode.replace("b", "")
     )

@@ -3,10 +3,11 @@ import numpy as np
 from bn_repro.analysis import testing
 from bn_repro.analysis.layers import drift, drift_table
 from bn_repro.run_folder import records
+from bn_repro.run_folder.writer import RunWriter
 
 
 def test_drift_has_a_row_a_layer_and_arm(tmp_path):
-    writer = records.RunWriter(tmp_path / "bn_seed0")
+    writer = RunWriter(tmp_path / "bn_seed0")
     writer.write_config({"seed": 0, "steps": 6000})
     # One unit a layer; its median goes 0, 2, 3 and its spread is 1, 2, 2.
     for step, median, spread in ((0, 0, 1), (5000, 2, 2), (6000, 3, 2)):

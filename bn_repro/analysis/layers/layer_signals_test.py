@@ -5,6 +5,7 @@ from bn_repro.analysis import testing
 from bn_repro.analysis.layers import layer_signals
 from bn_repro.errors import UserError
 from bn_repro.run_folder import records
+from bn_repro.run_folder.writer import RunWriter
 
 PERCENTILES = np.array([[-1.0], [0.0], [1.0]])
 INPUTS = [[0.1, 0.4, 0.4, 0.1], [0.0, 1.0, 0.0, 0.0]]
@@ -14,7 +15,7 @@ OUTPUTS = [[0.8, 0.1, 0.05, 0.05], [0.2, 0.2, 0.2, 0.4]]
 def write(path, nonlinearity="sigmoid", steps=(0, 10, 100)):
     """Writes a run of two layers with hand-made histograms and norms; returns it."""
     testing.write_course(path, [0.1], model__nonlinearity=nonlinearity)
-    writer = records.RunWriter(path)
+    writer = RunWriter(path)
     for i, step in enumerate(steps):
         writer.append_activations(
             step,

@@ -7,6 +7,7 @@ from bn_repro.analysis import testing
 from bn_repro.analysis.layers import drift, layer_axes, layers_over_time
 from bn_repro.errors import UserError
 from bn_repro.run_folder import records
+from bn_repro.run_folder.writer import RunWriter
 
 
 def activations(median, spread, layers=("a",)):
@@ -82,7 +83,7 @@ def test_a_dead_typical_unit_is_called_dead(sample_figure1):
 def deep_run(folder, name, layers=20, steps=(0, 1, 10, 100, 3000), **overrides):
     """Writes a run of Inception with probes of so many layers; returns it."""
     testing.write_course(folder / name, [0.1], **overrides)
-    writer = records.RunWriter(folder / name)
+    writer = RunWriter(folder / name)
     rng = np.random.default_rng(0)
     names = [f"{3 + i // 8}a/branch_{i % 8}" for i in range(layers)]
     for step in steps:

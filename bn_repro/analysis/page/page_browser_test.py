@@ -16,6 +16,7 @@ from bn_repro.analysis import testing
 from bn_repro.analysis.layers import drift
 from bn_repro.analysis.page import page
 from bn_repro.run_folder import records
+from bn_repro.run_folder.writer import RunWriter
 
 WAIT = 60  # seconds; on a busy machine a start takes many
 COLUMNS = ["Run", "Variant", "Status", "Final accuracy", "Best accuracy"]
@@ -54,10 +55,10 @@ def write_sweep(root):
         testing.write_run(
             root / f"plain_{name}", "none", 1, 4_000, status, done, **optimizer
         )
-    writer = records.RunWriter(root / "plain_lr1")
+    writer = RunWriter(root / "plain_lr1")
     testing.write_metrics(writer, 4_500, 0.1)
     row = {"step": 1_000, "split": "train", "statistics": "batch", "loss": 2e31}
-    records.RunWriter(root / "plain_lr10").append_metrics(row | {"seconds": 1.0})
+    RunWriter(root / "plain_lr10").append_metrics(row | {"seconds": 1.0})
 
 
 def write_grid(root):

@@ -15,7 +15,7 @@ from bn_repro.analysis import arms, convergence, intervals, networks, tables
 from bn_repro.analysis.convergence import Course
 from bn_repro.analysis.intervals import Difference
 from bn_repro.errors import UserError
-from bn_repro.run_folder import records
+from bn_repro.run_folder import configuration, records
 from bn_repro.run_folder.records import Run
 
 LEAST_VALUES = 3
@@ -257,7 +257,7 @@ def labels(runs: Sequence[Run], keys: Sequence[str]) -> list[str]:
     """
     others = tables.varying_keys(run.config for run in runs)
     others = [key for key in others if key not in keys]
-    if set(others) <= {*records.NORM_KEYS}:
+    if set(others) <= {*configuration.NORM_KEYS}:
         return [arms.norm_name(run.norm) for run in runs]
     texts = [
         ", ".join(f"{k.split('.')[-1]}={v}" for k, v in cells.items())

@@ -1,0 +1,243 @@
+"""Writes the files of a run folder; `records` says what they are and reads them."""
+
+import io
+import itertools
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from bn_repro.errors import UserError
+from bn_repro.run_folder import checks, files
+from bn_repro.run_folder.checks import STATUSES
+from bn_repro.run_folder.records import (
+    ACTIVATIONS,
+    CLASSES,
+    CONFIG,
+    CONSTANT_FIELDS,
+    HITS,
+    HITS_KEPT,
+    MANIFEST,
+    METRICS,
+    PROBE_FIELDS,
+    STATUS,
+    kept_rows,
+    load_activations,
+    load_npz,
+    read_metrics,
+    sound,
+)
+
+
+class RunWriter:
+    """Writes the files of one run; continues those that are already there.
+
+    Every method raises UserError, naming the file, when the disk refuses it; what was
+    written before stays whole.
+    """
+
+    def __init__(self, workdir: str | os.PathLike):
+        """Creates the folder `workdir`; raises UserError if it cannot be written."""
+        self.path = Path(workdir)
+        with files.naming(self.path, "write"):
+            self.path.mkdir(parents=True, exist_ok=True)
+            if not os.access(self.path, os.W_OK | os.X_OK):
+                raise PermissionError("no permission")
+        # Damaged, it is begun anew, as any resume rewrites it.
+        self.manifest: dict = sound(self.path / MANIFEST, checks.manifest) or {}
+        self._activations = load_activations(self.path / ACTIVATIONS) or {}
+        self._hits = load_npz(self.path / HITS, ["steps"]) or {}
+
+    def write_config(self, config: Mapping) -> None:
+        """Writes the resolved configuration, nested dicts of plain values."""
+        files.write_json(self.path / CONFIG, config)
+
+    def refuse_other_classes(
+        self, names: Sequence[str], folders: Sequence[str]
+    ) -> None:
+        """Raises UserError if other classes, or another order of them, are recorded.
+
+        A damaged file refuses nothing: it is written anew.
+        """
+        try:
+            there = files.read_json(self.path / CLASSES, missing={})
+        except UserError:
+            return
+        recorded = there.get("folders") or there.get("names")
+        if not recorded or recorded in (list(folders), list(names)):
+            return
+        pairs = itertools.zip_longest(recorded, folders or names)
+        label, (then, now) = next((i, p) for i, p in enumerate(pairs) if p[0] != p[1])
+        raise UserError(
+            f"{self.path} was trained on other classes: label {label} was {then!r}, in "
+            f"the training pictures it is {now!r}; name those it was trained on, or "
+            "another --workdir"
+        )
+
+    def write_class_names(
+        self, names: Sequence[str], folders: Sequence[str] = ()
+    ) -> None:
+        """Writes names of the classes and of their folders, in the order of labels."""
+        classes = {"names": list(names), "folders": list(folders)}
+        files.write_json(self.path / CLASSES, classes)
+
+    def write_manifest(self, manifest: Mapping) -> None:
+        """Writes the manifest, in place of the one that was there."""
+        self.manifest = dict(manifest)
+        files.write_json(self.path / MANIFEST, self.manifest)
+
+    def update_manifest(self, **fields) -> None:
+        """Sets some fields of the manifest and keeps the others."""
+        self.write_manifest({**self.manifest, **fields})
+
+    def write_status(self, status: str, step: int, **fields) -> None:
+        """Writes how the run stands: one of STATUSES, the steps done, more fields."""
+        if status not in STATUSES:
+            raise ValueError(f"status {status!r} is none of {', '.join(STATUSES)}")
+        files.write_json(self.path / STATUS, {"status": status, "step": step, **fields})
+
+    def append_metrics(self, row: Mapping) -> None:
+        """Appends one line to metrics.jsonl; it is in the file when this returns."""
+        line = json.dumps(files.plain(row), allow_nan=False).encode() + b"\n"
+        path = self.path / METRICS
+        with files.naming(path, "write"), open(path, "ab", buffering=0) as file:
+            end = file.seek(0, os.SEEK_END)
+            try:
+                while line:
+                    line = line[file.write(line) :]
+            except OSError:
+                file.truncate(end)  # no torn line for the next append to run on from
+                raise
+
+    def sync(self) -> None:
+        """Forces metrics.jsonl to the disk: a checkpoint must not outlive its lines."""
+        path = self.path / METRICS
+        if path.exists():
+            with files.naming(path, "write"), open(path, "ab") as file:
+                os.fsync(file.fileno())
+
+    def append_activations(
+        self,
+        step: int,
+        layer_arrays: Mapping[str, np.ndarray],
+        percentiles: Sequence[float],
+        **fields: np.ndarray,
+    ) -> None:
+        """Adds one probe and writes activations.npz anew.
+
+        Where the probes before it lack a field, or it lacks one of theirs, that is NaN.
+
+        Args:
+          step: steps done when the probe was taken.
+          layer_arrays: in network order, layer -> [P, units] percentiles over examples
+            (and locations) of the input to the layer's nonlinearity.
+          percentiles: [P] in 0..100, the same at every probe.
+          **fields: some or all of PROBE_FIELDS, each without its axis T.
+        """
+        if unknown := sorted(fields.keys() - PROBE_FIELDS.keys()):
+            raise ValueError(f"{', '.join(unknown)}: not in PROBE_FIELDS")
+        added = {"steps": np.asarray(step, np.int64)}
+        added |= {name: _float16(values) for name, values in layer_arrays.items()}
+        added |= {
+            name: np.asarray(fields[name], dtype)
+            for name, dtype in PROBE_FIELDS.items()
+            if name in fields
+        }
+        grown = _grown(self._activations, added)
+        grown["layers"] = np.asarray(list(layer_arrays))
+        grown["percentiles"] = np.asarray(percentiles, np.float64)
+        self._replace_activations(grown)
+
+    def append_hits(self, step: int, hits: Mapping[str, np.ndarray]) -> None:
+        """Adds an evaluation's outcomes and forgets all but the last HITS_KEPT.
+
+        Args:
+          step: steps done.
+          hits: "split/statistics" -> whether each example is a top-1 hit, bool [N].
+        """
+        added = {"steps": np.asarray(step, np.int64)} | hits
+        kept = self._hits or {
+            name: np.asarray(x)[None][:0] for name, x in added.items()
+        }
+        self._replace_hits(
+            {
+                name: np.concatenate([kept[name], np.asarray(x)[None]])[-HITS_KEPT:]
+                for name, x in added.items()
+            }
+        )
+
+    def cut(self, step: int, forced: Sequence[str] = ()) -> None:
+        """Forgets what was recorded after `step`, and a torn last line; -1: everything.
+
+        To be called on a resume from the checkpoint of `step`, before anything is
+        appended, so that the files have neither a gap nor a duplicate.
+
+        Args:
+          step: of the checkpoint.
+          forced: kinds of records (see `kind_of`, and "probe") that were made at `step`
+            because the run ended there; they go too.
+        """
+        path = self.path / METRICS
+        rows = kept_rows(path, step, forced)
+        if path.exists():
+            # Floats survive: Python writes the shortest text that reads back the same.
+            files.write_atomically(
+                path, b"".join(json.dumps(r).encode() + b"\n" for r in rows)
+            )
+        if self._hits:
+            kept = self._hits["steps"] <= step - ("eval" in forced)
+            self._replace_hits({name: x[kept] for name, x in self._hits.items()})
+        if self._activations:
+            kept = self._activations["steps"] <= step - ("probe" in forced)
+            self._replace_activations(
+                {
+                    name: value if name in CONSTANT_FIELDS else value[kept]
+                    for name, value in self._activations.items()
+                }
+            )
+
+    def not_finite(self) -> dict[str, int]:
+        """Returns "split/statistics/field" of what was not finite -> its first step."""
+        found = {}
+        for row in read_metrics(self.path / METRICS):
+            of = f"{row.get('split')}/{row.get('statistics')}"
+            for name in (name for name, value in row.items() if value is None):
+                found.setdefault(f"{of}/{name}", row["step"])
+        return found
+
+    def _replace_activations(self, arrays: dict[str, np.ndarray]) -> None:
+        _write_npz(self.path / ACTIVATIONS, arrays)
+        self._activations = arrays
+
+    def _replace_hits(self, arrays: dict[str, np.ndarray]) -> None:
+        _write_npz(self.path / HITS, arrays)
+        self._hits = arrays
+
+
+def _grown(before: Mapping, added: Mapping) -> dict[str, np.ndarray]:
+    """Returns arrays [T, ...] with one more row; NaN where only one side has a name."""
+    if not before:
+        return {name: value[None] for name, value in added.items()}
+    rows = len(before["steps"])
+    grown = {}
+    for name, value in added.items():
+        missing = np.full((rows, *value.shape), np.nan, np.float16)
+        old = before.get(name, missing).astype(value.dtype)
+        grown[name] = np.concatenate([old, value[None]])
+    for name in before.keys() - grown.keys() - {*CONSTANT_FIELDS}:
+        missing = np.full_like(before[name][:1], np.nan)
+        grown[name] = np.concatenate([before[name], missing])
+    return grown
+
+
+def _float16(values: np.ndarray) -> np.ndarray:
+    largest = np.finfo(np.float16).max
+    return np.clip(np.asarray(values), -largest, largest).astype(np.float16)
+
+
+def _write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    files.write_atomically(path, buffer.getvalue())

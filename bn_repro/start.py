@@ -1,0 +1,145 @@
+"""How a run starts: checked, resumed from its newest checkpoint, or new."""
+
+import dataclasses
+import time
+
+import jax
+import numpy as np
+
+from bn_repro import (
+    data,
+    experiment,
+    layers,
+    models,
+    parallel,
+    sum_check,
+    train,
+    under_way,
+)
+from bn_repro.errors import UserError
+from bn_repro.resolve import as_record, resolve
+from bn_repro.run_folder import checkpoint, manifest, tensorboard
+from bn_repro.under_way import Run
+
+
+def prepare(config, devices=None):
+    """Returns (resolved configuration, stated values, mesh), checked; see `run`."""
+    sum_check.check_sums()
+    config, stated = resolve(config)
+    data.find(config.data)
+    models.check_names(config)
+    if config.model.dtype == "float64":
+        jax.config.update("jax_enable_x64", True)
+    mesh = parallel.make_mesh(devices)
+    per_device = parallel.check_batch(config.batch_size, mesh)
+    layers.check_groups(config.bn.batch, per_device, mesh.size)
+    experiment.refuse_single_values(config, mesh.size, config.batch_size)
+    if 0 < config.data.limit < config.batch_size:
+        raise UserError(
+            f"batch_size is {config.batch_size}; it must be at most data.limit="
+            f"{config.data.limit}"
+        )
+    return config, stated, mesh
+
+
+def start_or_resume(config, stated, writer, parts, mesh, found) -> Run:
+    """Returns the run as its newest checkpoint left it, or before its first step.
+
+    Args:
+      config: the resolved configuration.
+      stated: the values that resolve translated, as stated.
+      writer: of the run folder.
+      parts: of the experiment.
+      mesh: the devices.
+      found: what it goes on from, see `resume.look`.
+    """
+    saved = _saved(config, parts, found)
+    step = found.checkpoint.step if found.checkpoint else 0
+    run = Run(
+        config=config,
+        recorded=as_record(config, stated),
+        parts=parts,
+        writer=writer,
+        summaries=None,
+        state=parallel.replicate(saved["state"], mesh),
+        sums=parallel.replicate(saved["sums"], mesh),
+        step=step,
+        seconds=float(saved["seconds"]),
+        resumed_at=step,
+        started=time.perf_counter(),
+        origin=found.origin,
+    )
+    if found.checkpoint:
+        writer.refuse_other_classes(parts.class_names, parts.class_folders)
+    if parallel.is_main():
+        writer.cut(step if found.checkpoint else -1, found.forced)
+        if step and (found.forced or not found.checkpoint.about.get("records")):
+            under_way.save_checkpoint(run)  # names its run and its records from here on
+        _record_start(run, found)
+        run.summaries = _summaries(config, writer)
+    return run
+
+
+def _saved(config, parts, found) -> dict:
+    """Returns the tree that `save_checkpoint` writes, as found or before any step."""
+    state = train.create_state(config, parts.recipe, parts.image_shape)
+    saved = {"state": state, "sums": train.zero_sums(config), "seconds": np.zeros(())}
+    if not found.checkpoint:
+        if checkpoint.not_finite(under_way.arrays_of(state.variables())):
+            state = state.replace(first_bad_step=state.step)
+        return saved | {"state": state}
+    step, arrays, _ = found.checkpoint
+    restored = checkpoint.restore(saved, arrays, _fields(saved))
+    rate = restored["state"].learning_rate
+    if found.origin and found.origin["step"] == step:
+        rate = np.asarray(state.learning_rate)
+        restored |= {
+            "state": restored["state"].replace(learning_rate=rate),
+            "sums": saved["sums"],
+        }
+    elif rate != state.learning_rate:
+        raise UserError(
+            f"the checkpoint of step {step:,} is of a run with learning rate {rate}, "
+            f"not {state.learning_rate}"
+        )
+    under_way.say(f"Resuming from step {step:,}")
+    return restored
+
+
+def _record_start(run: Run, found) -> None:
+    writer, step = run.writer, run.step
+    writer.write_config(run.recorded)
+    parts = run.parts
+    writer.write_class_names(parts.class_names, parts.class_folders)
+    described = manifest.describe(
+        run.config,
+        run.state.params,
+        data_sha256=parts.digests,
+        classes=len(parts.class_names),
+    )
+    before = writer.manifest.get("starts", []) if found.checkpoint else []
+    names = ("started", "command", "git_revision", "git_dirty", "devices")
+    start = {name: described[name] for name in names} | {"step": step}
+    if found.changed:
+        start["changed"] = found.changed
+    described["starts"] = [*before, start]
+    described["started"] = described["starts"][0].get("started", start["started"])
+    if run.origin:
+        described["branched_from"] = run.origin
+    writer.write_manifest(described)
+    writer.write_status("running", step)
+
+
+def _fields(saved: dict) -> list[str]:
+    """Returns the fields of what `save` keeps, but for the network's: see `restore`."""
+    names = {field.name for field in dataclasses.fields(saved["state"])}
+    fields = [f"state/{name}" for name in sorted(names - {"params", "opt_state"})]
+    return [*fields, *(f"sums/{name}" for name in saved["sums"])]
+
+
+def _summaries(config, writer) -> tensorboard.Summaries | None:
+    if not (config.tensorboard and parallel.is_main()):
+        return None
+    summaries = tensorboard.Summaries(writer.path)
+    summaries.configuration(config)
+    return summaries

@@ -1,0 +1,222 @@
+"""A run under way: what it does after a step, how it is saved, and how it ends."""
+
+import dataclasses
+import datetime
+import time
+
+import jax
+import numpy as np
+
+from bn_repro import due, experiment, metrics, parallel, train
+from bn_repro.errors import UserError
+from bn_repro.run_folder import checkpoint, manifest, records, tensorboard
+from bn_repro.run_folder.writer import RunWriter
+
+
+@dataclasses.dataclass
+class Run:
+    """A run under way: everything that the due events read.
+
+    Attributes:
+      config: the resolved configuration.
+      recorded: the same as config.json holds it.
+      parts: data, step, evaluations and probe.
+      writer: of the run folder.
+      summaries: for TensorBoard; None if it is off.
+      state: the train state, replicated.
+      sums: metric sums since the last training record, replicated.
+      step: steps done.
+      seconds: time that earlier starts of this run took.
+      resumed_at: the step at which this start began.
+      started: clock at this start.
+      origin: the checkpoint of another run that it branched from; empty if none.
+    """
+
+    config: object
+    recorded: dict
+    parts: experiment.Experiment
+    writer: RunWriter
+    summaries: tensorboard.Summaries | None
+    state: train.TrainState
+    sums: dict
+    step: int
+    seconds: float
+    resumed_at: int
+    started: float
+    origin: dict
+
+    def elapsed(self) -> float:
+        """Returns seconds since the run began, without the time it did not run."""
+        return self.seconds + time.perf_counter() - self.started
+
+    def record(self, split: str, statistics: str, values: dict) -> None:
+        """Appends one line to metrics.jsonl."""
+        place = {
+            "step": self.step,
+            "examples": self.step * self.config.batch_size,
+            "seconds": round(self.elapsed(), 3),
+        }
+        if parallel.is_main():
+            row = place | {"split": split, "statistics": statistics, **values}
+            self.writer.append_metrics(row)
+        if self.summaries:
+            self.summaries.metrics(self.step, split, statistics, values)
+
+
+def due_events(run: Run) -> list[due.Event]:
+    """Returns what is due when, in the order it is done; a checkpoint comes last."""
+    config = run.config
+    every = lambda n: due.regular_steps(n, config.steps)  # noqa: E731
+    probes = due.probe_steps(config.probe, config.steps)
+    return [
+        due.Event(every(config.log_every)[1:], log),
+        due.Event(probes, probe),
+        due.Event(due.evaluation_steps(config.eval, config.steps), evaluate),
+        due.Event(every(config.checkpoint.every)[1:], save),
+    ]
+
+
+def do_due(run: Run, events: list[due.Event]) -> None:
+    """Does what is due after the run's step."""
+    for event in events:
+        if event.is_due(run.step):
+            event.action(run)
+
+
+def log(run: Run) -> None:
+    """Records the training metrics since the last record and prints the progress."""
+    sums = jax.device_get(run.sums)
+    steps = int(sums["steps"])
+    if steps == 0:
+        return
+    rate = run.state.learning_rate * run.parts.recipe.rate_factor(run.step - 1)
+    values = metrics.divide(sums)
+    values |= {"l2": float(sums["l2"]) / steps, "learning_rate": float(rate)}
+    run.record("train", "batch", values)
+    if "train" not in due.forced_records(run.config, run.step):
+        run.sums = jax.tree.map(lambda x: x * 0, run.sums)
+    per_step = (time.perf_counter() - run.started) / max(run.step - run.resumed_at, 1)
+    seconds = round(per_step * (run.config.steps - run.step))
+    left = datetime.timedelta(seconds=seconds)
+    say(
+        f"step {run.step:>7,} of {run.config.steps:,}  rate {float(rate):.4g}  "
+        f"loss {values['loss']:.4f}  accuracy {values['accuracy']:.4f}  {left} left"
+    )
+
+
+def evaluate(run: Run) -> None:
+    """Records loss and accuracy on the evaluation split for each kind of statistics.
+
+    And, of the last evaluations, which examples are right, to compare runs pairwise.
+    """
+    hits = {}
+    for (split, statistics), evaluation in run.parts.evaluations.items():
+        variables = run.state.variables()
+        if statistics == "population":
+            variables |= {"batch_stats": population_statistics(run)}
+        values, hits[f"{split}/{statistics}"] = evaluation(variables)
+        run.record(split, statistics, values)
+    if parallel.is_main():
+        run.writer.append_hits(run.step, hits)
+
+
+def population_statistics(run: Run) -> dict:
+    """Returns Algorithm 2's statistics of the network as it is now, replicated."""
+    parts, config = run.parts, run.config
+    n = config.eval.population_batches_during
+    found = parts.population(
+        run.state.variables(), parts.feed, config.seed, run.step, (n,)
+    )
+    return parallel.replicate(found[n], parts.feed.mesh)
+
+
+def probe(run: Run) -> None:
+    """Records the percentiles of the nonlinearities' inputs, and more (Fig. 1b, 1c)."""
+    if parallel.is_main():
+        rate = run.state.learning_rate * run.parts.recipe.rate_factor(run.step)
+        measured = run.parts.probe(parallel.local(run.state.variables()), float(rate))
+        run.writer.append_activations(run.step, **measured)
+        if run.summaries:
+            run.summaries.activations(run.step, measured)
+
+
+def save(run: Run) -> None:
+    """Saves everything that the run needs to go on from here, bit for bit."""
+    if parallel.is_main():
+        save_checkpoint(run)
+        run.writer.write_status("running", run.step)
+
+
+def save_checkpoint(run: Run) -> None:
+    """Writes the checkpoint, which knows its run, its step and the records until it."""
+    run.writer.sync()
+    path, step = run.writer.path, run.step
+    tree = {"state": run.state, "sums": run.sums, "seconds": np.asarray(run.elapsed())}
+    about = {"records": records.seen(path, step)}
+    if forced := due.forced_records(run.config, step):
+        about |= {
+            "forced": forced,
+            "records_unforced": records.seen(path, step, forced),
+        }
+    if run.origin:
+        about["branched_from"] = run.origin
+    keep = run.config.checkpoint.keep
+    checkpoint.save(path, step, jax.device_get(tree), keep, run.recorded, **about)
+
+
+def close(run: Run, status: str) -> None:
+    """Writes the last records and says where they are."""
+    if status == "diverged":
+        log(run)
+    fields = {"first_bad_step": run.step} if status == "diverged" else {}
+    done = (run.step - run.resumed_at) * run.config.batch_size
+    spent = time.perf_counter() - run.started
+    if parallel.is_main():
+        if overflown := run.writer.not_finite():
+            fields["not_finite"] = overflown
+        if status in records.ENDED:
+            _save_weights(run)
+        run.writer.update_manifest(
+            ended=manifest.now(), images_per_second=round(done / spent, 1)
+        )
+        run.writer.write_status(status, run.step, **fields)
+        if run.summaries:
+            run.summaries.close()
+        for what, first in overflown.items():
+            say(f"{what} is not finite, first at step {first:,}")
+    say(f"{status} at step {run.step:,}; the records are in {run.writer.path}")
+
+
+def _save_weights(run: Run) -> None:
+    variables = jax.device_get(run.state.variables())
+    if checkpoint.not_finite(arrays_of(variables)):  # as drawn: no step leaves such
+        return
+    checkpoint.save_weights(run.writer.path, variables, run.step, run.recorded)
+
+
+def arrays_of(tree) -> dict:
+    """Returns the arrays of a tree by name, on the host."""
+    leaves = checkpoint.named_leaves(jax.device_get(tree))
+    return {name: np.asarray(leaf) for name, leaf in leaves}
+
+
+def record_failure(writer, error: BaseException) -> None:
+    """Leaves the reason in status.json, if the disk still takes it."""
+    status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+    if not parallel.is_main():
+        return
+    try:
+        before = records.status(writer.path)
+        new = records.config(writer.path) is None
+        if new or before["status"] in records.ENDED:
+            return
+        message = str(error) or type(error).__name__
+        writer.write_status(status, before["step"], message=message)
+    except UserError:
+        pass  # the error itself is about to be raised, and says more
+
+
+def say(line: str) -> None:
+    """Prints a line on the process that writes records."""
+    if line and parallel.is_main():
+        print(line, flush=True)
