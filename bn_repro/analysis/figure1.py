@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bn_repro.analysis import arms, style
+from bn_repro.analysis import arms, style, tables
 from bn_repro.analysis.arms import Arm
 from bn_repro.analysis.layers import drift
 from bn_repro.analysis.style import Drawing
@@ -91,12 +91,12 @@ def _accuracy_panel(axes: Axes, selected: arms.Figure1, statistics: str) -> list
 
 
 def _accuracy_notes(selected: arms.Figure1, statistics: str, low: float) -> list[str]:
-    names = {"ema": "moving averages", "batch": "mini-batch statistics"}
     shown = [(key, getattr(selected, key)) for key in ("bn", "plain")]
     seeds = ", ".join(f"{key}: seeds {_seeds(arm)}" for key, arm in shown if arm)
     several = any(len(arm.shown()) > 1 for _, arm in shown if arm)
     band = "Mean over seeds, band from lowest to highest" if several else "One seed"
-    notes = [f"(a) {band} ({seeds}); BN evaluated with {names[statistics]}."]
+    by = tables.STATISTICS[statistics]
+    notes = [f"(a) {band} ({seeds}); BN evaluated with {by}."]
     notes += [
         f"No run {key} has finished." for key, arm in shown if arm and not arm.done()
     ]

@@ -7,11 +7,6 @@ from bn_repro.analysis.arms import Arm
 from bn_repro.analysis.layers import drift, drift_table
 from bn_repro.analysis.tables import Table
 
-STATISTICS = {
-    "ema": "moving averages",
-    "population": "Algorithm 2",
-    "batch": "mini-batch statistics",
-}
 BOTH = "model.norm=none, batch_norm"
 ARMS = {"bn": "with BN", "plain": "without BN"}
 
@@ -19,17 +14,17 @@ ARMS = {"bn": "with BN", "plain": "without BN"}
 def figure1_table(selected: arms.Figure1) -> Table:
     """Returns what Sec. 4.1 and Fig. 1 claim beside what our runs show."""
     rows = [_throughout(selected), _head_start(selected)]
-    for key, statistics in (
-        ("bn", "ema"),
-        ("bn", "population"),
-        ("bn", "batch"),
-        ("plain", "ema"),
+    for key, statistics, by in (
+        ("bn", "ema", " (moving averages)"),
+        ("bn", "population", " (Algorithm 2)"),
+        ("bn", "batch", " (mini-batch statistics)"),
+        ("plain", "ema", ""),
     ):
         arm = getattr(selected, key)
         if statistics == "ema" or (
             arm and arms.curve(arm, "test", statistics, "accuracy")
         ):
-            rows.append(_final(key, arm, statistics))
+            rows.append(_final(key, arm, statistics, by))
     rows += [_gap(selected.bn)] if selected.bn else []
     both = [arm for arm in (selected.plain, selected.bn) if arm]
     windows = drift_table.windows([run for arm in both for run in arm.done()])
@@ -93,8 +88,7 @@ def _head_start(selected: arms.Figure1) -> list[str]:
     return [*claim, ours, _seeds(selected), BOTH]
 
 
-def _final(key: str, arm: Arm | None, statistics: str) -> list[str]:
-    by = f" ({STATISTICS[statistics]})" if key == "bn" else ""
+def _final(key: str, arm: Arm | None, statistics: str, by: str) -> list[str]:
     claim = f"Test accuracy at the end, {ARMS[key]}{by}"
     if arm is None:
         return [claim, "not printed", f"missing: no run {ARMS[key]}", "-", "-"]

@@ -5,6 +5,7 @@ A new field of metrics.jsonl appears by itself under its own name.
 
 from collections.abc import Sequence
 
+from bn_repro.analysis import tables
 from bn_repro.run_folder.records import Run
 
 # Whose accuracy is shown: held-out data, with Algorithm 2's statistics where recorded.
@@ -18,11 +19,6 @@ FIELD_NAMES = {
     "learning_rate": "learning rate",
 }
 SPLIT_NAMES = {"train": "training", "test": "test", "val": "validation"}
-STATISTICS_NAMES = {
-    "batch": "mini-batch statistics",
-    "ema": "moving averages",
-    "population": "Algorithm 2's statistics",
-}
 
 
 def of_run(run: Run) -> dict:
@@ -62,7 +58,7 @@ def curve_names(shown: Sequence[dict]) -> dict[str, str]:
 def _data_name(key: str) -> str:
     split, statistics = key.split(" ", 1)
     data = f"{SPLIT_NAMES.get(split, split)} data"
-    return f"{data}, {STATISTICS_NAMES.get(statistics, statistics)}"
+    return f"{data}, {tables.STATISTICS.get(statistics, statistics)}"
 
 
 def field_names(shown: Sequence[dict]) -> dict[str, str]:
