@@ -87,10 +87,10 @@ class Course:
         """Whether the run ended in numbers that are not finite."""
         return self.run.status["status"] == "diverged"
 
-    def reached(self, accuracy: float) -> int | None:
-        """Returns the index of the first evaluation at `accuracy` or above it."""
-        found = np.flatnonzero(self.accuracy >= accuracy)
-        return int(found[0]) if found.size else None
+    def steps_to(self, accuracy: float) -> float:
+        """Returns the steps of the first evaluation at an accuracy; inf if never."""
+        found = self.steps[self.accuracy >= accuracy]
+        return float(found[0]) if found.size else np.inf
 
     def at_chance(self) -> bool:
         """Returns whether the best accuracy is that of guessing, 1 / classes."""

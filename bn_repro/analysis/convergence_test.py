@@ -20,7 +20,12 @@ def test_best_end_and_first_step_at_a_target(tmp_path):
     course = courses(tmp_path)["bn_x5"]
     assert (course.best, course.count, course.classes) == (0.3, 5000, 100)
     assert course.end == pytest.approx(np.mean([0.3, 0.2, 0.25, 0.22, 0.21]))
-    assert [course.reached(p) for p in (0.1, 0.11, 0.3, 0.31)] == [1, 2, 2, None]
+    assert [course.steps_to(p) for p in (0.1, 0.11, 0.3, 0.31)] == [
+        250,
+        500,
+        500,
+        math.inf,
+    ]
     np.testing.assert_array_equal(course.steps, np.arange(7) * 250)
     np.testing.assert_array_equal(course.images, 32 * course.steps)
 
@@ -42,7 +47,7 @@ def test_a_course_has_the_statistics_asked_for(tmp_path):
 def test_a_run_without_evaluations_reaches_nothing(tmp_path):
     testing.write_course(tmp_path / "bn_x5", [], "running")
     course = courses(tmp_path)["bn_x5"]
-    assert math.isnan(course.best) and course.reached(0.1) is None
+    assert math.isnan(course.best) and course.steps_to(0.1) == math.inf
     assert math.isnan(course.end) and not course.at_chance() and not course.ended
 
 

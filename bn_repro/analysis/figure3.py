@@ -81,7 +81,7 @@ def best_text(network: Network) -> str:
     best = max(network.courses, key=lambda course: np.nan_to_num(course.best, nan=-1))
     if not np.isfinite(best.best):
         return "-"
-    return f"{100 * best.best:.2f} % at step {best.steps[best.reached(best.best)]:,}"
+    return f"{100 * best.best:.2f} % at step {best.steps_to(best.best):,.0f}"
 
 
 def scale_note(found: Sequence[Network]) -> str:

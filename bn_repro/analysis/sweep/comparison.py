@@ -43,13 +43,8 @@ class Point:
     @property
     def finished(self) -> list[Course]:
         """The courses of the runs that did all their steps and were evaluated."""
-        return [
-            c
-            for c in self.courses
-            if c.run.status["status"] == "finished"
-            and c.accuracy.size
-            and np.isfinite(c.accuracy[-1])
-        ]
+        done = [c for c in self.courses if c.run.status["status"] == "finished"]
+        return [c for c in done if np.isfinite(c.accuracy[-1:]).any()]
 
     @property
     def diverged(self) -> list[Course]:
@@ -73,13 +68,7 @@ class Point:
 
     def steps_to(self, accuracy: float) -> np.ndarray:
         """Returns each finished run's steps to an accuracy [n], inf if not reached."""
-        reached = [course.reached(accuracy) for course in self.finished]
-        return np.array(
-            [
-                np.inf if index is None else float(course.steps[index])
-                for course, index in zip(self.finished, reached, strict=True)
-            ]
-        )
+        return np.array([course.steps_to(accuracy) for course in self.finished])
 
     def is_chance(self, accuracies: np.ndarray) -> bool:
         """Returns whether the mean of some of the runs' accuracies is chance."""
