@@ -3,7 +3,8 @@
 What has just been allocated costs a page fault every 4 KiB, in the worker that writes
 and again in the process that reads: with 224x224 images a tenth of what decoding the
 picture takes. So a worker keeps its blocks of memory, and the main process says in a
-block's first byte that it has copied what is there.
+block's first byte that it has copied what is there. grain's own, which is allocated for
+each batch, made 14 % fewer pictures a second of a core for a reader that only takes.
 
 A worker removes its blocks when it ends. What it has handed on is still there then: the
 main process has the block open from the moment that it takes the piece from the queue,
