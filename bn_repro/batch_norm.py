@@ -270,9 +270,8 @@ def moving_average(average, new, decay, t=None):
     if t is None:
         return average + (1 - decay) * (new - average)
     log_decay = math.log(decay)
-    weight = math.expm1(log_decay) / jnp.expm1(
-        log_decay * t
-    )  # keeps 1 - decay's digits
+    # expm1 keeps the digits of 1 - decay.
+    weight = math.expm1(log_decay) / jnp.expm1(log_decay * t)
     return average + weight * (new - average)
 
 

@@ -47,6 +47,18 @@ def end_at_once(number: int, _frame=None) -> None:
     os._exit(128 + number)
 
 
+def end_with_parent() -> None:
+    """Ends this process, a worker, as soon as the one that started it has ended."""
+    import multiprocessing
+    import threading
+
+    def wait() -> None:
+        multiprocessing.parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
 def _end_children() -> None:
     if "multiprocessing" in sys.modules:
         for child in sys.modules["multiprocessing"].active_children():

@@ -7,11 +7,8 @@ one number, not the state of an iterator.
 
 import dataclasses
 import functools
-import multiprocessing
-import os
 import re
 import signal
-import threading
 import weakref
 from collections.abc import Callable
 from multiprocessing import resource_tracker
@@ -21,6 +18,7 @@ import grain
 import numpy as np
 from absl import flags, logging
 
+from bn_repro import interrupt
 from bn_repro.data import crops as view_crops
 from bn_repro.data import decode, handed, pieces, shared_memory
 from bn_repro.data.order import Order
@@ -294,9 +292,4 @@ def _start_worker(index: int, count: int) -> None:
     cv2.setNumThreads(0)
     for number in _SIGNALS:
         signal.signal(number, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    multiprocessing.parent_process().join()
-    os._exit(1)
+    interrupt.end_with_parent()

@@ -11,7 +11,6 @@ import multiprocessing
 import os
 import signal
 import sys
-import threading
 import traceback
 from collections.abc import Iterator
 from multiprocessing.connection import wait
@@ -204,16 +203,10 @@ def _work(connection, cores: list[int]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the sweep turns Ctrl-C to SIGTERM
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, cores)
-    threading.Thread(target=_die_with_the_sweep, daemon=True).start()
+    interrupt.end_with_parent()  # none writes when the sweep is started again
     with contextlib.suppress(EOFError):
         while True:
             connection.send(_train_logged(connection.recv(), cores))
-
-
-def _die_with_the_sweep() -> None:
-    """Leaves no worker that writes to a run folder when the sweep is started again."""
-    multiprocessing.parent_process().join()
-    os._exit(1)
 
 
 def _train_logged(member: Member, cores: list[int]) -> str:
