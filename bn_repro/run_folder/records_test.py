@@ -295,3 +295,14 @@ def test_other_classes_are_refused_where_a_run_goes_on(tmp_path):
 def test_an_evaluation_of_the_training_split_is_no_training_record():
     assert records.kind_of({"split": "train", "statistics": "batch"}) == "train"
     assert records.kind_of({"split": "train", "statistics": "ema"}) == "eval"
+
+
+def test_the_last_evaluations_hits_are_kept(tmp_path):
+    writer = RunWriter(tmp_path)
+    writer.write_config({"seed": 0})
+    for step in range(records.HITS_KEPT + 2):
+        writer.append_hits(step, {"test/ema": np.arange(3) == step % 3})
+    hits = records.read_run(tmp_path).hits
+    kept = list(range(2, records.HITS_KEPT + 2))
+    assert hits["steps"].tolist() == kept
+    assert hits["test/ema"].argmax(1).tolist() == [step % 3 for step in kept]
