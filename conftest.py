@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import signal
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")  # before jax is imported
 # Most of the tests' time is compiling; programs are kept, for started processes too.
@@ -11,6 +12,10 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "0")
 # jaxlib 0.10.1 calls a kept program's compiler options features that the CPU lacks.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# Started in the background of a script, as by `nohup make test &`, the tests and the
+# processes that they start would ignore Ctrl-C.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import jax
 import pytest
