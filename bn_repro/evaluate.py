@@ -170,7 +170,7 @@ def batch_statistics(variables, batch, key, step, *, model, inputs, axis_name=AX
     }
     images = inputs(batch["image"], keys)
     mode = Mode(update_stats=True)
-    _, updated = model.apply(fresh, images, mode, mutable=train.STATISTICS)
+    _, updated = model.apply(fresh, images, mode, mutable=train.COLLECTIONS)
     statistics = updated["batch_stats"]
     return statistics if axis_name is None else lax.pmean(statistics, axis_name)
 

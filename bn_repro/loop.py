@@ -8,7 +8,7 @@ from bn_repro.due import Event
 from bn_repro.resolve import as_record, describe
 from bn_repro.run_folder import lock, resume
 from bn_repro.run_folder.writer import RunWriter
-from bn_repro.under_way import Run
+from bn_repro.under_way import Training
 
 
 def run(config, workdir, devices=None, restart=False, branch_from="") -> str:
@@ -81,7 +81,7 @@ def recording_failure(writer):
             raise
 
 
-def _train(run: Run, events: list[Event], preemption) -> str:
+def _train(run: Training, events: list[Event], preemption) -> str:
     if int(run.state.first_bad_step) >= 0:
         return "diverged"  # its initial values are not finite
     if run.step == 0:

@@ -19,7 +19,7 @@ from bn_repro import (
 from bn_repro.errors import UserError
 from bn_repro.resolve import as_record, resolve
 from bn_repro.run_folder import checkpoint, manifest, tensorboard
-from bn_repro.under_way import Run
+from bn_repro.under_way import Training
 
 
 def prepare(config, devices=None):
@@ -42,7 +42,7 @@ def prepare(config, devices=None):
     return config, stated, mesh
 
 
-def start_or_resume(config, stated, writer, parts, mesh, found) -> Run:
+def start_or_resume(config, stated, writer, parts, mesh, found) -> Training:
     """Returns the run as its newest checkpoint left it, or before its first step.
 
     Args:
@@ -55,7 +55,7 @@ def start_or_resume(config, stated, writer, parts, mesh, found) -> Run:
     """
     saved = _saved(config, parts, found)
     step = found.checkpoint.step if found.checkpoint else 0
-    run = Run(
+    run = Training(
         config=config,
         recorded=as_record(config, stated),
         parts=parts,
@@ -106,7 +106,7 @@ def _saved(config, parts, found) -> dict:
     return restored
 
 
-def _record_start(run: Run, found) -> None:
+def _record_start(run: Training, found) -> None:
     writer, step = run.writer, run.step
     writer.write_config(run.recorded)
     parts = run.parts

@@ -19,7 +19,7 @@ from bn_repro import metrics, models, optim
 from bn_repro.layers import Mode
 from bn_repro.parallel import AXIS
 
-STATISTICS = ("batch_stats", "ema_count")
+COLLECTIONS = ("batch_stats", "ema_count")
 MOST_ADDED = 1e30  # norm of a step; above it counts as not finite
 
 
@@ -176,7 +176,7 @@ def train_step(state: TrainState, batch: dict, key, *, recipe: Recipe, axis_name
         variables = state.variables() | {"params": params}
         mode = Mode(update_stats=True, dropout_keys=keys)
         (logits, _), updated = recipe.model.apply(
-            variables, images, mode, mutable=list(STATISTICS)
+            variables, images, mode, mutable=list(COLLECTIONS)
         )
         return metrics.cross_entropy(logits, batch["label"]).mean(), (logits, updated)
 

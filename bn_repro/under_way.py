@@ -14,7 +14,7 @@ from bn_repro.run_folder.writer import RunWriter
 
 
 @dataclasses.dataclass
-class Run:
+class Training:
     """A run under way: everything that the due events read.
 
     Attributes:
@@ -63,7 +63,7 @@ class Run:
             self.summaries.metrics(self.step, split, statistics, values)
 
 
-def due_events(run: Run) -> list[due.Event]:
+def due_events(run: Training) -> list[due.Event]:
     """Returns what is due when, in the order it is done; a checkpoint comes last."""
     config = run.config
     every = lambda n: due.regular_steps(n, config.steps)  # noqa: E731
@@ -76,14 +76,14 @@ def due_events(run: Run) -> list[due.Event]:
     ]
 
 
-def do_due(run: Run, events: list[due.Event]) -> None:
+def do_due(run: Training, events: list[due.Event]) -> None:
     """Does what is due after the run's step."""
     for event in events:
         if event.is_due(run.step):
             event.action(run)
 
 
-def log(run: Run) -> None:
+def log(run: Training) -> None:
     """Records the training metrics since the last record and prints the progress."""
     sums = jax.device_get(run.sums)
     steps = int(sums["steps"])
@@ -104,7 +104,7 @@ def log(run: Run) -> None:
     )
 
 
-def evaluate(run: Run) -> None:
+def evaluate(run: Training) -> None:
     """Records loss and accuracy on the evaluation split for each kind of statistics.
 
     And, of the last evaluations, which examples are right, to compare runs pairwise.
@@ -120,7 +120,7 @@ def evaluate(run: Run) -> None:
         run.writer.append_hits(run.step, hits)
 
 
-def population_statistics(run: Run) -> dict:
+def population_statistics(run: Training) -> dict:
     """Returns Algorithm 2's statistics of the network as it is now, replicated."""
     parts, config = run.parts, run.config
     n = config.eval.population_batches_during
@@ -130,7 +130,7 @@ def population_statistics(run: Run) -> dict:
     return parallel.replicate(found[n], parts.feed.mesh)
 
 
-def probe(run: Run) -> None:
+def probe(run: Training) -> None:
     """Records the percentiles of the nonlinearities' inputs, and more (Fig. 1b, 1c)."""
     if parallel.is_main():
         rate = run.state.learning_rate * run.parts.recipe.rate_factor(run.step)
@@ -140,14 +140,14 @@ def probe(run: Run) -> None:
             run.summaries.activations(run.step, measured)
 
 
-def save(run: Run) -> None:
+def save(run: Training) -> None:
     """Saves everything that the run needs to go on from here, bit for bit."""
     if parallel.is_main():
         save_checkpoint(run)
         run.writer.write_status("running", run.step)
 
 
-def save_checkpoint(run: Run) -> None:
+def save_checkpoint(run: Training) -> None:
     """Writes the checkpoint, which knows its run, its step and the records until it."""
     run.writer.sync()
     path, step = run.writer.path, run.step
@@ -164,7 +164,7 @@ def save_checkpoint(run: Run) -> None:
     checkpoint.save(path, step, jax.device_get(tree), keep, run.recorded, **about)
 
 
-def close(run: Run, status: str) -> None:
+def close(run: Training, status: str) -> None:
     """Writes the last records and says where they are."""
     if status == "diverged":
         log(run)
@@ -187,7 +187,7 @@ def close(run: Run, status: str) -> None:
     say(f"{status} at step {run.step:,}; the records are in {run.writer.path}")
 
 
-def _save_weights(run: Run) -> None:
+def _save_weights(run: Training) -> None:
     variables = jax.device_get(run.state.variables())
     if checkpoint.not_finite(arrays_of(variables)):  # as drawn: no step leaves such
         return

@@ -40,7 +40,7 @@ def main():
         folders = member.class_folders or member.class_names
         member = member._replace(class_names=(), class_folders=folders)
     mesh = parallel.make_mesh()
-    variables = ensemble.variables_of(member, _STATISTICS.value, mesh)
+    variables = ensemble.chosen_variables(member, _STATISTICS.value, mesh)
     compared = export.compare(member, variables)
     export.write(member, variables, _OUT.value, tuple(_PLATFORMS.value))
     for name in ("before", "after"):

@@ -106,7 +106,7 @@ def group(runs: Sequence[Run]) -> list[Arm]:
     return [Arm(label(members[0]), members) for members in found]
 
 
-def figure1(runs: Sequence[Run]) -> Figure1:
+def of_figure1(runs: Sequence[Run]) -> Figure1:
     """Returns the plain and the BN arm of the setting that has most to show.
 
     Settings (learning rate, steps, ...) with both arms come first, then those with more

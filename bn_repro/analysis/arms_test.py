@@ -31,7 +31,7 @@ def test_figure1_takes_the_setting_with_both_arms_and_tells_what_it_left_out(tmp
     sample(tmp_path, "plain", "none")
     sample(tmp_path, "after", "after")
     sample(tmp_path, "other", experiment="imagenet")
-    selected = arms.figure1(records.find_runs(tmp_path))
+    selected = arms.of_figure1(records.find_runs(tmp_path))
     assert names(selected.plain.runs) == ["plain"]
     assert names(selected.bn.runs) == ["bn"]
     assert len(selected.left_out) == 5
@@ -39,7 +39,7 @@ def test_figure1_takes_the_setting_with_both_arms_and_tells_what_it_left_out(tmp
 
 def test_without_a_run_of_figure1_both_arms_are_missing(tmp_path):
     sample(tmp_path, "other", experiment="imagenet")
-    selected = arms.figure1(records.find_runs(tmp_path))
+    selected = arms.of_figure1(records.find_runs(tmp_path))
     assert (selected.plain, selected.bn) == (None, None)
     assert names(selected.left_out) == ["other"]
 
@@ -93,11 +93,11 @@ def test_figure1_takes_two_arms_of_unequal_rate_if_they_are_the_only_ones(tmp_pa
     fast = {"optimizer": {"learning_rate": 3.0, "momentum": 0.0}}
     sample(tmp_path, "plain", "none", experiment="mnist_best_rates", **fast)
     sample(tmp_path, "bn", experiment="mnist_best_rates")
-    selected = arms.figure1(records.find_runs(tmp_path))
+    selected = arms.of_figure1(records.find_runs(tmp_path))
     assert names(selected.plain.runs) == ["plain"] and names(selected.bn.runs) == ["bn"]
     assert arms.learning_rate(selected.plain) == "3"
     sample(tmp_path, "bn_fast", experiment="mnist_best_rates", steps=1500)
-    selected = arms.figure1(records.find_runs(tmp_path))
+    selected = arms.of_figure1(records.find_runs(tmp_path))
     assert None in (selected.plain, selected.bn)
 
 

@@ -16,7 +16,7 @@ def sample_folder(tmp_path_factory):
 @pytest.fixture(scope="session")
 def sample_figure1(sample_folder):
     """The arms of `sample_folder`."""
-    return arms.figure1(records.find_runs(sample_folder))
+    return arms.of_figure1(records.find_runs(sample_folder))
 
 
 @pytest.fixture(scope="session")

@@ -22,7 +22,7 @@ def write_run(path, norm, seed, accuracies, steps=20, **more_statistics):
 
 def ours(folder):
     """Returns claim -> (ours, seeds) of the runs below folder."""
-    selected = arms.figure1(records.find_runs(folder))
+    selected = arms.of_figure1(records.find_runs(folder))
     rows = figure1_table.figure1_table(selected).rows
     return {claim: (cell, seeds) for claim, _, cell, seeds, _ in rows}
 
@@ -131,7 +131,7 @@ def test_arms_of_unequal_rate_are_told(tmp_path):
     rate = {"optimizer": {"learning_rate": 3.0, "momentum": 0.0}}
     testing.write_run(tmp_path / "plain", "none", 0, 500, **rate)
     testing.write_run(tmp_path / "bn", "before", 0, 500)
-    table = figure1_table.figure1_table(arms.figure1(records.find_runs(tmp_path)))
+    table = figure1_table.figure1_table(arms.of_figure1(records.find_runs(tmp_path)))
     assert table.rows[0][0].endswith("at rate 3 without BN and 0.01 with BN")
 
 

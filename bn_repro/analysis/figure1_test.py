@@ -57,7 +57,7 @@ def test_the_legend_has_the_rates_where_they_differ(tmp_path):
     rate = {"optimizer": {"learning_rate": 3.0, "momentum": 0.0}}
     testing.write_run(tmp_path / "plain", "none", 0, 500, **rate)
     testing.write_run(tmp_path / "bn", "before", 0, 500)
-    (accuracy, *_), _ = panels(arms.figure1(records.find_runs(tmp_path)))
+    (accuracy, *_), _ = panels(arms.of_figure1(records.find_runs(tmp_path)))
     legend = [text.get_text() for text in accuracy.get_legend().get_texts()]
     assert legend == ["With BN, rate 0.01", "Without BN, rate 3"]
 
@@ -77,7 +77,7 @@ def test_one_seed_and_unfinished_runs_are_told(tmp_path):
     testing.write_run(tmp_path / "bn_seed0", steps=1000)
     testing.write_run(tmp_path / "bn_seed1", seed=1, steps=1000, status="interrupted")
     testing.write_run(tmp_path / "plain", "none", 0, 1000, "running", 500)
-    (accuracy, *_), caption = panels(arms.figure1(records.find_runs(tmp_path)))
+    (accuracy, *_), caption = panels(arms.of_figure1(records.find_runs(tmp_path)))
     assert accuracy.get_title("left") == "(a) Test accuracy, one seed"
     assert "One seed (bn: seeds 0, plain: seeds 0)" in caption
     assert "No run plain has finished." in caption
@@ -99,7 +99,7 @@ def with_inputs(selected, shift):
 )
 def test_inputs_outside_of_the_papers_axis_widen_both_panels(tmp_path, shift, limits):
     testing.write_figure1(tmp_path, seeds=1, steps=3000)
-    selected = arms.figure1(records.find_runs(tmp_path))
+    selected = arms.of_figure1(records.find_runs(tmp_path))
     (_, without, with_bn), caption = panels(with_inputs(selected, shift))
     assert without.get_ylim() == with_bn.get_ylim() == limits
     for line in without.lines:
@@ -111,7 +111,7 @@ def test_inputs_outside_of_the_papers_axis_widen_both_panels(tmp_path, shift, li
 
 def test_a_short_run_gets_axes_that_show_it(tmp_path):
     testing.write_figure1(tmp_path, seeds=1, steps=1000)
-    (accuracy, *_), caption = panels(arms.figure1(records.find_runs(tmp_path)))
+    (accuracy, *_), caption = panels(arms.of_figure1(records.find_runs(tmp_path)))
     assert accuracy.get_xlim() == (0, 1000)
     assert accuracy.get_ylim() == (0, 1)
     assert "this one at 0" in caption

@@ -134,7 +134,7 @@ def _mnist(check: Callable[..., Finding], norms: Sequence[str] = BOTH) -> Callab
     """Returns a claim about the networks of Fig. 1 with these `model.norm`."""
 
     def find(runs: list[Run]) -> Finding:
-        selected = [arm.runs for arm in arms.figure1(runs)[:2] if arm]
+        selected = [arm.runs for arm in arms.of_figure1(runs)[:2] if arm]
         found, _ = networks.find([run for members in selected for run in members])
         by_norm = {network.config["model"]["norm"]: network for network in found}
         if missing := [norm for norm in norms if norm not in by_norm]:
@@ -146,7 +146,7 @@ def _mnist(check: Callable[..., Finding], norms: Sequence[str] = BOTH) -> Callab
 
 def _throughout(runs: list[Run]) -> Finding:
     """At every evaluation of every seed: yes."""
-    selected = arms.figure1(runs)
+    selected = arms.of_figure1(runs)
     if not (selected.plain and selected.bn):
         return _missing("both networks")
     above, total = figure1_table.throughout(selected)
@@ -166,7 +166,7 @@ def _accuracy(network: Network) -> Finding:
 
 def _less_drift(measure: str, runs: list[Run], since: int = 0) -> Finding:
     """By the median over the units of the last hidden layer; `since`: of FROM_STEPS."""
-    both = [arm for arm in arms.figure1(runs)[:2] if arm]
+    both = [arm for arm in arms.of_figure1(runs)[:2] if arm]
     over = drift_table.windows([run for arm in both for run in arm.done()])[since]
     found = [drift_table.last_layer(arm.done(), measure, over) for arm in both]
     if len(found) != 2 or not all(found):

@@ -94,7 +94,7 @@ def compose(given: Given) -> Part:
 def figure1_part(given: Given) -> Part:
     """Returns Fig. 1 and its table."""
     mnist = [run for run in given.runs if run.config.get("experiment") in arms.FIGURE1]
-    selected = arms.figure1(mnist)
+    selected = arms.of_figure1(mnist)
     shown = [arm for arm in selected[:2] if arm]
     if not shown:
         return EMPTY

@@ -15,7 +15,7 @@ from bn_repro.inference import members, population, predict
 from bn_repro.inference.members import Member
 from bn_repro.run_folder import checkpoint, files
 
-STATISTICS = ("ema", "population")
+KINDS = ("ema", "population")
 ABOUT = "about"  # in saved probabilities: what they are of, JSON
 PARTS = "evaluation_parts"  # folder of what an evaluation under way has done
 
@@ -63,7 +63,7 @@ def evaluate(
     _announce(splits, say)
     found, abouts, parts = [], [], []
     for member, split in zip(networks, splits, strict=True):
-        variables = variables_of(member, statistics, mesh, say)
+        variables = chosen_variables(member, statistics, mesh, say)
         used = member._replace(variables=variables)
         parts.append(Path(out) / PARTS / f"{_key(used, split, statistics)}.npz")
         size = batch_size or member.config.eval.batch_size
@@ -110,7 +110,7 @@ def told_apart(networks: list[Member]) -> list[Member]:
     return [m._replace(name=name) for m, name in zip(networks, names, strict=True)]
 
 
-def variables_of(member: Member, statistics: str, mesh, say=print) -> dict:
+def chosen_variables(member: Member, statistics: str, mesh, say=print) -> dict:
     """Returns a member's variables with the moving averages or Algorithm 2's."""
     _check(statistics)
     if statistics == "ema":
@@ -119,10 +119,8 @@ def variables_of(member: Member, statistics: str, mesh, say=print) -> dict:
 
 
 def _check(statistics: str) -> None:
-    if statistics not in STATISTICS:
-        raise UserError(
-            f"statistics is {statistics!r}; use one of {', '.join(STATISTICS)}"
-        )
+    if statistics not in KINDS:
+        raise UserError(f"statistics is {statistics!r}; use one of {', '.join(KINDS)}")
 
 
 def combine(paths, out) -> dict:
@@ -239,7 +237,7 @@ def _timer(member: Member, say, every: float = 10.0):
     """Returns what reports progress: an estimate at once, then now and then."""
     last = [-np.inf]
 
-    def report(progress: predict.Progress) -> None:
+    def report(progress: predict.HowFar) -> None:
         estimate = progress.seconds_left
         if np.isfinite(estimate) and time.monotonic() - last[0] > every:
             last[0] = time.monotonic()

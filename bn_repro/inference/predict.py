@@ -167,7 +167,7 @@ class Predictions(NamedTuple):
     mask: np.ndarray
 
 
-class Progress(NamedTuple):
+class HowFar(NamedTuple):
     """How far the evaluation of a member is."""
 
     done: int
@@ -182,7 +182,7 @@ def predict(
     mesh,
     batch_size: int,
     partial_file: Path,
-    report: Callable[[Progress], None] = lambda progress: None,
+    report: Callable[[HowFar], None] = lambda progress: None,
     step: Callable | None = None,
 ) -> tuple[Predictions, float]:
     """Returns predictions for every picture of a split, each once, and their seconds.
@@ -250,12 +250,12 @@ def _gathered(probabilities, batch) -> Predictions:
     return Predictions(whole[order], labels[order].astype(np.int32), mask[order])
 
 
-def _progress(done: int, count: int, start) -> Progress:
+def _progress(done: int, count: int, start) -> HowFar:
     if start is None:  # the first batch also compiled
-        return Progress(done, count, float("nan"))
+        return HowFar(done, count, float("nan"))
     began, before = start
     a_picture = (time.monotonic() - began) / max(done - before, 1)
-    return Progress(done, count, a_picture * (count - done))
+    return HowFar(done, count, a_picture * (count - done))
 
 
 def _resume(file: Path, classes: int) -> tuple[Predictions, float]:

@@ -11,10 +11,10 @@ from bn_repro import resolve
 from bn_repro.errors import UserError
 from bn_repro.run_folder import lock, resume
 from bn_repro.sweep import workers
-from bn_repro.sweep.plan import Member
+from bn_repro.sweep.plan import Planned
 from bn_repro.sweep.progress import Progress
 
-Groups = list[list[Member]]
+Groups = list[list[Planned]]
 LOOK_AGAIN = 5.0  # seconds until members that another sweep holds are looked at again
 
 
@@ -31,7 +31,7 @@ def here(groups: Groups, jobs: int, progress: Progress) -> dict[str, str]:
     return outcomes
 
 
-def _train_here(member: Member) -> str:
+def _train_here(member: Planned) -> str:
     try:
         return workers.train(member)
     except lock.HeldError:
@@ -60,7 +60,7 @@ EXECUTORS: dict[str, Callable] = {
 }
 
 
-def run(sweep: list[Member], executor: str = "", jobs: int = 0) -> dict[str, str]:
+def run(sweep: list[Planned], executor: str = "", jobs: int = 0) -> dict[str, str]:
     """Runs the members that have not ended and returns how each of them stands.
 
     Args:
@@ -102,7 +102,7 @@ def _held(groups: Groups, outcomes: dict, progress: Progress) -> Groups:
     return [group for group in held if group]
 
 
-def _groups(sweep: list[Member]) -> Groups:
+def _groups(sweep: list[Planned]) -> Groups:
     """Returns the members that have not ended by the programs that they share.
 
     Raises:
@@ -118,7 +118,7 @@ def _groups(sweep: list[Member]) -> Groups:
     return list(groups.values())
 
 
-def _default(waiting: list[Member]) -> str:
+def _default(waiting: list[Planned]) -> str:
     import jax
 
     if jax.default_backend() == "cpu":
@@ -126,14 +126,14 @@ def _default(waiting: list[Member]) -> str:
     return "vmap" if _in_memory(waiting) else "here"
 
 
-def _in_memory(sweep: list[Member]) -> bool:
+def _in_memory(sweep: list[Planned]) -> bool:
     from bn_repro import data
 
     names = {member.load_config().data.name for member in sweep}
     return all(data.SOURCES[name].in_memory for name in names)
 
 
-def _check(executor: str, jobs: int, waiting: list[Member]) -> None:
+def _check(executor: str, jobs: int, waiting: list[Planned]) -> None:
     if executor not in EXECUTORS:
         raise UserError(
             f"--executor is {executor!r}; it must be one of {', '.join(EXECUTORS)}"

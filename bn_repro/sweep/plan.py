@@ -14,7 +14,7 @@ from bn_repro.run_folder import configuration, files, records
 from bn_repro.sweep.axes import product
 
 
-class Member(NamedTuple):
+class Planned(NamedTuple):
     """One run of a sweep.
 
     Attributes:
@@ -46,7 +46,7 @@ def members(
     only: list[str],
     workdir,
     axes: Sequence[str] = (),
-) -> list[Member]:
+) -> list[Planned]:
     """Returns the members of a sweep in the order of RUNS, or of its axes.
 
     Args:
@@ -79,7 +79,7 @@ def members(
     return found
 
 
-def _along(axes, config_file: str, overrides: dict, only, workdir) -> list[Member]:
+def _along(axes, config_file: str, overrides: dict, only, workdir) -> list[Planned]:
     """Returns a member for each run of `only` and each choice of the axes' values."""
     found, file = [], config_files.find(config_file)
     for base in dict.fromkeys(only) or [""]:
@@ -95,9 +95,9 @@ def _along(axes, config_file: str, overrides: dict, only, workdir) -> list[Membe
     return found
 
 
-def _member(name: str, config, overrides: dict, workdir, sets: dict) -> Member:
+def _member(name: str, config, overrides: dict, workdir, sets: dict) -> Planned:
     config.update_from_flattened_dict(overrides)
-    return Member(name, Path(workdir) / name, json.dumps(config.to_dict()), sets)
+    return Planned(name, Path(workdir) / name, json.dumps(config.to_dict()), sets)
 
 
 def load(config_file: str):
@@ -124,7 +124,7 @@ def run_of(module, config_file: str, name: str) -> str:
     raise UserError(config_files.no_run(config_file, [name], module.RUNS))
 
 
-def listing(sweep: list[Member], workdir=None) -> list[str]:
+def listing(sweep: list[Planned], workdir=None) -> list[str]:
     """Returns a line a run: its name, what it sets and, in a workdir, how it stands."""
     lines = []
     for member in sweep:
@@ -134,7 +134,7 @@ def listing(sweep: list[Member], workdir=None) -> list[str]:
     return lines
 
 
-def dry_run(sweep: list[Member]) -> str:
+def dry_run(sweep: list[Planned]) -> str:
     """Returns the first run's configuration as it would be trained, and what all cost.
 
     The seconds are by the speed of those runs of the sweep that have a manifest.
@@ -159,7 +159,7 @@ def dry_run(sweep: list[Member]) -> str:
     )
 
 
-def share(sweep: list[Member], index: int, count: int = 0) -> list[Member]:
+def share(sweep: list[Planned], index: int, count: int = 0) -> list[Planned]:
     """Returns the members that one task of an array of jobs runs.
 
     Args:

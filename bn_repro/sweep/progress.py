@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bn_repro.run_folder import records
 from bn_repro.run_folder.checks import STATUSES
-from bn_repro.sweep.plan import Member
+from bn_repro.sweep.plan import Planned
 
 LOG = "log.txt"  # what a member prints, in its run folder
 EVERY = 10.0  # seconds between two views
@@ -21,11 +21,11 @@ class Progress:
         self._started = self._last = time.monotonic()
         self._held = ""
 
-    def tell(self, member: Member, what: str) -> None:
+    def tell(self, member: Planned, what: str) -> None:
         """Prints a line about one member."""
         print(f"{member.name}: {what}", flush=True)
 
-    def ended(self, member: Member, outcome: str) -> None:
+    def ended(self, member: Planned, outcome: str) -> None:
         """Prints how a member ended, and how many have."""
         if outcome == "interrupted":
             self.tell(member, outcome)
@@ -36,14 +36,14 @@ class Progress:
             outcome = f"{outcome} at step {step:,}"
         self.tell(member, f"{outcome} ({self._done} of {self._total}{self._left()})")
 
-    def held(self, members: list[Member]) -> None:
+    def held(self, members: list[Planned]) -> None:
         """Prints which members another sweep is at, when these change."""
         names = ", ".join(member.name for member in members)
         if names != self._held:
             print(f"another process is at {names}; waiting for it", flush=True)
         self._held = names
 
-    def show(self, running: list[Member]) -> None:
+    def show(self, running: list[Planned]) -> None:
         """Prints the last line of each running member's log, if it is time to."""
         now = time.monotonic()
         if not running or now < self._last + EVERY:

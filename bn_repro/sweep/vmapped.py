@@ -32,7 +32,7 @@ from bn_repro.parallel import AXIS, REPLICATED
 from bn_repro.run_folder import lock, resume
 from bn_repro.run_folder.writer import RunWriter
 from bn_repro.sweep import workers
-from bn_repro.sweep.plan import Member
+from bn_repro.sweep.plan import Planned
 from bn_repro.sweep.progress import LOG, Progress
 
 
@@ -47,8 +47,8 @@ class Row:
       outcome: how it ended; empty while it is under way.
     """
 
-    member: Member
-    run: under_way.Run
+    member: Planned
+    run: under_way.Training
     events: list[due.Event]
     outcome: str = ""
 
@@ -57,7 +57,7 @@ class Row:
         under_way.do_due(self.run, self.events)
 
 
-def train(members: list[Member], progress: Progress) -> dict[str, str]:
+def train(members: list[Planned], progress: Progress) -> dict[str, str]:
     """Trains members that share their programs and returns how each of them ended.
 
     Members that resume at different steps wait until the one behind has caught up.
@@ -89,7 +89,7 @@ def _train_together(rows: list[Row], progress: Progress) -> None:
         raise
 
 
-def _start(member: Member) -> under_way.Run:
+def _start(member: Planned) -> under_way.Training:
     config, stated, mesh = start.prepare(member.load_config())
     found = resume.look(resolve.as_record(config, stated), member.workdir)
     writer = RunWriter(member.workdir)
@@ -176,7 +176,7 @@ def _end(row: Row, outcome: str, progress: Progress) -> None:
 
 
 @contextlib.contextmanager
-def _logged(member: Member):
+def _logged(member: Planned):
     """Appends what is printed to the member's log."""
     with open(member.workdir / LOG, "a") as log, contextlib.redirect_stdout(log):
         yield

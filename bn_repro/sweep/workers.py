@@ -20,7 +20,7 @@ from bn_repro import interrupt
 from bn_repro.errors import UserError
 from bn_repro.run_folder import lock, records
 from bn_repro.run_folder.writer import RunWriter
-from bn_repro.sweep.plan import Member
+from bn_repro.sweep.plan import Planned
 from bn_repro.sweep.progress import LOG, Progress
 
 RETRIES = 2  # of a member whose worker died
@@ -31,7 +31,7 @@ HELD = "held"  # by another sweep, or a run by itself
 class Task(NamedTuple):
     """A member to train, the group that it shares programs with, and its deaths."""
 
-    member: Member
+    member: Planned
     group: int
     deaths: int = 0
 
@@ -100,7 +100,7 @@ class Worker:
             self._process.join()
 
 
-def run(groups: list[list[Member]], jobs: int, progress: Progress) -> dict[str, str]:
+def run(groups: list[list[Planned]], jobs: int, progress: Progress) -> dict[str, str]:
     """Runs the members on `jobs` workers, or on one a core if jobs is 0."""
     todo = [Task(member, i) for i, group in enumerate(groups) for member in group]
     cores = _cores()
@@ -161,7 +161,7 @@ def _collect(worker: Worker, todo: list, outcomes: dict, progress: Progress) -> 
         progress.ended(member, outcome)
 
 
-def _record(member: Member, outcome: str) -> None:
+def _record(member: Planned, outcome: str) -> None:
     """Writes what a process that died could not write itself."""
     if member.status() == "waiting":
         return
@@ -209,7 +209,7 @@ def _work(connection, cores: list[int]) -> None:
             connection.send(_train_logged(connection.recv(), cores))
 
 
-def _train_logged(member: Member, cores: list[int]) -> str:
+def _train_logged(member: Planned, cores: list[int]) -> str:
     """Trains a member with its output in its log; returns how it ended, or why not."""
     try:
         with lock.hold(member.workdir):  # creates the folder, or says why not
@@ -234,7 +234,7 @@ def _print_to(path) -> None:
         os.dup2(log.fileno(), 2)
 
 
-def train(member: Member) -> str:
+def train(member: Planned) -> str:
     """Trains one member in this process and returns how it ended."""
     from bn_repro import loop  # here: the cores of a process are chosen before jax
 
