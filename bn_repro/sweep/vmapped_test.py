@@ -20,7 +20,7 @@ VARIED = {
 
 def member(name, workdir, **overrides):
     config = short("bn", **OVERRIDES, **VARIED.get(name, {}), **overrides)
-    return sweep.Planned(name, workdir / name, json.dumps(config.to_dict()))
+    return sweep.Planned(name, workdir / name, json.dumps(config.to_dict()), {})
 
 
 @pytest.fixture(scope="module")

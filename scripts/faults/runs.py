@@ -183,7 +183,7 @@ def faulty(at: int, act) -> None:
       at: 1 is the first; 0 stands for all of them.
       act: called with (the real call, its arguments).
     """
-    from bn_repro.run_folder import files
+    from bn_repro.run_folder import files, writer
 
     made = itertools.count(1)
 
