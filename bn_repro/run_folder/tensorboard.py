@@ -7,7 +7,7 @@ that resumes writes another file; TensorBoard shows the later one from there on.
 import numpy as np
 
 from bn_repro.errors import UserError
-from bn_repro.run_folder import configuration
+from bn_repro.run_folder import configuration, records
 
 FOLDER = "tensorboard"  # in the run folder
 _VALUES = 1_000  # that a histogram is handed over as
