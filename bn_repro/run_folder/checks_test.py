@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bn_repro.analysis import figure4, testing
@@ -169,7 +169,7 @@ def sound(tmp_path_factory):
     return folder
 
 
-@fuzzed
+@settings(fuzzed, max_examples=250)
 @given(content=st.data())
 def test_any_file_is_read_or_refused_in_one_line(content, sound):
     """Bytes damaged as disks do it, or one value in a sound file of another kind."""

@@ -67,11 +67,13 @@ def broken(folder: Path, scale: float):
 
 
 def long(folder: Path, scale: float):
-    """Half an hour of a streamed run with BN: memory, descriptors, threads."""
+    """Half an hour of a streamed run with BN, once compiled: what it holds."""
     more = {"log_every": 100, "eval.every": 500, "probe.every": 1000}
     more |= {"checkpoint.every": 500, "data.workers": 1, "steps": 10_000_000}
     config = runs.pictures(runs.write_pictures(folder / "pictures"), **more)
     child, samples = runs.start(config, folder / "run"), []
+    while not any((folder / "run/checkpoints").glob("*.npz")):
+        time.sleep(1)  # it compiles
     until = time.monotonic() + 1800 * scale
     while time.monotonic() < until:
         time.sleep(18 * scale)
