@@ -1,7 +1,7 @@
 """Every configuration key with its default, unit and meaning.
 
 An experiment file overrides some of these values; nothing else defines keys. Values
-marked (open) are choices that the paper leaves open; the README gives the reasons.
+marked (open) are choices that the paper leaves open; docs/choices.md gives the reasons.
 `bn_repro.resolve` validates the result and translates it to another batch size.
 """
 

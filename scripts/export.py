@@ -5,7 +5,8 @@ python scripts/export.py --workdir runs/mnist/bn_seed0 --out exported/mnist \
     --statistics ema
 
 BN is folded into the weights (Algorithm 2, step 11). network.bin is read with
-jax.export, network.json has labels and preprocessing; the README has a loader. Prints
+jax.export, network.json has labels and preprocessing; docs/inference.md has a loader.
+Prints
 floating-point operations, bytes and seconds before and after folding.
 """
 
