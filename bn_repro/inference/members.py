@@ -7,11 +7,13 @@ import jax
 import numpy as np
 from ml_collections import config_dict
 
-from bn_repro import models
+from bn_repro import data, models
 from bn_repro.data.classes import Classes
 from bn_repro.errors import UserError
 from bn_repro.resolve import resolve
 from bn_repro.run_folder import checkpoint, configuration, files, records
+
+PICTURES = {"data.train", "data.val"}  # where they are on this machine
 
 
 class Member(NamedTuple):
@@ -65,6 +67,11 @@ def load(workdir, defaults, overrides: dict | None = None) -> Member:
         raise UserError(f"{workdir}: {error}") from error
     if config.model.dtype == "float64":
         jax.config.update("jax_enable_x64", True)
+    if overrides and overrides.keys() & PICTURES and data.find(config.data).in_memory:
+        raise UserError(
+            f"{workdir} is of {config.data.name}, which is not read from pictures: "
+            f"leave out what says where they are"
+        )
     names, folders = tuple(run.class_names), tuple(run.class_folders)
     if names and len(names) != config.data.classes:
         raise UserError(

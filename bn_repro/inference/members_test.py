@@ -96,3 +96,8 @@ def test_not_finite(workdir):
     sha256 = np.array(files.digest(arrays))
     np.savez(workdir / checkpoint.WEIGHTS, **arrays, sha256=sha256)
     refused(workdir, "batch_stats/hidden_1/bn/var is not finite")
+
+
+def test_mnist_has_no_place_of_pictures(workdir):
+    with pytest.raises(UserError, match="mnist, which is not read from pictures"):
+        members.load(workdir, common.get_config(), {"data.val": "elsewhere"})
