@@ -80,9 +80,12 @@ def long(folder: Path, scale: float):
         samples.append(_usage(child))
     os.kill(child, signal.SIGTERM)
     ended, fifth = runs.wait(child), len(samples) // 5
-    begun, end = (
-        [statistics.median(x) for x in zip(*part, strict=True)]
-        for part in (samples[fifth : 2 * fifth], samples[-fifth:])
+    begun, end = (  # what ended evaluations held stays until Python collects it
+        [statistics.median(part[0]), *map(min, part[1:])]
+        for part in (
+            list(zip(*half, strict=True))
+            for half in (samples[fifth : 2 * fifth], samples[-fifth:])
+        )
     )
     flat = end[0] < 1.02 * begun[0] and end[1] <= begun[1] and end[2] <= begun[2]
     name = (
