@@ -88,10 +88,11 @@ def scale_note(found: Sequence[Network]) -> str:
     """Returns the scale of the runs and what it cannot show, in sentences."""
     flat = configuration.stated(found[0].config)
     size, width = flat["data.image_size"], flat["model.width"]
+    of_width = "" if width == 1 else f"{width:g} of "
     classes, lengths = flat["data.classes"], {network.steps for network in found}
     steps = " to ".join(f"{n:,}" for n in sorted({min(lengths), max(lengths)}))
     text = (
-        f"{size} x {size} pixels, {width:g} of the paper's width, {classes:,} classes, "
+        f"{size} x {size} pixels, {of_width}the paper's width, {classes:,} classes, "
         f"{steps} steps of {flat['batch_size']} pictures"
     )
     if (size, width, classes) == (224, 1, 1000):

@@ -170,7 +170,9 @@ def test_only_a_reduced_scale_has_things_it_cannot_show(tmp_path):
     assert "cannot show accuracies of the full network, nor steps to 72.2 %" in small
     full = {"model__width": 1.0, "data__image_size": 224, "data__classes": 1000}
     write(tmp_path / "full", bn_x5=([[0.1]], "finished", full))
-    assert "cannot" not in figure3.scale_note(read(tmp_path / "full")[0])
+    whole = figure3.scale_note(read(tmp_path / "full")[0])
+    assert "cannot" not in whole
+    assert "224 x 224 pixels, the paper's width, 1,000 classes" in whole
 
 
 def test_statistics_are_named_by_network_where_they_differ(tmp_path):

@@ -12,7 +12,9 @@ from pathlib import Path
 import jax
 import numpy as np
 
-PACKAGES = ("bn_repro", "jax", "jaxlib", "flax", "optax", "grain", "numpy")
+import bn_repro
+
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "grain", "numpy")
 
 
 def describe(config, params, **data) -> dict:
@@ -44,7 +46,8 @@ def describe(config, params, **data) -> dict:
 def versions() -> dict[str, str]:
     """Returns the versions of Python and of the packages that matter."""
     packages = {name: importlib.metadata.version(name) for name in PACKAGES}
-    return {"python": platform.python_version(), **packages}
+    python = platform.python_version()
+    return {"python": python, "bn_repro": bn_repro.__version__, **packages}
 
 
 def machine() -> str:
