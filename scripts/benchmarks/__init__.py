@@ -1,1 +1,10 @@
 """Benchmarks: each module measures one thing and yields rows."""
+
+
+def torch_device() -> str:
+    """Returns where PyTorch is compared: "cuda" where JAX and it both have one."""
+    import jax
+    import torch
+
+    on_gpu = jax.default_backend() == "gpu" and torch.cuda.is_available()
+    return "cuda" if on_gpu else "cpu"

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from benchmarks.timing import Row, alternate
+from benchmarks.timing import Figure, Row, alternate, ratio
 from bn_repro import batch_norm
 from bn_repro.layers import BatchNorm
 
@@ -14,29 +14,32 @@ AXES = (0, 1, 2)
 EPS = 1e-5
 
 
-def measure():
+def measure(toy: bool = False):
     """Yields bytes, time and errors at 16x56x56x64, float32."""
-    x, dy = (jax.random.normal(jax.random.key(i), SHAPE) for i in (0, 1))
+    shape = (2, 8, 8, 4) if toy else SHAPE
+    x, dy = (jax.random.normal(jax.random.key(i), shape) for i in (0, 1))
     ours, flax = (
         compiled(layer(use_running_average=False), x, dy)
         for layer in (BatchNorm, nn.BatchNorm)
     )
     new = jax.__version_info__ >= (0, 12)
-    units = {"ours": bytes_accessed(ours) / x.nbytes}
-    units["flax"] = bytes_accessed(flax) / x.nbytes
-    detail = f"flax {units['flax']:.1f}"
-    bound = "<= 12" if new else "<= 14"
-    yield Row("BN bytes accessed / bytes of the input", units["ours"], bound, detail)
+    units = [
+        Figure(who, [bytes_accessed(step) / x.nbytes])
+        for who, step in (("ours", ours), ("flax", flax))
+    ]
+    what = "BN: bytes accessed / bytes of the input"
+    yield Row(what, units[0].median, "<= 12" if new else "<= 14", "count", (), units)
     run = lambda step: lambda: jax.block_until_ready(step(x, dy))  # noqa: E731
-    seconds = alternate({"ours": run(ours), "flax": run(flax)}, 40)
-    detail = ", ".join(f"{k} {v * 1e3:.2f} ms" for k, v in seconds.items())
-    ratio = seconds["ours"] / seconds["flax"]
-    yield Row("BN time / flax.linen.BatchNorm's", ratio, "<= 0.9", detail)
-    yield Row("BN variance error at mean/std 1000", variance_error(x), "<= 1e-5")
+    seconds = alternate({"ours": run(ours), "flax": run(flax)}, 3 if toy else 40)
+    sides = [figure.in_ms() for figure in seconds.values()]
+    yield ratio("BN: time / flax.linen.BatchNorm's", *sides, "<= 0.9")
+    error = variance_error(x)
+    yield Row("BN: error of the variance at mean/std 1000", error, "<= 1e-5", "error")
     bound = "<= 2e-6" if new else "<= 2e-5"
-    for ratio in (0, 10):
-        for name, error in gradient_errors(x + ratio, dy).items():
-            yield Row(f"BN error of {name} at mean/std {ratio}", error, bound)
+    for mean in (0, 10):
+        for name, error in gradient_errors(x + mean, dy).items():
+            what = f"BN: error of {name} at mean/std {mean}"
+            yield Row(what, error, bound, "error")
 
 
 def compiled(layer, x, dy):
@@ -71,7 +74,7 @@ def variance_error(x) -> float:
 
 def gradient_errors(x, dy) -> dict[str, float]:
     """Returns each gradient's largest error over its largest value, against float64."""
-    gamma = jnp.ones((1, 1, 1, SHAPE[-1]))
+    gamma = jnp.ones((1, 1, 1, x.shape[-1]))
 
     @jax.jit
     def gradients(x, gamma, beta, dy):

@@ -1,65 +1,91 @@
-"""Seconds a training step of Sec. 4.2's network at 224 pixels: ours and PyTorch's."""
+"""Training steps of Sec. 4.2's network a second: ours and PyTorch's, channels last."""
 
 import importlib.util
 from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from benchmarks.timing import Row, alternate
+from benchmarks import torch_device
+from benchmarks.timing import alternate, missing, ratio
 from bn_repro import train
 from bn_repro.resolve import resolve
 from bn_repro.run_folder.manifest import available_cores
 from configs import imagenet
 
-BATCH, SIZE, ROUNDS = 8, 224, 9
+
+class Case(NamedTuple):
+    """A network at one size: its name, batch, pixels, width, rounds and bound."""
+
+    name: str
+    batch: int
+    size: int
+    width: float
+    rounds: int
+    bound: str = ""
 
 
-def measure():
-    """Yields the ratio of PyTorch's step time to ours, at full width on one CPU."""
-    candidates = {"ours": our_step()}
+CASES = (
+    Case("at 224, full width", 8, 224, 1.0, 9, ">= 0.8"),
+    Case("at 64, a quarter of the width", 32, 64, 0.25, 31, ">= 1.1"),
+)
+TOY = (Case("toy", 2, 32, 0.05, 1),)
+
+
+def measure(toy: bool = False):
+    """Yields the ratio of PyTorch's step time to ours, on one device."""
     if not importlib.util.find_spec("torch"):
-        yield Row("Inception: PyTorch is not installed", float("nan"))
-    else:
-        candidates["torch"] = torch_step()
-    seconds = alternate(candidates, ROUNDS)
-    detail = ", ".join(f"{k} {1e3 * v:,.0f} ms" for k, v in seconds.items())
-    detail += f", batch {BATCH} at {SIZE}"
-    if "torch" in seconds:
-        ratio = seconds["torch"] / seconds["ours"]
-        yield Row("Inception: steps/s over PyTorch's", ratio, ">= 0.6", detail)
+        yield missing("Inception: PyTorch is not installed")
+        return
+    for case in TOY if toy else CASES:
+        candidates = {"ours": our_step(case), "torch": torch_step(case)}
+        seconds = alternate(candidates, case.rounds)
+        rates = [f.per_second(1, "steps/s") for f in seconds.values()]
+        what = f"Inception {case.name}, batch {case.batch}: steps/s over PyTorch's"
+        yield ratio(what, *rates, case.bound, f"{available_cores()} cores")
 
 
-def our_step(name: str = "bn_x30"):
+def our_step(case, name: str = "bn_x30", dtype: str = "float32"):
     """Returns what takes one training step of a network of Sec. 4.2.2."""
-    config = imagenet.get_config(name)
-    config.batch_size = config.reference_batch = BATCH
-    config.bn.batch = "device"
-    config = resolve(config)[0]
-    inputs = lambda images, keys: images  # noqa: E731
-    recipe = train.make_recipe(config, inputs, 1_281_167, axis_name=None)
-    state = train.create_state(config, recipe, (SIZE, SIZE, 3))
-    keys = jax.random.split(jax.random.key(0), 3)
-    batch = {
-        "image": jax.random.normal(keys[0], (BATCH, SIZE, SIZE, 3)),
-        "label": jax.random.randint(keys[1], (BATCH,), 0, config.data.classes),
-        "position": jnp.arange(BATCH),
-    }
-    step = partial(train.train_step, recipe=recipe, axis_name=None)
-    step = jax.jit(step, donate_argnums=0)
+    step, arguments = compiled_step(case, name, dtype)
+    state = arguments[0]
 
     def run():
         nonlocal state
-        state, sums = step(state, batch, keys[2])
+        state, sums = step(state, *arguments[1:])
         jax.block_until_ready(sums)
 
     return run
 
 
-def torch_step():
+def compiled_step(case, name: str = "bn_x30", dtype: str = "float32"):
+    """Returns the training step on one device, jitted, and its arguments."""
+    config = imagenet.get_config(name)
+    config.batch_size = config.reference_batch = case.batch
+    config.bn.batch, config.model.width = "device", case.width
+    config.model.dtype = dtype
+    config = resolve(config)[0]
+    inputs = lambda images, keys: images  # noqa: E731
+    recipe = train.make_recipe(config, inputs, 1_281_167, axis_name=None)
+    shape = (case.size, case.size, 3)
+    state = train.create_state(config, recipe, shape)
+    keys = jax.random.split(jax.random.key(0), 3)
+    batch = {
+        "image": jax.random.normal(keys[0], (case.batch, *shape)),
+        "label": jax.random.randint(keys[1], (case.batch,), 0, config.data.classes),
+        "position": jnp.arange(case.batch),
+    }
+    step = partial(train.train_step, recipe=recipe, axis_name=None)
+    return jax.jit(step, donate_argnums=0), (state, batch, keys[2])
+
+
+def torch_step(case):
     """Returns what takes one training step of the same network, channels last."""
     import torch
     from peers import inception_torch
 
     torch.set_num_threads(available_cores())
-    return inception_torch.training_step(BATCH, SIZE)
+    return inception_torch.training_step(
+        case.batch, case.size, case.width, torch_device()
+    )

@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 import psutil
 
-from benchmarks.timing import Row
+from benchmarks.timing import Figure, Row, missing, ratio
 from bn_repro.data import augment, decode, image_folder, stream
 from configs import imagenet
 
@@ -33,19 +33,19 @@ SIZE, AREA, ASPECT = 224, (0.08, 1.0), (3 / 4, 4 / 3)
 TF_FLAX, TF_SAME = "tf.data as in Flax's example", "tf.data alike"
 
 
-def measure():
+def measure(toy: bool = False):
     """Yields the ratios on full-size ImageNet pictures, and a worker's memory."""
     sample = pathlib.Path(__file__).resolve().parents[3] / SAMPLE
     if not sample.exists():
-        yield Row(f"Input: no ../{SAMPLE}", float("nan"))
+        yield missing(f"Input: no ../{SAMPLE}")
         return
     with tempfile.TemporaryDirectory() as folder:
         with tarfile.open(sample) as tar:
             tar.extractall(folder, filter="data")
-        yield from compare(folder)
+        yield from compare(folder, 1 if toy else ROUNDS)
 
 
-def compare(folder: str):
+def compare(folder: str, rounds: int):
     """Yields the rows for the pictures in class folders below folder."""
     config = make_config(folder)
     source = image_folder.open_source(config.data, "train")
@@ -60,29 +60,29 @@ def compare(folder: str):
         for name, resized in tf_resizes().items():
             load = tf_data(source, folder, config.batch_size, resized)
             candidates[name] = lambda load=load: rates_of(load.as_numpy_iterator())
-    found = alternate_rates(candidates)
+    found = alternate_rates(candidates, rounds)
     yield from rows(found)
-    yield Row("Input: resident memory of a worker, MB", max(memory) / 1e6, "< 500")
+    largest = max(memory) / 1e6
+    yield Row("Input: resident memory of a worker, MB", largest, "< 500", "error")
 
 
 def rows(found):
-    """Yields the ratios of {name: (rate of a core, rate by the clock)}."""
-    detail = ", ".join(
-        f"{name} {core:.0f}/s ({clock:.0f}/s by the clock)"
-        for name, (core, clock) in found.items()
+    """Yields the ratios of {name: (rates of a core, rates by the clock)}."""
+    clock = ", ".join(
+        f"{name} {np.median(rates[1]):.0f}/s by the clock"
+        for name, rates in found.items()
     )
-    core = {name: rates[0] for name, rates in found.items()}
-    yield Row("Input, worker: pictures/s of a core", core["worker"], "", detail)
+    core = {k: Figure(k, list(v[0]), "pictures/s") for k, v in found.items()}
+    worker, bare = core["worker"], core["bare"]
     for name in ("in process", "worker"):
-        ratio = core[name] / core["bare"]
-        yield Row(f"Input, {name}: over bare OpenCV's", ratio, ">= 0.9")
+        what = f"Input, {name}: pictures/s of a core over bare OpenCV's"
+        yield ratio(what, core[name], bare, ">= 0.9", clock)
     if TF_FLAX not in core:
-        yield Row("Input: TensorFlow is not installed", float("nan"))
+        yield missing("Input: TensorFlow is not installed")
         return
-    ratio = core["worker"] / core[TF_FLAX]
-    yield Row("Input, worker: over tf.data's as in Flax's example", ratio, ">= 1.2")
-    ratio = core["worker"] / core[TF_SAME]
-    yield Row("Input, worker: over tf.data's, bilinear and uint8", ratio)
+    what = "Input, worker: pictures/s of a core over tf.data's"
+    yield ratio(f"{what} as in Flax's example", worker, core[TF_FLAX], ">= 1.2")
+    yield ratio(f"{what}, bilinear and uint8", worker, core[TF_SAME])
 
 
 def make_config(folder: str):
@@ -102,13 +102,13 @@ def ours(config, source, count: int, memory: list[int]) -> tuple[float, float]:
     return rates
 
 
-def alternate_rates(candidates) -> dict[str, np.ndarray]:
-    """Returns each candidate's median rates over alternated rounds."""
+def alternate_rates(candidates, rounds: int) -> dict[str, np.ndarray]:
+    """Returns each candidate's rates over alternated rounds, [2, rounds]."""
     rates = {name: [] for name in candidates}
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         for name, run in candidates.items():
             rates[name].append(run())
-    return {name: np.median(values, axis=0) for name, values in rates.items()}
+    return {name: np.transpose(values) for name, values in rates.items()}
 
 
 def rates_of(batches) -> tuple[float, float]:

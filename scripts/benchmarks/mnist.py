@@ -5,7 +5,8 @@ import importlib.util
 import jax
 import numpy as np
 
-from benchmarks.timing import Row, alternate
+from benchmarks import torch_device
+from benchmarks.timing import alternate, missing, ratio
 from bn_repro import data, experiment, metrics, parallel, train
 from bn_repro.data.order import Order
 from bn_repro.resolve import resolve
@@ -13,31 +14,33 @@ from bn_repro.run_folder.manifest import available_cores
 from configs import mnist
 
 STEPS = 500
+PEERS = {
+    "loop": ("a loop of jitted steps", ">= 1.4"),
+    "torch": ("PyTorch eager", ">= 2"),
+}
 
 
-def measure():
+def measure(toy: bool = False):
     """Yields the ratios of steps a second, for both networks."""
+    steps, rounds = (2, 1) if toy else (STEPS, 7)
     for name in ("plain", "bn"):
         config = resolve(mnist.get_config(name))[0]
-        candidates = {"ours": in_chunks(config), "loop": one_by_one(config)}
+        run_of = {"ours": in_chunks, "loop": one_by_one}
         if importlib.util.find_spec("torch"):
-            candidates["torch"] = pytorch(config)
-        seconds = alternate(candidates, 7)
-        detail = ", ".join(f"{k} {STEPS / v:,.0f}/s" for k, v in seconds.items())
-        wanted = {"loop": ">= 1.4", "torch": ">= 2"}
-        for peer, bound in wanted.items():
-            if peer in seconds:
-                ratio = seconds[peer] / seconds["ours"]
-                what = {"loop": "a loop of jitted steps", "torch": "PyTorch eager"}
-                yield Row(
-                    f"MNIST {name}: steps/s over {what[peer]}", ratio, bound, detail
-                )
-        if "torch" not in seconds:
-            yield Row(f"MNIST {name}: PyTorch is not installed", float("nan"))
+            run_of["torch"] = pytorch
+        candidates = {who: make(config, steps) for who, make in run_of.items()}
+        seconds = alternate(candidates, rounds)
+        rates = {k: v.per_second(steps, "steps/s") for k, v in seconds.items()}
+        for peer, (what, bound) in PEERS.items():
+            what = f"MNIST {name}: steps/s over {what}"
+            if peer in rates:
+                yield ratio(what, rates["ours"], rates[peer], bound)
+            else:
+                yield missing(f"{what}: it is not installed")
 
 
-def in_chunks(config):
-    """Returns what runs STEPS steps as the training loop does."""
+def in_chunks(config, steps: int):
+    """Returns what runs the steps as the training loop does."""
     mesh = parallel.make_mesh(jax.devices()[:1])
     parts = experiment.make(config, mesh)
     state = train.create_state(config, parts.recipe, parts.image_shape)
@@ -45,14 +48,14 @@ def in_chunks(config):
 
     def run():
         nonlocal carry
-        carry = parts.feed.advance(*carry, 0, STEPS)
+        carry = parts.feed.advance(*carry, 0, steps)
         jax.block_until_ready(carry)
 
     return run
 
 
-def one_by_one(config):
-    """Returns what runs STEPS steps, each dispatched by itself; data on the device."""
+def one_by_one(config, steps: int):
+    """Returns what runs the steps, each dispatched by itself; data on the device."""
     mesh = parallel.make_mesh(jax.devices()[:1])
     parts = experiment.make(config, mesh)
     recipe = train.make_recipe(config, parts.recipe.inputs, 60_000, axis_name=None)
@@ -69,19 +72,19 @@ def one_by_one(config):
         )
         return state, metrics.add(sums, added)
 
-    index, key = indices(config), jax.random.key(0)
+    index, key = indices(config, steps), jax.random.key(0)
 
     def run():
         nonlocal carry
-        for i in range(STEPS):
+        for i in range(steps):
             carry = step(carry, index[i], key)
         jax.block_until_ready(carry)
 
     return run
 
 
-def pytorch(config):
-    """Returns what runs STEPS steps of the same network as PyTorch users write it."""
+def pytorch(config, steps: int):
+    """Returns what runs the steps of the same network as PyTorch users write it."""
     import torch
     from torch import nn
 
@@ -93,24 +96,27 @@ def pytorch(config):
         layers += [nn.Linear(inputs, units, bias=not norm)]
         layers += [nn.BatchNorm1d(units)] if norm else []
         layers += [nn.Sigmoid()]
-    model = nn.Sequential(*layers, nn.Linear(sizes[-1], 10))
+    device = torch_device()
+    model = nn.Sequential(*layers, nn.Linear(sizes[-1], 10)).to(device)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
     train_split = data.load(config.data).train
-    images = torch.from_numpy(train_split.images.reshape(-1, 784)).float()
-    labels = torch.from_numpy(train_split.labels).long()
-    index = torch.from_numpy(indices(config)).long()
+    images = torch.from_numpy(train_split.images.reshape(-1, 784)).float().to(device)
+    labels = torch.from_numpy(train_split.labels).long().to(device)
+    index = torch.from_numpy(indices(config, steps)).long().to(device)
     loss_of = nn.CrossEntropyLoss()
 
     def run():
-        for i in range(STEPS):
+        for i in range(steps):
             optimizer.zero_grad()
-            loss_of(model(images[index[i]]), labels[index[i]]).backward()
+            loss = loss_of(model(images[index[i]]), labels[index[i]])
+            loss.backward()
             optimizer.step()
+        loss.item()  # waits for the steps
 
     return run
 
 
-def indices(config) -> np.ndarray:
-    """Returns the examples of the first STEPS steps, [STEPS, batch]."""
-    positions = np.arange(STEPS * config.batch_size)
-    return Order(60_000, 0).examples_at(positions).reshape(STEPS, -1)
+def indices(config, steps: int) -> np.ndarray:
+    """Returns the examples of the first steps, [steps, batch]."""
+    positions = np.arange(steps * config.batch_size)
+    return Order(60_000, 0).examples_at(positions).reshape(steps, -1)

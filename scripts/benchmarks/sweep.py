@@ -5,7 +5,7 @@ import sys
 import tempfile
 import time
 
-from benchmarks.timing import Row
+from benchmarks.timing import Figure, ratio
 from bn_repro.cli import ROOT
 from bn_repro.run_folder.manifest import available_cores
 
@@ -13,27 +13,31 @@ MEMBERS = [f"{arm}_seed{seed}" for seed in range(4) for arm in ("plain", "bn")]
 STEPS = 20_000
 
 
-def measure():
+def measure(toy: bool = False):
     """Yields the ratio of members a second; the start of Python is counted in both."""
-    seconds = {executor: run(executor) for executor in ("here", "processes")}
-    detail = ", ".join(f"{k} {v:,.0f} s" for k, v in seconds.items())
-    detail += f", {len(MEMBERS)} members of {STEPS:,} steps, {available_cores()} cores"
-    ratio = seconds["here"] / seconds["processes"]
+    members, steps = (MEMBERS[:2], 2) if toy else (MEMBERS, STEPS)
+    here, processes = (
+        Figure(who, [run(who, members, steps)], "s").per_second(
+            len(members), "members/s"
+        )
+        for who in ("here", "processes")
+    )
+    detail = f"{len(members)} members of {steps:,} steps, {available_cores()} cores"
     what = "MNIST sweep: members/s over one process"
-    yield Row(what, ratio, ">= 1.8 on 2 cores", detail)
+    yield ratio(what, processes, here, ">= 1.8", detail)
 
 
-def run(executor: str) -> float:
+def run(executor: str, members: list[str], steps: int) -> float:
     """Returns the seconds that the sweep takes as a command."""
     with tempfile.TemporaryDirectory() as folder:
         command = [
             sys.executable,
             str(ROOT / "scripts" / "sweep.py"),
             "--config=configs/mnist.py",
-            f"--only={','.join(MEMBERS)}",
+            f"--only={','.join(members)}",
             f"--workdir={folder}",
             f"--executor={executor}",
-            f"--config.steps={STEPS}",
+            f"--config.steps={steps}",
         ]
         start = time.perf_counter()
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)

@@ -35,13 +35,13 @@ class ConvNormReLU(nn.Module):
 class SeparableStem(nn.Module):
     """The 7x7/2 first convolution, depthwise with multiplier 8 and then 1x1."""
 
-    def __init__(self):
+    def __init__(self, outputs: int = 64):
         super().__init__()
         self.depthwise = nn.Conv2d(3, 24, 7, 2, 3, groups=3, bias=False)
-        self.pointwise = ConvNormReLU(24, 64)
+        self.pointwise = ConvNormReLU(24, outputs)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Returns [B, 64, H / 2, W / 2]."""
+        """Returns [B, outputs, H / 2, W / 2]."""
         return self.pointwise(self.depthwise(x))
 
 
@@ -80,28 +80,43 @@ class Inception(nn.Module):
         return torch.cat([branch(x) for branch in self.branches], 1)
 
 
-def network(first_conv: str = "separable", classes: int = 1000) -> nn.Sequential:
-    """Returns Fig. 5 at full width, pool projection 128 in 4c and 4d."""
-    stem = SeparableStem() if first_conv == "separable" else ConvNormReLU(3, 64, 7, 2)
-    layers = [stem, nn.MaxPool2d(3, 2, 1), ConvNormReLU(64, 64)]
-    layers += [ConvNormReLU(64, 192, 3), nn.MaxPool2d(3, 2, 1)]
-    channels = 192
-    for row in TABLE:
-        layers.append(Inception(channels, row))
+def network(
+    first_conv: str = "separable", classes: int = 1000, width: float = 1.0
+) -> nn.Sequential:
+    """Returns Fig. 5, pool projection 128 in 4c and 4d.
+
+    Args:
+      first_conv: "separable" or "full".
+      classes: number of classes.
+      width: factor on the width of every layer.
+    """
+
+    def scaled(features):
+        return max(1, round(features * width)) if features else 0
+
+    first, second = scaled(64), scaled(192)
+    separable = first_conv == "separable"
+    stem = SeparableStem(first) if separable else ConvNormReLU(3, first, 7, 2)
+    layers = [stem, nn.MaxPool2d(3, 2, 1), ConvNormReLU(first, first)]
+    layers += [ConvNormReLU(first, second, 3), nn.MaxPool2d(3, 2, 1)]
+    channels = second
+    for name, *row, stride in TABLE:
+        row = [scaled(x) if isinstance(x, int) else x for x in row]
+        layers.append(Inception(channels, (name, *row, stride)))
         channels = layers[-1].outputs
     layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, classes)]
     return nn.Sequential(*layers)
 
 
-def training_step(batch: int, image_size: int, first_conv: str = "separable"):
+def training_step(batch: int, image_size: int, width: float = 1.0, device: str = "cpu"):
     """Returns a function that takes one step of SGD and returns the loss."""
     torch.manual_seed(0)
-    model = network(first_conv).to(memory_format=torch.channels_last).train()
+    model = network(width=width).to(device, memory_format=torch.channels_last).train()
     optimizer = torch.optim.SGD(model.parameters(), 0.01, 0.9, weight_decay=4e-5)
     criterion = nn.CrossEntropyLoss()
     images = torch.randn(batch, 3, image_size, image_size)
-    images = images.to(memory_format=torch.channels_last)
-    labels = torch.randint(0, 1000, (batch,))
+    images = images.to(device, memory_format=torch.channels_last)
+    labels = torch.randint(0, 1000, (batch,), device=device)
 
     def step() -> float:
         optimizer.zero_grad(set_to_none=True)
