@@ -138,6 +138,7 @@ KEYS = {
     "bn.bias_correction": FLAG,
     "bn.biased": FLAG,
     "bn.gradient": one_of("full", "stop"),
+    "bn.noise": real(lambda v: 0 <= v <= 10, "a number from 0 to 10"),
     "data.name": NAME,  # of data.SOURCES
     "data.source": NAME,  # of that data set's
     "data.dir": PATH,
@@ -217,6 +218,11 @@ CONDITIONS = (
         "probe.measures",
         lambda c: "gradient_change" not in c.probe.measures or not _adds(c.optimizer),
         lambda c: "without 'gradient_change' but for descent without momentum and l2",
+    ),
+    (
+        "bn.noise",
+        lambda c: c.bn.noise == 0 or c.bn.bias_correction,
+        lambda c: "0 without bn.bias_correction, which counts the steps",
     ),
     (
         "eval.train",

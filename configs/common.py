@@ -129,6 +129,8 @@ def batch_norm() -> config_dict.ConfigDict:
     config.biased = False
     # "full" (the paper's) | "stop": statistics are constants to the gradient
     config.gradient = "full"
+    # after BN every unit's mean and log scale jump by up to this at every step; 0 = off
+    config.noise = 0.0
     return config
 
 

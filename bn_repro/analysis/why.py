@@ -260,6 +260,24 @@ QUESTIONS = {
         ("gradient_change", "gradient_cosine"),
         ("gradient_change",),
     ),
+    "why_noise": Question(
+        "Does BN still help where noise after it upsets the distributions?",
+        (
+            ACCURACY,
+            Value("training loss", recorded("train", "batch", "loss", 1)),
+            Value(
+                "relative change of the gradient, median over probes",
+                _median_after_start("gradient_change"),
+            ),
+        ),
+        Claim(
+            "With noise after BN the network is still more accurate than without BN",
+            "- (Santurkar et al. 2018: yes)",
+            0,
+            "bn_noise0.5",
+            "plain",
+        ),
+    ),
     "why_explosion": Question(
         "What of gradients that explode?",
         (

@@ -5,7 +5,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
-from bn_repro import data, layer_norm, layers, naive_norm
+from bn_repro import data, layer_norm, layers, naive_norm, noisy_norm
 from bn_repro.errors import UserError
 from bn_repro.models import inception, mlp
 
@@ -40,8 +40,11 @@ def check_names(config) -> None:
 
 def _batch_norm(config, axis_name, param_dtype):
     bn = config.bn
+    module = layers.BatchNorm
+    if bn.noise:
+        module = partial(noisy_norm.NoisyBatchNorm, noise=bn.noise)
     return partial(
-        layers.BatchNorm,
+        module,
         batch=bn.batch,
         axis_name=axis_name,
         epsilon=bn.epsilon,

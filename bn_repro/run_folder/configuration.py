@@ -16,6 +16,7 @@ INTRODUCED = {
     "probe.steps": [],
     "probe.measures": [],
     "bn.gradient": "full",
+    "bn.noise": 0.0,
     "eval.train": False,
 }
 # An old key: its old value -> today's keys and values.
