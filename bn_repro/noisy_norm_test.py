@@ -1,4 +1,4 @@
-"""The noise after BN: another at every step and in every unit, none outside training."""
+"""The noise after BN: another at every step and unit, none outside training."""
 
 import jax
 import numpy as np
@@ -40,11 +40,9 @@ def test_mean_and_scale_jump_within_the_bound_at_every_step():
     np.testing.assert_allclose(still, clean, atol=1e-3)
 
 
-def test_its_statistics_are_those_of_batch_norm():
-    (_, noisy), (_, plain) = [
-        (found, variables) for found, _, variables in (steps(0.5, 3), steps(0.0, 3))
-    ]
-    jax.tree.map(np.testing.assert_array_equal, noisy, plain)
+def test_its_statistics_are_of_what_comes_before_the_noise():
+    mean = steps(0.5, 3)[2]["batch_stats"]["mean"]
+    np.testing.assert_allclose(mean, X.mean(0), rtol=1e-4)
 
 
 def test_it_needs_the_count_of_steps():
