@@ -14,13 +14,14 @@ VERSION := $(shell $(PYTHON) -c 'import sys; print("%d%d" % sys.version_info[:2]
 LOCK := requirements/py$(VERSION).txt
 INSTALLED := $(VENV)/installed-py$(VERSION)
 
-.PHONY: help figure1 test test-slow lint benchmark benchmark-check lock
+.PHONY: help figure1 test test-slow test-accelerator lint benchmark benchmark-check lock
 
 help:
 	@echo 'make figure1    train the MNIST network with and without BN, draw Figure 1'
 	@echo '                make figure1 FLAGS="--config.steps=1000" overrides the config'
 	@echo 'make test       run the tests, but for the slow ones'
 	@echo 'make test-slow  run the slow tests'
+	@echo 'make test-accelerator  run those for a GPU or TPU there (VENV with its jax)'
 	@echo 'make lint       check the code with ruff'
 	@echo 'make benchmark  measure the ratios of docs/measured.md and keep them'
 	@echo 'make benchmark-check  measure them and say what is worse than is kept'
@@ -37,6 +38,10 @@ test: $(INSTALLED)
 
 test-slow: $(INSTALLED)
 	$(BIN)/python -m pytest -m slow $(FLAGS)
+
+# Not $(INSTALLED): the lock's jax is for CPU, and VENV has the extra of the machine.
+test-accelerator:
+	JAX_PLATFORMS= XLA_FLAGS=--xla_gpu_deterministic_ops=true $(BIN)/python -m pytest -m accelerator $(FLAGS)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

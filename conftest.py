@@ -4,7 +4,8 @@ import os
 import pathlib
 import signal
 
-os.environ.setdefault("JAX_PLATFORMS", "cpu")  # before jax is imported
+# Before jax is imported. Empty, as by `make test-accelerator`: the device there is.
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # Most of the tests' time is compiling; programs are kept, for started processes too.
 _CACHE = pathlib.Path(__file__).with_name(".jax_cache")
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_CACHE))
@@ -22,6 +23,12 @@ import pytest
 
 # Not in the environment: processes that a test starts have the one device of a user.
 jax.config.update("jax_num_cpu_devices", 8)
+
+
+def pytest_sessionstart(session):
+    """Ends a run of the tests for an accelerator where there is none."""
+    if not os.environ["JAX_PLATFORMS"] and jax.default_backend() == "cpu":
+        pytest.exit("JAX finds no GPU or TPU here; see jax.devices()", returncode=2)
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import pytest
 
 from bn_repro import batch_norm
 
+pytestmark = pytest.mark.accelerator
 EPS = 1e-5
 # name -> (shape of x, axes of the mini-batch, shape of gamma)
 CASES = {

@@ -116,6 +116,7 @@ KEYS = {
     "model.norm_placement": one_of("before", "after"),
     "model.dropout": BELOW_1,
     "model.dtype": one_of("float32", "bfloat16", "float64"),
+    "model.precision": one_of("default", "highest"),
     "model.hidden": several(
         int,
         lambda v: len(v) > 0 and all(0 < n <= MANY for n in v),

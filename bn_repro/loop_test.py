@@ -73,6 +73,7 @@ def whole(tmp_path_factory):
     return workdir
 
 
+@pytest.mark.accelerator
 def test_records_are_complete(whole):
     run = records.read_run(whole)
     assert run.status == {"status": "finished", "step": 60}
@@ -87,6 +88,8 @@ def test_records_are_complete(whole):
     assert run.activations["layers"] == ["hidden_1", "hidden_2"]
     assert run.activations["hidden_1"].shape == (3, 3, 20)
     assert run.config["data"]["seed"] == 0
+    assert run.manifest["matmul_precision"] == "default"
+    assert run.manifest["devices"][0].startswith(jax.default_backend())
     assert run.config["stated"] == {"data.seed": -1}
     assert run.class_names == list("0123456789")
     expected = 784 * 20 + 2 * 20 + 20 * 15 + 2 * 15 + 15 * 10 + 10
@@ -155,6 +158,7 @@ class StopAt:
         return self.chunks == 0
 
 
+@pytest.mark.accelerator
 @pytest.mark.parametrize("chunks", [1, 5, 9])
 def test_an_interrupted_run_resumes_bit_for_bit(whole, tmp_path, monkeypatch, chunks):
     with monkeypatch.context() as patched:

@@ -104,6 +104,8 @@ def model() -> config_dict.ConfigDict:
     # share dropped; mlp: hidden outputs, inception: before softmax
     config.dropout = 0.0
     config.dtype = "float32"  # of computation: "float32" | "bfloat16" | "float64"
+    # of products and convolutions in float32: "default" of the device | "highest"
+    config.precision = "default"
     config.hidden = (100, 100, 100)  # mlp: units of each hidden layer
     config.init_stddev = 0.1  # mlp: of the Gaussian initial weights (open)
     config.init_scale = 1.0  # inception: factor on the convolutions' initial weights

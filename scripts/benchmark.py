@@ -75,7 +75,8 @@ def _here() -> tuple[dict, str, Path]:
         count = f"{len(devices)} " if len(devices) > 1 else ""
         short = f"{count}{devices[0].device_kind}"
     kinds = [f"{d.platform}:{d.device_kind}" for d in devices]
-    about = table.about(manifest.versions(), manifest.git_revision(), machine, kinds)
+    versions = manifest.versions() | {"precision": manifest.matmul_precision()}
+    about = table.about(versions, manifest.git_revision(), machine, kinds)
     name = f"{short}, jax {jax.__version__}"
     return about, name, table.file_of(short, jax.__version__)
 

@@ -112,6 +112,7 @@ class Inception(nn.Module):
       dropout: share of the classifier's inputs dropped while training.
       padding: "same", or "port" as in Caffe's and PyTorch's networks: strided
         convolutions pad every side alike (see `layer`), average pools count padding.
+      precision: of products, see `layers.at_precision`.
       dtype: of the logits, float32 or wider.
     """
 
@@ -124,9 +125,11 @@ class Inception(nn.Module):
     lrn: bool = False
     dropout: float = 0.0
     padding: str = "same"
+    precision: str = "default"
     dtype: Any = jnp.float32
 
     @nn.compact
+    @layers.at_precision
     def __call__(self, images, mode: layers.Mode):
         """Returns logits [B, classes] and taps, each nonlinearity's input [B, H, W, C].
 
@@ -217,6 +220,7 @@ def from_config(config, norm, dtype, param_dtype) -> Inception:
         pool_proj_4cd=model.pool_proj_4cd,
         lrn=model.lrn,
         dropout=model.dropout,
+        precision=model.precision,
         padding=padding,
         dtype=param_dtype,
     )

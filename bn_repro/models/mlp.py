@@ -21,6 +21,7 @@ class MLP(nn.Module):
       placement: of the norm, "before" or "after" the nonlinearity.
       init_stddev: of the Gaussian that weights are drawn from; biases start at 0.
       dropout: share of each hidden layer's outputs dropped while training.
+      precision: of products, see `layers.at_precision`.
       dtype: of the computation.
       param_dtype: of the parameters.
     """
@@ -32,10 +33,12 @@ class MLP(nn.Module):
     placement: str
     init_stddev: float
     dropout: float = 0.0
+    precision: str = "default"
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
 
     @nn.compact
+    @layers.at_precision
     def __call__(self, images, mode: layers.Mode):
         """Returns logits [B, classes] and taps, each nonlinearity's input [B, units].
 
@@ -79,6 +82,7 @@ def from_config(config, norm, dtype, param_dtype) -> MLP:
         placement=config.model.norm_placement,
         init_stddev=config.model.init_stddev,
         dropout=config.model.dropout,
+        precision=config.model.precision,
         dtype=dtype,
         param_dtype=param_dtype,
     )

@@ -18,6 +18,7 @@ INTRODUCED = {
     "bn.gradient": "full",
     "bn.noise": 0.0,
     "eval.train": False,
+    "model.precision": "default",
 }
 # An old key: its old value -> today's keys and values.
 RENAMED: dict[str, Callable] = {

@@ -37,10 +37,17 @@ def describe(config, params, **data) -> dict:
         "process_count": jax.process_count(),
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
         "threads": available_cores(),
+        "matmul_precision": matmul_precision(config.model.precision),
         "seed": config.seed,
         "parameter_count": int(sum(np.size(leaf) for leaf in jax.tree.leaves(params))),
         "started": now(),
     }
+
+
+def matmul_precision(asked: str = "default") -> str:
+    """Returns model.precision, or what JAX is told where that is "default"."""
+    told = jax.config.jax_default_matmul_precision or "default"
+    return told if asked == "default" else asked
 
 
 def versions() -> dict[str, str]:

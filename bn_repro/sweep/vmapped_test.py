@@ -48,6 +48,7 @@ def assert_close(a, b):
                 np.testing.assert_allclose(ours[name], theirs[name], atol=1e-5)
 
 
+@pytest.mark.accelerator
 def test_members_agree_with_running_them_alone(tmp_path, whole):
     for name in VARIED:
         alone = member(name, tmp_path)
