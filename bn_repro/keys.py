@@ -201,7 +201,7 @@ KEYS = {
 def _has_jacobian(model) -> bool:
     norm, place = model.norm, model.norm_placement
     before = norm == "batch_norm" and place == "before"
-    return model.name == "mlp" and (norm == "none" or before)
+    return model.name in ("mlp", "inception") and (norm == "none" or before)
 
 
 def _adds(optimizer) -> bool:
@@ -213,7 +213,7 @@ CONDITIONS = (
     (
         "probe.measures",
         lambda c: "jacobian" not in c.probe.measures or _has_jacobian(c.model),
-        lambda c: "without 'jacobian' but for an mlp without norm, or BN before g",
+        lambda c: "without 'jacobian' but without norm, or with BN before g",
     ),
     (
         "probe.measures",

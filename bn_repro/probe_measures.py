@@ -12,11 +12,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bn_repro import layers, metrics
+from bn_repro import jacobians, layers, metrics
 from bn_repro.layers import Mode
 
 ROUNDS = 8  # random cuts of the probe set into mini-batches, for the noise
-EXAMPLES = 16  # whose Jacobians are taken
 
 
 class Sample(NamedTuple):
@@ -49,8 +48,8 @@ class Context:
         """
         self.batches = batches
         self.g = layers.NONLINEARITIES[config.model.nonlinearity]
-        self.epsilon = config.bn.epsilon
-        self._names = tuple(config.probe.measures)
+        self.config = config
+        self.operators = None  # of jacobians, made when first needed
         self.inputs = lambda images: inputs(images, None)
         self.shape = jax.jit(partial(shape, self.g))
 
@@ -70,7 +69,7 @@ class Context:
         """Returns the fields of all measures switched on; see `Sample`."""
         sample = Sample(self, variables, taps, rate)
         found = {}
-        for name in self._names:
+        for name in self.config.probe.measures:
             found |= MEASURES[name](sample)
         return jax.device_get(found)
 
@@ -145,64 +144,6 @@ def relative_noise(values) -> float:
     return float(np.sqrt(np.median(within / np.maximum(between, 1e-30))))
 
 
-def jacobians(sample: Sample) -> dict:
-    """Returns the singular values of the layers' Jacobians (Sec. 3.3), of an mlp.
-
-    A layer's is that of its nonlinearity's input in the layer before's (of the first in
-    the image), so with BN of one normalised vector in another; "through" of the image.
-    A mini-batch's statistics are held constant. Over EXAMPLES and all values: median,
-    least and largest, and the share within [1/2, 2].
-    """
-    images = sample.context.inputs(sample.context.batches[0][0])
-    z = np.asarray(images, np.float64).reshape(len(images), -1)
-    taps = sample.context.taps(sample.variables, sample.context.batches[0][0])
-    g = sample.context.g
-    slope = np.ones((EXAMPLES, z.shape[1]))
-    through = None
-    rows = []
-    for name, x in taps.items():
-        layer = jax.device_get(sample.variables["params"][name])
-        scale = np.ones(x.shape[1])
-        if "bn" in layer:
-            var = (z @ np.float64(layer["kernel"])).var(0)
-            scale = layer["bn"]["scale"] / np.sqrt(var + sample.context.epsilon)
-        jacobian = layer_jacobian(np.float64(layer["kernel"]), scale, slope)
-        through = jacobian if through is None else jacobian @ through
-        rows.append(_singular(jacobian) | _through(through))
-        slope = np.asarray(jax.vmap(jax.vmap(jax.grad(g)))(x[:EXAMPLES]))
-        z = np.asarray(g(x), np.float64)
-    return {name: np.array([row[name] for row in rows]) for name in rows[0]}
-
-
-def layer_jacobian(kernel, scale, slope):
-    """Returns diag(scale) W^T diag(slope) for each example, [examples, out, in].
-
-    Args:
-      kernel: W, [in, out].
-      scale: gamma / sqrt(var + eps), [out].
-      slope: g' at the inputs of the nonlinearity before, [examples, in].
-    """
-    return scale[:, None] * kernel.T * slope[:, None, :]
-
-
-def _singular(jacobian) -> dict:
-    values = np.linalg.svd(jacobian, compute_uv=False)
-    return {
-        "jacobian_median": np.median(values),
-        "jacobian_least": np.median(values.min(1)),
-        "jacobian_largest": np.median(values.max(1)),
-        "jacobian_near_one": np.mean((values >= 0.5) & (values <= 2)),
-    }
-
-
-def _through(jacobian) -> dict:
-    values = np.linalg.svd(jacobian, compute_uv=False)
-    return {
-        "through_median": np.median(values),
-        "through_largest": np.median(values.max(1)),
-    }
-
-
 def gradient_changes(sample: Sample) -> dict:
     """Returns how each layer's gradient changes as the layers before it step.
 
@@ -252,6 +193,6 @@ def _flat(x) -> np.ndarray:
 MEASURES = {
     "shape": shapes,
     "noise": noise,
-    "jacobian": jacobians,
+    "jacobian": jacobians.measure,
     "gradient_change": gradient_changes,
 }

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bn_repro import models, probe, probe_measures
+from bn_repro import jacobians, models, probe, probe_measures
 from bn_repro.layers import Mode
 from bn_repro.resolve import resolve
 from configs import mnist
@@ -86,7 +86,7 @@ def test_jacobians_are_those_of_differences(name):
     of_input = lambda x: layer(2, sigmoid(x), s2)[0]  # noqa: E731
     of_image = lambda u: of_input(layer(1, u, s1)[0])  # noqa: E731
     last, whole = [
-        np.stack([differences(f, u) for u in at[: probe_measures.EXAMPLES]])
+        np.stack([differences(f, u) for u in at[: jacobians.EXAMPLES]])
         for f, at in ((of_input, x1), (of_image, batch))
     ]
     values = np.linalg.svd(last, compute_uv=False)
