@@ -56,7 +56,7 @@ benchmark-check: $(INSTALLED)
 
 # The lock is complete, hence --no-deps; modules are compiled when first imported, since
 # compiling all of them takes as long as the rest of the installation.
-$(INSTALLED): $(LOCK) pyproject.toml
+$(INSTALLED): $(LOCK) pyproject.toml setup.py
 	$(PYTHON) -m venv $(if $(wildcard $(VENV)/pyvenv.cfg),--clear) $(VENV)
 	$(PIP) install --no-deps --no-compile -r $(LOCK)
 	$(PIP) install --no-deps --no-build-isolation -e .

@@ -20,7 +20,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 LEVELS = [
     "errors arguments config_files interrupt run_folder.files run_folder.checks"
     " run_folder.configuration run_folder.records run_folder.writer keys keys_page"
-    " resolve batch_norm metrics cli run_folder.manifest sum_check",
+    " resolve batch_norm metrics help_text cli __main__ run_folder.manifest sum_check",
     "layers layer_norm naive_norm convolutions conv_layers data optim"
     " run_folder.identity run_folder.checkpoint run_folder.lock run_folder.resume"
     " parallel",

@@ -1,6 +1,7 @@
 """What the commands share: the --config flag, and errors as one clear line."""
 
 import codecs
+import contextlib
 import os
 import re
 import sys
@@ -9,14 +10,15 @@ from collections.abc import Callable, Mapping
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from bn_repro import arguments, config_files, interrupt
+from bn_repro import arguments, config_files, help_text, interrupt
 from bn_repro.config_files import ROOT  # noqa: F401 (where scripts look for files)
 from bn_repro.errors import UserError
 from bn_repro.run_folder import configuration
 
 CONFIG = ("--config", "-config")
 PLATFORMS = ("JAX_PLATFORM_NAME", "JAX_PLATFORMS")  # what JAX is told by
-HELP = {"?", "help", "helpshort", "helpfull", "helpxml"}
+HELP = {"?", "h", "help", "helpshort"}
+FULL_HELP = {"helpfull", "helpxml"}  # absl's
 # What a terminal of few letters shows instead; anything else becomes "?".
 PLAIN = {"±": "+-", "×": "x", "−": "-", "–": "-", "→": "->", "…": "...", "≥": ">="}
 
@@ -25,7 +27,9 @@ def define_config():
     """Defines --config FILE.py:RUN with its overrides --config.key=value."""
     try:
         return config_flags.DEFINE_config_file(
-            "config", None, "Config file and run, for example configs/mnist.py:bn."
+            "config",
+            None,
+            "Config file and run: configs/mnist.py:bn, or mnist:bn for a packaged one.",
         )
     except flags.Error as error:  # of a --flagfile, which it reads
         fail(str(error).removeprefix("ERROR:: "))
@@ -73,9 +77,11 @@ def _parse(argv: list[str], required, unless) -> list[str]:
     program, *words = argv
     words = [arguments.at_home(word) for word in words]
     given = arguments.given(words)
-    if not HELP.isdisjoint(given):
+    if not FULL_HELP.isdisjoint(given):
         return flags.FLAGS(argv)
     words, keys = _with_config(words)
+    if not HELP.isdisjoint(given):
+        _print_and_exit(help_text.page(sys.modules["__main__"].__doc__, keys))
     _check_overrides(given, keys)
     takes = {name: _takes(flags.FLAGS[name]) for name in flags.FLAGS}
     kinds = {bool: arguments.SWITCH, str: arguments.TEXT, tuple: arguments.LIST}
@@ -93,9 +99,17 @@ def _parse(argv: list[str], required, unless) -> list[str]:
     if problem:
         raise UserError(problem)
     _accept_exponents()
-    rest = flags.FLAGS([program, *words])
+    with config_files.own_configs():
+        rest = flags.FLAGS([program, *words])
     _refuse_empty(rest, needed)
     return rest
+
+
+def _print_and_exit(text: str) -> None:
+    print_anything()
+    with contextlib.suppress(BrokenPipeError):  # of --help | head
+        print(text, flush=True)
+    os._exit(0)  # a closing stdout would complain of the pipe
 
 
 def _takes(flag) -> str:
@@ -166,8 +180,8 @@ def _missing(names: list[str]) -> str:
     if not names:
         return ""
     told = [f"--{name} ({flags.FLAGS[name].help.rstrip('.')})" for name in names]
-    main = sys.modules["__main__"]
-    example = arguments.example(main.__doc__)
+    example = arguments.example(sys.modules["__main__"].__doc__)
+    example = help_text.documentation(example)
     return f"give {' and '.join(told)}; for example: {example}"
 
 
@@ -253,5 +267,5 @@ def print_anything() -> None:
 
 def fail(message) -> None:
     """Prints one line that says what is wrong, and ends the program with status 2."""
-    print(f"error: {message}", file=sys.stderr)
+    print(f"error: {help_text.told(str(message))}", file=sys.stderr)
     sys.exit(2)

@@ -1,7 +1,11 @@
-"""Config files: found, run, and their faults named with the line."""
+"""Config files: found by path or name, run, and their faults named with the line."""
 
+import contextlib
 import importlib.util
+import re
+import sys
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 
 from ml_collections import config_dict
@@ -9,28 +13,82 @@ from ml_collections import config_dict
 from bn_repro.arguments import did_you_mean, nearest
 from bn_repro.errors import UserError
 
-ROOT = Path(__file__).resolve().parents[1]  # of the checkout; configs/ lies there
+PACKAGE = Path(__file__).resolve().parent
+ROOT = PACKAGE.parent  # of a checkout
 NAMED = 12  # runs that a message lists
 
 
+def shipped(name: str) -> Path:
+    """Returns the folder configs or scripts: of the checkout, or as installed."""
+    inside = PACKAGE / name
+    return inside if inside.is_dir() else ROOT / name
+
+
+CONFIGS = shipped("configs")
+
+
 def find(value: str) -> str:
-    """Returns FILE.py[:RUN] with FILE.py as it lies here or else in the checkout.
+    """Returns FILE.py[:RUN] of a path, or of the name of a packaged file.
+
+    Args:
+      value: a path, or mnist[:RUN] or configs/mnist.py[:RUN], wherever that lies.
 
     Raises:
-      UserError: it lies in neither.
+      UserError: there is neither; names the nearest.
     """
     file, colon, run_name = value.partition(":")
     if not Path(file).is_file():
-        if not (ROOT / file).is_file():
+        name = re.fullmatch(r"(?:configs/)?(\w+)(?:\.py)?", file)
+        packaged = CONFIGS / f"{name[1] if name else ''}.py"
+        if not packaged.is_file():
             what = "is a folder" if file and Path(file).is_dir() else "is not there"
-            known = [f"configs/{path.name}" for path in (ROOT / "configs").glob("*.py")]
+            full = "/" in file or file.endswith(".py")
+            known = [f"configs/{n}.py" if full else n for n in names()]
             raise UserError(
                 f"the config file {file!r} {what}{did_you_mean(file, known)}"
             )
-        file = str(ROOT / file)
+        file = str(packaged)
     return file + colon + run_name
 
 
+def names() -> list[str]:
+    """Returns the names of the packaged config files that have runs."""
+    files = [path.stem for path in sorted(CONFIGS.glob("*.py"))]
+    return [n for n in files if n not in ("__init__", "common") and "_test" not in n]
+
+
+_OWN: dict = {}  # the package's `configs` and its modules, by name
+
+
+def _imported_configs() -> dict:
+    return {n: m for n, m in sys.modules.items() if n.partition(".")[0] == "configs"}
+
+
+@contextlib.contextmanager
+def own_configs() -> Iterator[None]:
+    """Has `from configs import common` mean the package's, whatever else is there.
+
+    Installed, they are no package of that name, which others may use for theirs.
+    """
+    theirs = _imported_configs()
+    init = str(CONFIGS / "__init__.py")
+    if getattr(theirs.get("configs"), "__file__", None) == init:
+        yield
+        return
+    if not _OWN:
+        spec = importlib.util.spec_from_file_location("configs", init)
+        _OWN["configs"] = importlib.util.module_from_spec(spec)
+    for name in theirs:
+        del sys.modules[name]
+    sys.modules.update(_OWN)
+    try:
+        yield
+    finally:
+        _OWN.update({name: sys.modules.pop(name) for name in _imported_configs()})
+        sys.modules.update(theirs)
+
+
+@own_configs()
 def load_module(file: str):
     """Returns a config file as a module.
 
@@ -47,16 +105,17 @@ def load_module(file: str):
         raise UserError(_fault(file, error)) from error
     if not callable(getattr(module, "get_config", None)):
         raise UserError(f"{file} is no config file: it defines no get_config")
+    module.get_config = own_configs()(module.get_config)
     return module
 
 
 def load(value: str) -> config_dict.ConfigDict:
-    """Returns the configuration of FILE.py[:RUN], as stated.
+    """Returns a configuration, as stated: of FILE.py[:RUN] or, packaged, NAME[:RUN].
 
     Raises:
-      UserError: the file does not run, or has no such run.
+      UserError: there is no such file, it does not run, or it has no such run.
     """
-    file, colon, run_name = value.partition(":")
+    file, colon, run_name = find(value).partition(":")
     module = load_module(file)
     try:
         config = module.get_config(run_name) if colon else module.get_config()

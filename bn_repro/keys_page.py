@@ -14,7 +14,7 @@ from bn_repro.keys import CONDITIONS, KEYS
 from bn_repro.run_folder import files
 
 PAGE = config_files.ROOT / "docs" / "keys.md"
-SOURCE = config_files.ROOT / "configs" / "common.py"
+SOURCE = config_files.CONFIGS / "common.py"
 HEAD = """# Every configuration key
 
 Override any of them with `--config.KEY=VALUE`. `python -m bn_repro.keys_page` writes

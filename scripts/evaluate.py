@@ -102,7 +102,6 @@ def _networks():
     from pathlib import Path
 
     from bn_repro.inference import members
-    from configs import common
 
     given = {"data.train": _TRAIN.value, "data.val": _VAL.value}
     overrides = {key: value for key, value in given.items() if value}
@@ -111,7 +110,7 @@ def _networks():
     workdir = Path(_WORKDIR.value)
     names = [name for name in _MEMBERS.value if name]  # a comma too many is nobody
     paths = [_below(workdir, Path(name)) for name in names] or [workdir]
-    return [members.load(path, common.get_config(), overrides) for path in paths]
+    return [members.load(path, overrides=overrides) for path in paths]
 
 
 def _below(folder, path):

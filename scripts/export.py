@@ -32,11 +32,10 @@ _VAL = flags.DEFINE_string(
 def main():
     from bn_repro import parallel
     from bn_repro.inference import ensemble, export, members
-    from configs import common
 
     given = {"data.train": _TRAIN.value, "data.val": _VAL.value}
     overrides = {key: value for key, value in given.items() if value}
-    member = members.load(_WORKDIR.value, common.get_config(), overrides)
+    member = members.load(_WORKDIR.value, overrides=overrides)
     if _VAL.value:  # may have words where the run recorded WordNet ids
         folders = member.class_folders or member.class_names
         member = member._replace(class_names=(), class_folders=folders)

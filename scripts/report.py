@@ -63,6 +63,8 @@ def claims():
     """Prints what the records say to each claim; renews a file's headline."""
     from bn_repro.analysis import ledger  # likewise
 
+    if not (_WORKDIR.value or ledger.RESULTS.is_dir()):
+        raise UserError("the committed results are in the checkout; give --workdir")
     found = ledger.entries(_WORKDIR.value or ledger.RESULTS)
     if _OUT.value:
         ledger.update(_OUT.value, found)

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from ml_collections import config_dict
 
-from bn_repro import data, models
+from bn_repro import config_files, data, models
 from bn_repro.data.classes import Classes
 from bn_repro.errors import UserError
 from bn_repro.resolve import resolve
@@ -43,14 +43,15 @@ class Member(NamedTuple):
         return Classes(self.class_names, self.class_folders)
 
 
-def load(workdir, defaults, overrides: dict | None = None) -> Member:
+def load(workdir, defaults=None, overrides: dict | None = None) -> Member:
     """Returns the network that a run folder holds.
 
     One of model.dtype "float64" switches JAX to 64 bits, as training it does.
 
     Args:
       workdir: the run folder; its weights.npz is read, or else its newest checkpoint.
-      defaults: ConfigDict with every key: a run may be older than some of them.
+      defaults: ConfigDict with every key, since a run may be older than some of them;
+        None: that of configs/common.py.
       overrides: dotted key -> value, such as where the pictures lie on this machine.
 
     Raises:
@@ -58,6 +59,7 @@ def load(workdir, defaults, overrides: dict | None = None) -> Member:
         another architecture or not finite; names the folder.
     """
     run = records.read_run(workdir)
+    defaults = defaults or config_files.load("common")
     config = config_of(run.config, defaults, overrides or {})
     try:
         step, arrays = _arrays(run)

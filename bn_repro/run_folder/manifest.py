@@ -27,7 +27,7 @@ def describe(config, params, **data) -> dict:
     """
     revision, dirty = git_revision()
     return {
-        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": command(),
         "git_revision": revision,
         "git_dirty": dirty,
         "versions": versions(),
@@ -48,6 +48,11 @@ def matmul_precision(asked: str = "default") -> str:
     """Returns model.precision, or what JAX is told where that is "default"."""
     told = jax.config.jax_default_matmul_precision or "default"
     return told if asked == "default" else asked
+
+
+def command() -> str:
+    """Returns the command line that started this process, without folders."""
+    return shlex.join([*Path(sys.argv[0]).name.split(), *sys.argv[1:]])
 
 
 def versions() -> dict[str, str]:
@@ -86,11 +91,12 @@ def available_cores() -> int:
 
 def git_revision() -> tuple[str, bool | None]:
     """Returns the revision of the code and whether it was changed since."""
-    folder = Path(__file__).resolve().parent
+    folder, file = Path(__file__).parent, Path(__file__).name
     git = lambda *args: subprocess.run(  # noqa: E731
         ["git", "-C", folder, *args], capture_output=True, text=True, check=True
     ).stdout.strip()
     try:
+        git("ls-files", "--error-unmatch", file)  # installed, another's may lie around
         return git("rev-parse", "HEAD"), bool(git("status", "--porcelain", "-uno"))
     except (OSError, subprocess.CalledProcessError):
         return "unknown", None

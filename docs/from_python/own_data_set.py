@@ -5,9 +5,8 @@ import sys
 
 import numpy as np
 
-from bn_repro import data, loop
+from bn_repro import config_files, data, loop
 from bn_repro.data.mnist import DATA_SET
-from configs import mnist
 
 
 def halves(unused_keys):
@@ -22,7 +21,7 @@ def halves(unused_keys):
 
 data.SOURCES["halves"] = dataclasses.replace(DATA_SET, sources={"here": halves})
 
-config = mnist.get_config("bn")
+config = config_files.load("mnist:bn")
 config.update({"data": {"name": "halves", "source": "here", "classes": 2}})
 config.update({"experiment": "halves", "steps": 1000, "probe": {"examples": 600}})
 print(loop.run(config, sys.argv[1]))

@@ -4,8 +4,7 @@ import sys
 
 from flax import linen as nn
 
-from bn_repro import keys, loop, models
-from configs import mnist
+from bn_repro import config_files, keys, loop, models
 
 
 class Mine(nn.Module):
@@ -23,6 +22,6 @@ class Mine(nn.Module):
 models.MODELS["mine"] = lambda config, *_: Mine(config.model.mine_units)
 keys.KEYS["model.mine_units"] = keys.whole(1)
 
-config = mnist.get_config("plain")
+config = config_files.load("mnist:plain")
 config.update({"model": {"name": "mine", "mine_units": 16}, "steps": 1000})
 print(loop.run(config, sys.argv[1]))

@@ -2,11 +2,10 @@
 
 import sys
 
-from bn_repro import loop
+from bn_repro import config_files, loop
 from bn_repro.run_folder import records
-from configs import mnist
 
-config = mnist.get_config("bn")
+config = config_files.load("mnist:bn")
 config.steps = 300
 config.eval.every = config.probe.every = 100
 config.optimizer.learning_rate = 0.1

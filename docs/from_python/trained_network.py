@@ -7,11 +7,10 @@ import jax.numpy as jnp
 from bn_repro import data, models
 from bn_repro.inference import members
 from bn_repro.layers import Mode
-from configs import common
 
 RESULTS = Path(__file__).parents[2] / "results"
 
-member = members.load(RESULTS / "mnist" / "bn_seed0", common.get_config())
+member = members.load(RESULTS / "mnist" / "bn_seed0")
 network = models.build(member.config)
 images, labels = data.load(member.config.data).test
 logits, taps = network.apply(

@@ -9,10 +9,9 @@ import jax.numpy as jnp
 
 from benchmarks import torch_device
 from benchmarks.timing import alternate, missing, ratio
-from bn_repro import train
+from bn_repro import config_files, train
 from bn_repro.resolve import resolve
 from bn_repro.run_folder.manifest import available_cores
-from configs import imagenet
 
 
 class Case(NamedTuple):
@@ -61,7 +60,7 @@ def our_step(case, name: str = "bn_x30", dtype: str = "float32"):
 
 def compiled_step(case, name: str = "bn_x30", dtype: str = "float32"):
     """Returns the training step on one device, jitted, and its arguments."""
-    config = imagenet.get_config(name)
+    config = config_files.load(f"imagenet:{name}")
     config.batch_size = config.reference_batch = case.batch
     config.bn.batch, config.model.width = "device", case.width
     config.model.dtype = dtype

@@ -22,8 +22,8 @@ import numpy as np
 import psutil
 
 from benchmarks.timing import Figure, Row, missing, ratio
+from bn_repro import config_files
 from bn_repro.data import augment, decode, image_folder, stream
-from configs import imagenet
 
 SAMPLE = pathlib.Path(
     "shared", "data", "imagenet-sample-250.tar"
@@ -87,7 +87,7 @@ def rows(found):
 
 def make_config(folder: str):
     """Returns bn_x30's configuration on the pictures of folder."""
-    config = imagenet.get_config("bn_x30")
+    config = config_files.load("imagenet:bn_x30")
     config.data.train, config.data.seed = folder, 0
     config.data.classes = len(os.listdir(folder))
     return config

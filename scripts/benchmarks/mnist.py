@@ -7,11 +7,10 @@ import numpy as np
 
 from benchmarks import torch_device
 from benchmarks.timing import alternate, missing, ratio
-from bn_repro import data, experiment, metrics, parallel, train
+from bn_repro import config_files, data, experiment, metrics, parallel, train
 from bn_repro.data.order import Order
 from bn_repro.resolve import resolve
 from bn_repro.run_folder.manifest import available_cores
-from configs import mnist
 
 STEPS = 500
 PEERS = {
@@ -24,7 +23,7 @@ def measure(toy: bool = False):
     """Yields the ratios of steps a second, for both networks."""
     steps, rounds = (2, 1) if toy else (STEPS, 7)
     for name in ("plain", "bn"):
-        config = resolve(mnist.get_config(name))[0]
+        config = resolve(config_files.load(f"mnist:{name}"))[0]
         run_of = {"ours": in_chunks, "loop": one_by_one}
         if importlib.util.find_spec("torch"):
             run_of["torch"] = pytorch

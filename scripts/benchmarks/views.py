@@ -11,10 +11,9 @@ import jax
 import numpy as np
 
 from benchmarks.timing import alternate, missing, ratio
-from bn_repro import models, parallel
+from bn_repro import config_files, models, parallel
 from bn_repro.inference import members, predict
 from bn_repro.resolve import resolve
-from configs import tiny_imagenet
 
 SAMPLE = pathlib.Path("shared", "data", "imagenet-sample-250.tar")
 PICTURES, CROPS, BATCH, ROUNDS = 24, 144, 144, 5
@@ -43,7 +42,7 @@ def measure(toy: bool = False):
 
 def untrained(tar: str) -> members.Member:
     """Returns a network of random weights that looks at the pictures of a tar."""
-    config = tiny_imagenet.get_config("bn_x30")
+    config = config_files.load("tiny_imagenet:bn_x30")
     changes = {"data.val": tar, "data.classes": 250, "data.limit": PICTURES}
     config.update_from_flattened_dict(changes)
     config = resolve(config)[0]

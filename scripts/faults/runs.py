@@ -12,7 +12,7 @@ from pathlib import Path
 
 from absl import flags
 
-from bn_repro import cli
+from bn_repro import cli, config_files
 
 COMMON = {
     "steps": 200,
@@ -51,17 +51,13 @@ CALLS = ("fsync", "replace", "unlink")  # of os; and the writes of our files
 
 
 def mnist(**overrides):
-    from configs import mnist as file
-
-    config = file.get_config("bn")
+    config = config_files.load("mnist:bn")
     config.update_from_flattened_dict(MNIST | overrides)
     return config
 
 
 def pictures(root: Path, **overrides):
-    from configs import tiny_imagenet as file
-
-    config = file.get_config("bn_x30")
+    config = config_files.load("tiny_imagenet:bn_x30")
     paths = {f"data.{split}": str(root / split) for split in ("train", "val")}
     network = {"model.name": flags.FLAGS.network}
     config.update_from_flattened_dict(PICTURES | paths | network | overrides)
