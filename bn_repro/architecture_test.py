@@ -18,15 +18,15 @@ ROOT = pathlib.Path(__file__).parents[1]
 # A module imports from lower levels, or from modules to its left on its own level. A
 # package counts as one module, but for those in ROOMS.
 LEVELS = [
-    "errors arguments config_files interrupt run_folder.files run_folder.checks"
+    "errors arguments config_files interrupt pace run_folder.files run_folder.checks"
     " run_folder.configuration run_folder.records run_folder.writer keys keys_page"
     " resolve batch_norm metrics help_text cli __main__ run_folder.manifest sum_check",
-    "layers layer_norm naive_norm convolutions conv_layers data optim"
+    "layers layer_norm naive_norm noisy_norm convolutions conv_layers data optim"
     " run_folder.identity run_folder.checkpoint run_folder.lock run_folder.resume"
     " parallel",
     "models",
-    "train evaluate probe_measures probe run_folder.tensorboard feeds experiment due"
-    " under_way start loop inference.import_weights",
+    "train evaluate jacobians probe_measures probe run_folder.tensorboard feeds"
+    " experiment due under_way start loop inference.import_weights",
     "inference.members inference.predict inference.population inference.ensemble"
     " inference.fold inference.export",
     "sweep",

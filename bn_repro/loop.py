@@ -3,7 +3,7 @@
 import contextlib
 import functools
 
-from bn_repro import experiment, interrupt, parallel, start, under_way
+from bn_repro import experiment, interrupt, pace, parallel, start, under_way
 from bn_repro.due import Event
 from bn_repro.resolve import as_record, describe
 from bn_repro.run_folder import lock, resume
@@ -44,6 +44,7 @@ def run(config, workdir, devices=None, restart=False, branch_from="") -> str:
             under_way.say(f"{workdir} is {found.ended} already; nothing to do")
             return found.ended
         under_way.say(describe(config, stated))
+        under_way.say(_begins(config, mesh, workdir))
         writer = RunWriter(workdir)
         stack.enter_context(recording_failure(writer))
         parts = experiment.make(config, mesh)
@@ -52,6 +53,13 @@ def run(config, workdir, devices=None, restart=False, branch_from="") -> str:
             status = _train(going, under_way.due_events(going), preemption)
             under_way.close(going, status)
     return status
+
+
+def _begins(config, mesh, workdir) -> str:
+    kind = mesh.devices.flat[0].platform
+    devices = f"{mesh.size} {kind} device{'s' if mesh.size > 1 else ''}"
+    what = f"{config.model.name} on {config.data.name}, {config.steps:,} steps"
+    return f"{what} of {config.batch_size} on {devices}; the records go to {workdir}"
 
 
 def _open(stack, recorded, workdir, restart: bool, branch_from) -> resume.Found:
@@ -89,9 +97,12 @@ def _train(run: Training, events: list[Event], preemption) -> str:
     while run.step < run.config.steps:
         n = min(event.next_after(run.step) for event in events) - run.step
         n = int(min(n, run.config.steps_per_call))
-        run.state, run.sums = run.parts.feed.advance(run.state, run.sums, run.step, n)
+        with pace.first([run.pace], "steps", under_way.say, n):
+            carried = run.state, run.sums
+            run.state, run.sums = run.parts.feed.advance(*carried, run.step, n)
+            first_bad = int(run.state.first_bad_step)
         run.step += n
-        if (first_bad := int(run.state.first_bad_step)) >= 0:
+        if first_bad >= 0:
             run.step = first_bad
             return "diverged"
         under_way.do_due(run, events)

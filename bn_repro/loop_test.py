@@ -1,8 +1,11 @@
 """A run leaves what it should, resumes bit for bit, and ends in plain words."""
 
+import contextlib
+import io
 import json
 import os
 import random
+import re
 import signal
 import socket
 import subprocess
@@ -69,8 +72,31 @@ def assert_same(a, b):
 def whole(tmp_path_factory):
     """Returns the folder of an uninterrupted run."""
     workdir = tmp_path_factory.mktemp("whole")
-    assert run_here(short(), workdir) == "finished"
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        assert run_here(short(), workdir) == "finished"
+    (workdir.parent / "printed.txt").write_text(printed.getvalue())
     return workdir
+
+
+def test_what_a_run_prints_is_labelled_and_says_how_accurate_it_is(whole):
+    begins, first, *lines, last = (
+        (whole.parent / "printed.txt").read_text().splitlines()
+    )
+    where = f"the records go to {whole}"
+    assert begins == f"mlp on mnist, 60 steps of 60 on 1 cpu device; {where}"
+    accuracy = r"0\.\d{4}"
+    held_out = f"test accuracy {accuracy} .ema., {accuracy} .batch., {accuracy} .popul"
+    for step, line in ((0, first), (20, lines[1]), (60, lines[-1])):
+        assert re.match(f"evaluated at step {step}: {held_out}", line), line
+    training = rf"training loss [0-9.]+, accuracy {accuracy}  "
+    assert re.match(rf"step +15 of 60  rate 0.1  {training}\w", lines[0])
+    assert re.match(rf"step +60 of 60  rate 0.1  {training}0:00:00 left", lines[-2])
+    assert last == f"finished at step 60; the records are in {whole}"
+
+
+def test_numbers_of_any_size_are_short():
+    numbers = {0.12344: "0.1234", 2e31: "2e31", 1e-5: "1e-05", np.nan: "nan"}
+    assert {n: under_way.short(n) for n in numbers} == numbers
 
 
 @pytest.mark.accelerator

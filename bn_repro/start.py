@@ -11,6 +11,7 @@ from bn_repro import (
     experiment,
     layers,
     models,
+    pace,
     parallel,
     sum_check,
     train,
@@ -68,6 +69,7 @@ def start_or_resume(config, stated, writer, parts, mesh, found) -> Training:
         resumed_at=step,
         started=time.perf_counter(),
         origin=found.origin,
+        pace=pace.Pace(step),
     )
     if found.checkpoint:
         writer.refuse_other_classes(parts.class_names, parts.class_folders)

@@ -1,13 +1,12 @@
 """A run under way: what it does after a step, how it is saved, and how it ends."""
 
 import dataclasses
-import datetime
 import time
 
 import jax
 import numpy as np
 
-from bn_repro import due, experiment, metrics, parallel, train
+from bn_repro import due, experiment, metrics, pace, parallel, train
 from bn_repro.errors import UserError
 from bn_repro.run_folder import checkpoint, manifest, records, tensorboard
 from bn_repro.run_folder.writer import RunWriter
@@ -30,6 +29,7 @@ class Training:
       resumed_at: the step at which this start began.
       started: clock at this start.
       origin: the checkpoint of another run that it branched from; empty if none.
+      pace: of this start, for the time left.
     """
 
     config: object
@@ -44,6 +44,7 @@ class Training:
     resumed_at: int
     started: float
     origin: dict
+    pace: pace.Pace
 
     def elapsed(self) -> float:
         """Returns seconds since the run began, without the time it did not run."""
@@ -95,13 +96,16 @@ def log(run: Training) -> None:
     run.record("train", "batch", values)
     if "train" not in due.forced_records(run.config, run.step):
         run.sums = jax.tree.map(lambda x: x * 0, run.sums)
-    per_step = (time.perf_counter() - run.started) / max(run.step - run.resumed_at, 1)
-    seconds = round(per_step * (run.config.steps - run.step))
-    left = datetime.timedelta(seconds=seconds)
     say(
-        f"step {run.step:>7,} of {run.config.steps:,}  rate {float(rate):.4g}  "
-        f"loss {values['loss']:.4f}  accuracy {values['accuracy']:.4f}  {left} left"
+        f"step {run.step:>7,} of {run.config.steps:,}  rate {short(rate)}  training "
+        f"loss {short(values['loss'])}, accuracy {values['accuracy']:.4f}  "
+        f"{run.pace.left(run.step, run.config.steps)}"
     )
+
+
+def short(value) -> str:
+    """Returns a number of any size in a few letters: 0.1234, 2e31, nan."""
+    return f"{float(value):.4g}".replace("e+", "e")
 
 
 def evaluate(run: Training) -> None:
@@ -109,15 +113,20 @@ def evaluate(run: Training) -> None:
 
     And, of the last evaluations, which examples are right, to compare runs pairwise.
     """
-    hits = {}
-    for (split, statistics), evaluation in run.parts.evaluations.items():
-        variables = run.state.variables()
-        if statistics == "population":
-            variables |= {"batch_stats": population_statistics(run)}
-        values, hits[f"{split}/{statistics}"] = evaluation(variables)
-        run.record(split, statistics, values)
+    hits, told = {}, {}
+    with pace.first([run.pace], "evaluation", say):
+        for (split, statistics), evaluation in run.parts.evaluations.items():
+            variables = run.state.variables()
+            if statistics == "population":
+                variables |= {"batch_stats": population_statistics(run)}
+            values, hits[f"{split}/{statistics}"] = evaluation(variables)
+            run.record(split, statistics, values)
+            text = f"{values['accuracy']:.4f} ({statistics})"
+            told.setdefault(split, []).append(text)
     if parallel.is_main():
         run.writer.append_hits(run.step, hits)
+    for split, texts in told.items():
+        say(f"evaluated at step {run.step:,}: {split} accuracy {', '.join(texts)}")
 
 
 def population_statistics(run: Training) -> dict:
@@ -134,7 +143,9 @@ def probe(run: Training) -> None:
     """Records the percentiles of the nonlinearities' inputs, and more (Fig. 1b, 1c)."""
     if parallel.is_main():
         rate = run.state.learning_rate * run.parts.recipe.rate_factor(run.step)
-        measured = run.parts.probe(parallel.local(run.state.variables()), float(rate))
+        variables = parallel.local(run.state.variables())
+        with pace.first([run.pace], "probe", say):
+            measured = run.parts.probe(variables, float(rate))
         run.writer.append_activations(run.step, **measured)
         if run.summaries:
             run.summaries.activations(run.step, measured)
@@ -184,7 +195,8 @@ def close(run: Training, status: str) -> None:
             run.summaries.close()
         for what, first in overflown.items():
             say(f"{what} is not finite, first at step {first:,}")
-    say(f"{status} at step {run.step:,}; the records are in {run.writer.path}")
+    again = ": the same command resumes" if status == "interrupted" else ""
+    say(f"{status} at step {run.step:,}{again}; the records are in {run.writer.path}")
 
 
 def _save_weights(run: Training) -> None:

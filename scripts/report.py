@@ -53,8 +53,7 @@ def main():
 
         return watch.watch(lambda now: report.write_report(*flagged, now)[0].runs)
     made, paths = report.write_report(*flagged)
-    print(made.markdown())
-    print("Written:")
+    print(f"{made.summary()}\nWritten:")
     for path in paths:
         print(f"  {path}")
 

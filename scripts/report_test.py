@@ -16,7 +16,8 @@ def test_prints_the_table_and_where_the_results_are(tmp_path):
     testing.write_figure1(tmp_path / "runs", seeds=1, steps=1000)
     done = report("--workdir", tmp_path / "runs", "--out", tmp_path / "out")
     assert (done.returncode, done.stderr) == (0, "")
-    assert "| BN is more accurate throughout the training, at rate" in done.stdout
+    assert done.stdout.startswith("runs: 2 run(s), 2 finished\n  bn, seed 0: test acc")
+    assert done.stdout.partition("Written:")[0].count("\n") == 3
     for name in ("figure1.png", "figure1.pdf", "tables.md", "report.html"):
         assert (tmp_path / "out" / name).exists()
         assert f"  {tmp_path / 'out' / name}\n" in done.stdout
@@ -32,7 +33,8 @@ def test_a_target_is_a_run_or_a_fraction(tmp_path):
         ("0.25", "25.00 %"),
     ):
         done = report("--workdir", tmp_path, "--target", target)
-        assert f"Target: {text}. " in done.stdout
+        assert done.returncode == 0, done.stderr
+        assert f"Target: {text}. " in (tmp_path / "tables.md").read_text()
     done = report("--workdir", tmp_path, "--target", "25")
     assert done.stderr == "error: the target is 25.0; it must be a fraction in (0, 1]\n"
 

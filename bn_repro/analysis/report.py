@@ -1,11 +1,15 @@
 """The report on a folder of runs: figures, tables and one self-contained page."""
 
+import collections
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from bn_repro.analysis import intake, report_parts, tables
+import numpy as np
+
+from bn_repro.analysis import arms, intake, report_parts, tables
+from bn_repro.analysis.arms import Arm
 from bn_repro.analysis.layers import drift_table
 from bn_repro.analysis.page import page
 from bn_repro.analysis.style import Drawing
@@ -16,6 +20,7 @@ from bn_repro.run_folder.records import Run
 
 TABLES = "tables.md"
 PAGE = "report.html"
+SHOWN = 3  # arms that the summary names
 
 
 class Report(NamedTuple):
@@ -46,6 +51,26 @@ class Report(NamedTuple):
         if self.notes:
             parts.append("\n".join(f"- {note}" for note in self.notes) + "\n")
         return "\n".join(parts + [table.markdown() for table in self.tables])
+
+    def summary(self) -> str:
+        """Returns at most five lines: how the runs stand, the most accurate, notes."""
+        stand = collections.Counter(run.status["status"] for run in self.runs)
+        states = ", ".join(f"{number} {status}" for status, number in stand.items())
+        title = self.title.partition(": ")[2]
+        lines = [f"{title}: {len(self.runs)} run(s), {states}"]
+        accurate = [(_final(arm), arm) for arm in arms.group(self.runs)]
+        accurate = [(values, arm) for values, arm in accurate if values.size]
+        accurate.sort(key=lambda found: -found[0].mean())
+        lines += [
+            f"  {arm.label}, seed {arm.seed_text()}: {tables.held_out(arm)} accuracy "
+            f"{tables.percent(values)} at the last step"
+            for values, arm in accurate[:SHOWN]
+        ]
+        if self.notes:
+            more = len(self.notes) - 1
+            rest = f"; {more} more in {TABLES}" if more else ""
+            lines.append(f"  {self.notes[0]}{rest}")
+        return "\n".join(lines)
 
 
 def write_report(
@@ -117,6 +142,16 @@ def config_table(runs: list[Run]) -> Table | None:
     keys = tables.varying_keys(run.config for run in runs)
     rows = [{"Run": r.name} | tables.value_texts(r, ["seed", *keys]) for r in runs]
     return Table.of("Differences of configuration", rows) if keys else None
+
+
+def _final(arm: Arm) -> np.ndarray:
+    """Returns the accuracy on held-out data at the end of each finished run [n]."""
+    split = tables.held_out(arm)
+    exact, ema = (
+        arms.final_values(arm, split, statistics, "accuracy")
+        for statistics in ("population", "ema")
+    )
+    return exact if exact.size == len(arm.done()) else ema
 
 
 def _compose(

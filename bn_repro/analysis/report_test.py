@@ -29,6 +29,12 @@ def test_a_report_has_the_figure_the_tables_and_the_page(tmp_path, sample_folder
         "Differences of configuration",
     ]
     assert made.notes == []
+    head, *arms = made.summary().splitlines()
+    assert head.endswith(" finished") and "run(s), " in head
+    assert all(
+        ": test accuracy " in arm and " % at the last step" in arm for arm in arms
+    )
+    assert len(arms) == 2 and arms[0].startswith("  bn, seed 0")
     text = paths[-2].read_text()
     assert "![Figure 1](figure1.png)" in text and "![Layers](layers.png)" in text
 
@@ -57,6 +63,8 @@ def test_what_is_missing_unfinished_or_unreadable_is_told(tmp_path):
     )
     assert "bn_seed0 (running, or killed, at step 500 of 1,000)" in unfinished
     assert "bn_long_seed0" in other
+    summary = made.summary().splitlines()
+    assert summary[-1] == f"  {left_out}; 3 more in tables.md" and len(summary) <= 5
 
 
 def test_a_run_that_diverged_at_once_still_gets_a_report(tmp_path):

@@ -32,8 +32,8 @@ class Progress:
             return
         self._done += 1
         if outcome in records.ENDED:
-            step = records.read_run(member.workdir).status["step"]
-            outcome = f"{outcome} at step {step:,}"
+            run = records.read_run(member.workdir)
+            outcome = f"{outcome} at step {run.status['step']:,}{accuracy(run)}"
         self.tell(member, f"{outcome} ({self._done} of {self._total}{self._left()})")
 
     def held(self, members: list[Planned]) -> None:
@@ -63,7 +63,27 @@ class Progress:
 
 
 def last_line(path: Path) -> str:
-    """Returns the last line that the loop or the commands print; XLA prints too."""
-    ours = ("step ", "Resuming", "error:", *STATUSES)
+    """Returns the last line that the loop or the commands print; XLA prints too.
+
+    With the accuracy on held-out data behind the step, where it is known.
+    """
+    ours = ("step ", "Resuming", "compiling ", "error:", *STATUSES)
     lines = path.read_text().splitlines() if path.exists() else []
-    return next((line for line in lines[::-1] if line.startswith(ours)), "starting")
+    last = next((line for line in lines[::-1] if line.startswith(ours)), "starting")
+    told = [line for line in lines if line.startswith("evaluated ")]
+    if last.startswith("step ") and told:
+        return f"{last}  {told[-1].partition(': ')[2]}"
+    return last
+
+
+def accuracy(run: records.Run) -> str:
+    """Returns a run's last held-out accuracy, after a comma; "" if there is none."""
+    found = [
+        row
+        for row in run.metrics
+        if row["split"] in ("test", "val") and row["statistics"] != "batch"
+    ]
+    if not found or found[-1].get("accuracy") is None:
+        return ""
+    last = found[-1]
+    return f", {last['split']} accuracy {last['accuracy']:.4f} ({last['statistics']})"

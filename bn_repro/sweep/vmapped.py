@@ -26,7 +26,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import PartitionSpec as P
 
-from bn_repro import due, experiment, feeds, parallel, resolve, start, under_way
+from bn_repro import due, experiment, feeds, pace, parallel, resolve, start, under_way
 from bn_repro.errors import UserError
 from bn_repro.parallel import AXIS, REPLICATED
 from bn_repro.run_folder import lock, resume
@@ -146,7 +146,9 @@ def _advance(rows: list[Row], program: "Program") -> list[Row]:
     n = int(min(stop - step, rows[0].run.config.steps_per_call))
     active = [not row.outcome and row.run.step == step for row in rows]
     carries = [(row.run.state, row.run.sums) for row in rows]
-    carries = program.advance(carries, step, n, active)
+    paces = [row.run.pace for row, moves in zip(rows, active, strict=True) if moves]
+    with pace.first(paces, "steps of all members", under_way.say, n):
+        carries = program.advance(carries, step, n, active)
     for row, (state, sums) in zip(rows, carries, strict=True):
         row.run.state, row.run.sums = state, sums
     moved = [row for row, moves in zip(rows, active, strict=True) if moves]
