@@ -33,7 +33,7 @@ def main() -> int:
     name = sys.argv[1] if len(sys.argv) > 1 else "--help"
     if name in COMMANDS:
         sys.argv = [f"bn_repro {name}", *sys.argv[2:]]
-        return _run(scripts / f"{name}.py")
+        return run(scripts / f"{name}.py")
     if name == "--version":
         print(bn_repro.__version__)
     elif name in ("--help", "-h", "help"):
@@ -46,7 +46,8 @@ def main() -> int:
     return 0
 
 
-def _run(script) -> int:
+def run(script) -> int:
+    """Runs a file as `python FILE` does."""
     spec = importlib.util.spec_from_file_location("__main__", script)
     sys.modules["__main__"] = module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)  # most end the process themselves

@@ -116,10 +116,14 @@ def given(argv: list[str]) -> dict[str, list[str]]:
     return found
 
 
-def example(document: str | None) -> str:
-    """Returns the first command of a script's docstring on one line, or ""."""
+def example(document: str | None, script: str = "") -> str:
+    """Returns the first command of a script in its docstring on one line, or ""."""
     joined = (document or "").replace("\\\n", " ")
-    lines = [line for line in joined.splitlines() if line.startswith("python ")]
+    lines = [
+        line
+        for line in joined.splitlines()
+        if line.startswith("python ") and script in line
+    ]
     return " ".join(lines[0].split()) if lines else ""
 
 
@@ -137,7 +141,8 @@ def nearest(word: str, known: Iterable[str]) -> str:
         return max(whole, ratio(_last(wanted), _last(name)) - 0.05), whole
 
     best = max(plain, key=likeness, default="")
-    return plain[best] if best and likeness(best)[0] >= 0.7 else ""
+    enough = 0.5 if len(wanted) < 4 else 0.7  # one letter of two may be wrong
+    return plain[best] if best and likeness(best)[0] >= enough else ""
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -1,7 +1,6 @@
 """What the commands share: the --config flag, and errors as one clear line."""
 
 import codecs
-import contextlib
 import os
 import re
 import sys
@@ -107,9 +106,11 @@ def _parse(argv: list[str], required, unless) -> list[str]:
 
 def _print_and_exit(text: str) -> None:
     print_anything()
-    with contextlib.suppress(BrokenPipeError):  # of --help | head
+    try:
         print(text, flush=True)
-    os._exit(0)  # a closing stdout would complain of the pipe
+    except BrokenPipeError:  # of --help | head; a closing stdout would complain again
+        os._exit(0)
+    sys.exit(0)
 
 
 def _takes(flag) -> str:
@@ -125,6 +126,10 @@ def _takes(flag) -> str:
 def _with_config(words: list[str]) -> tuple[list[str], dict]:
     """Returns the words with the config file's path, and its keys with their values."""
     found, keys = list(words), {}
+    if sum(word.partition("=")[0] in CONFIG for word in words) > 1:
+        raise UserError(
+            "--config is given twice; several runs of one file are FILE.py:RUN,RUN"
+        )
     for place, word in enumerate(words):
         if "config" not in flags.FLAGS or word.partition("=")[0] not in CONFIG:
             continue
@@ -180,8 +185,9 @@ def _missing(names: list[str]) -> str:
     if not names:
         return ""
     told = [f"--{name} ({flags.FLAGS[name].help.rstrip('.')})" for name in names]
-    example = arguments.example(sys.modules["__main__"].__doc__)
-    example = help_text.documentation(example)
+    main = sys.modules["__main__"]
+    script = os.path.basename(getattr(main, "__file__", ""))
+    example = help_text.documentation(arguments.example(main.__doc__, script))
     return f"give {' and '.join(told)}; for example: {example}"
 
 

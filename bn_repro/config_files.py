@@ -131,7 +131,8 @@ def load(value: str) -> config_dict.ConfigDict:
 
 def no_run(file: str, names: list[str], runs) -> str:
     """Returns that a file has no runs of these names, the nearest, and what it has."""
-    near = ", ".join(filter(None, (nearest(name, runs) for name in names)))
+    arms = [re.sub(r"_seed\d+$", "", run) for run in runs]
+    near = ", ".join(filter(None, (nearest(name, [*arms, *runs]) for name in names)))
     meant = f"did you mean {near}? It" if near else "it"
     shown = ", ".join(list(runs)[:NAMED]) + (", ..." if len(runs) > NAMED else "")
     named = ", ".join(map(repr, names))

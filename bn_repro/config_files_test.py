@@ -42,6 +42,18 @@ def test_runs_may_be_called_like_splits_and_an_unknown_one_is_told_the_nearest(
         UserError, match="no run 'vall'; did you mean val. It has: train"
     ):
         config_files.load(f"{file}:vall")
+    for wrong, meant in {"bm": "bn", "plian": "plain", "bn_sed1": "bn_seed1"}.items():
+        with pytest.raises(UserError, match=f"'{wrong}'; did you mean {meant}. It"):
+            config_files.load(f"mnist:{wrong}")
+
+
+def test_a_packaged_file_is_found_by_name_from_anywhere(tmp_path, monkeypatch):
+    (tmp_path / "mnist").mkdir()
+    monkeypatch.chdir(tmp_path)
+    for value in ("mnist:bn_seed1", "configs/mnist.py:bn_seed1"):
+        assert config_files.load(value).seed == 1
+    with pytest.raises(UserError, match="'minst' is not there; did you mean mnist.$"):
+        config_files.find("minst:bn")
 
 
 def test_what_is_no_file_is_named(tmp_path):

@@ -1,6 +1,7 @@
 """The commands work from any directory and end bad input in one clear line."""
 
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -8,18 +9,20 @@ from pathlib import Path
 
 import pytest
 
-from bn_repro import cli
-from bn_repro.loop_test import SHORT
+from bn_repro import __main__ as entry
+from bn_repro import cli, keys, loop
+from bn_repro.loop_test import SHORT, short
 from bn_repro.run_folder import records
 
 SCRIPTS = cli.ROOT / "scripts"
 CONFIG = "--config=configs/mnist.py:bn"
+EIGHT = {"batch_size": 80, "reference_batch": 80}  # for the devices of this process
 
 
-def run(script, *arguments, cwd=None):
+def run(script, *arguments, cwd=None, kept=False):
     command = [sys.executable, str(SCRIPTS / script), *map(str, arguments)]
-    # Without the tests' kept programs, about which XLA talks on stderr.
-    environment = {k: v for k, v in os.environ.items() if "CACHE" not in k}
+    # The tests' kept programs save time, but XLA talks about them on stderr.
+    environment = {k: v for k, v in os.environ.items() if kept or "CACHE" not in k}
     return subprocess.run(
         command, capture_output=True, text=True, cwd=cwd, env=environment
     )
@@ -37,7 +40,6 @@ def short_flags():
         (["--config.data.source=webpage"], "data.source is 'webpage'; accepted"),
         (["--config.batch_size=7x"], "batch_size"),
         (["--config.no_such_key=1"], "no_such_key"),
-        (["--config=configs/mnist.py:bm"], "no run 'bm'; it has: plain_seed0"),
         (
             ["--config.Optimizer.learning-rate=1"],
             "did you mean optimizer.learning_rate",
@@ -50,12 +52,15 @@ def short_flags():
             ["--config.model.hidden=5,6", "--config.model.hidden=7"],
             "--config.model.hidden is given twice",
         ),
-        (["--config=configs/none.py:bn"], "configs/none.py"),
-        (["--config.bn.batch=7"], "bn.batch=7 does not divide the 60 examples"),
+        ([CONFIG], "--config is given twice; several runs of one file are FILE"),
+        (
+            ["--config.batch_size=80", "--config.bn.batch=7"],
+            "bn.batch=7 does not divide the 10 examples",
+        ),
     ],
 )
-def test_a_bad_value_ends_in_one_line_that_names_it(tmp_path, arguments, message):
-    result = run("train.py", CONFIG, f"--workdir={tmp_path / 'run'}", *arguments)
+def test_a_bad_value_ends_in_one_line_that_names_it(tmp_path, call, arguments, message):
+    result = call("train", f"--workdir={tmp_path / 'run'}", CONFIG, *arguments)
     assert result.returncode != 0
     assert message in result.stderr
     assert "Traceback" not in result.stderr
@@ -71,28 +76,31 @@ def errors(result):
 @pytest.mark.parametrize(
     ("script", "arguments"),
     [
-        ("train.py", [CONFIG, "--workdir=run"]),
-        ("sweep.py", [CONFIG, "--workdir=run"]),
-        ("evaluate.py", ["--workdir=run", "--members", "a,"]),
-        ("export.py", ["--workdir=run", "--out=x"]),
-        ("report.py", ["--workdir=run"]),
-        ("mistakes.py", ["--probabilities=x", "--out=x"]),
-        ("import_weights.py", [CONFIG, "--weights=x", "--workdir=run"]),
-        ("benchmark.py", ["--only", "mnist,"]),
-        ("prepare_data.py", ["mnist", "--source=x"]),
+        ("train", [CONFIG, "--workdir=run"]),
+        ("sweep", [CONFIG, "--workdir=run"]),
+        ("evaluate", ["--workdir=run", "--members", "a,"]),
+        ("export", ["--workdir=run", "--out=x"]),
+        ("report", ["--workdir=run"]),
+        ("mistakes", ["--probabilities=x", "--out=x"]),
+        ("import_weights", [CONFIG, "--weights=x", "--workdir=run"]),
+        ("benchmark", ["--only", "mnist,"]),
+        ("prepare_data", ["mnist", "--source=x"]),
     ],
 )
-def test_every_command_refuses_what_no_flag_takes(script, arguments, tmp_path):
-    result = run(script, *arguments, "stray_word", cwd=tmp_path)
+def test_every_command_refuses_what_no_flag_takes(
+    script, arguments, tmp_path, monkeypatch, call
+):
+    monkeypatch.chdir(tmp_path)
+    result = call(script, *arguments, "stray_word")
     assert result.returncode == 2
     assert len(errors(result)) == 1
     assert "error: 'stray_word' belongs to no flag" in result.stderr
     assert not list(tmp_path.iterdir())
 
 
-def test_missing_flags_are_named_all_at_once():
+def test_missing_flags_are_named_all_at_once(call):
     for arguments in ([], ["--config.seed=3"]):
-        result = run("train.py", *arguments)
+        result = call("train", *arguments)
         assert result.returncode == 2
         (line,) = errors(result)
         assert line.startswith("error: give --config (Config file and run")
@@ -100,35 +108,40 @@ def test_missing_flags_are_named_all_at_once():
         assert line.endswith(
             "train.py --config configs/mnist.py:bn --workdir runs/mnist/bn"
         )
+    (line,) = errors(call("mistakes"))
+    assert "for example: python scripts/mistakes.py --out mistakes --prob" in line
 
 
-def test_runs_and_configurations_are_shown_without_a_workdir(tmp_path):
-    listed = run("train.py", "--config=configs/mnist.py", "--list").stdout
+def test_runs_and_configurations_are_shown_without_a_workdir(tmp_path, call):
+    listed = call("train", "--config=configs/mnist.py", "--list").stdout
     assert "bn_seed3  model.norm=batch_norm seed=3\n" in listed
-    listed = run("sweep.py", CONFIG, "--list", f"--workdir={tmp_path}").stdout
+    listed = call("sweep", CONFIG, "--list", f"--workdir={tmp_path}").stdout
     assert listed == "bn_seed0  waiting  model.norm=batch_norm seed=0\n"
     several = ["--config=configs/mnist.py:plain,bn_seed1", "--axis=steps=1e2,9"]
-    listed = run("sweep.py", *several, "--list").stdout
+    listed = call("sweep", *several, "--list").stdout
     assert listed.split("\n")[1::2] == [
         "plain_steps9  steps=9",
         "bn_seed1_steps9  steps=9",
     ]
     printed = ["--print_config", "--config.steps=1e4", "--config.batch_size=120"]
-    printed = run("train.py", CONFIG, *printed).stdout
+    printed = call("train", CONFIG, *printed).stdout
     assert "\nsteps = 5000\n" in printed and "steps: 10000 -> 5000" in printed
 
 
 @pytest.mark.parametrize(
     ("script", "arguments", "message"),
     [
-        ("sweep.py", [CONFIG, "--workdir=x", "--count=3"], "without --index"),
-        ("evaluate.py", ["--workdir=x", "--batch_size=-1"], "--batch_size=-1"),
-        ("report.py", [], "error: give --workdir"),
-        ("train.py", [CONFIG, "--flagfile=none"], "Unable to open flagfile"),
+        ("sweep", [CONFIG, "--workdir=x", "--count=3"], "without --index"),
+        ("evaluate", ["--workdir=x", "--batch_size=-1"], "--batch_size=-1"),
+        ("report", [], "error: give --workdir"),
+        ("train", [CONFIG, "--flagfile=none"], "Unable to open flagfile"),
     ],
 )
-def test_a_flag_that_cannot_be_is_named(script, arguments, message, tmp_path):
-    result = run(script, *arguments, cwd=tmp_path)
+def test_a_flag_that_cannot_be_is_named(
+    script, arguments, message, tmp_path, monkeypatch, call
+):
+    monkeypatch.chdir(tmp_path)
+    result = call(script, *arguments)
     assert result.returncode == 2
     (line,) = errors(result)
     assert message in line
@@ -145,43 +158,48 @@ def test_a_platform_that_is_not_there_is_named(variable, tmp_path, monkeypatch):
     assert len(errors(result)) == 1
 
 
-def test_a_terminal_of_few_letters_takes_the_tables(tmp_path, monkeypatch):
+def test_a_terminal_of_few_letters_takes_the_tables(monkeypatch):
     monkeypatch.setenv("PYTHONIOENCODING", "ascii")
-    result = run(
-        "report.py", "--workdir", cli.ROOT / "results/mnist", "--out", tmp_path
-    )
+    result = run("report.py", "--claims", "--workdir", cli.ROOT / "results/mnist")
     assert result.returncode == 0, result.stderr
-    assert " +- 0." in result.stdout
+    assert "mean +- standard deviation" in result.stdout
 
 
-def test_an_unwritable_workdir_is_named(tmp_path):
+def test_an_unwritable_workdir_is_named(tmp_path, call):
     (tmp_path / "file").write_text("in the way")
-    result = run("train.py", CONFIG, f"--workdir={tmp_path / 'file' / 'run'}")
+    batch = "--config.batch_size=80"
+    result = call("train", CONFIG, batch, f"--workdir={tmp_path / 'file' / 'run'}")
     assert result.returncode == 2
     assert errors(result) == [
         f"error: cannot write {tmp_path / 'file' / 'run'}: Not a directory"
     ]
 
 
-def test_another_configuration_in_the_folder_is_refused(tmp_path):
-    assert (
-        run("train.py", CONFIG, f"--workdir={tmp_path}", *short_flags()).returncode == 0
-    )
-    result = run("train.py", CONFIG, f"--workdir={tmp_path}")
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Returns the folder of a short run, on the eight devices of this process."""
+    config = short(**EIGHT)
+    folder = tmp_path_factory.mktemp("run") / "bn"
+    assert loop.run(config, folder) == "finished"
+    return folder
+
+
+def test_another_configuration_in_the_folder_is_refused(trained, call):
+    eight = [f"--config.{key}={value}" for key, value in EIGHT.items()]
+    result = call("train", CONFIG, f"--workdir={trained}", *eight)
     assert result.returncode == 2
     assert "optimizer.momentum: 0.9 there, 0.0 now" in result.stderr
-    assert f"--workdir {tmp_path}_2" in result.stderr
+    assert f"--workdir {trained}_2" in result.stderr
 
 
-def test_a_run_is_evaluated_as_asked_or_nothing_is_done(tmp_path):
-    workdir = f"--workdir={tmp_path / 'bn'}"
-    assert run("train.py", CONFIG, workdir, *short_flags()).returncode == 0
-    result = run("evaluate.py", workdir, "--members=,", "--limit=30")
+def test_a_run_is_evaluated_as_asked_or_nothing_is_done(trained, tmp_path, call):
+    workdir = f"--workdir={trained}"
+    result = call("evaluate", workdir, "--members=,", "--limit=30")
     assert "of 30 pictures" in result.stdout, result.stderr
     (tmp_path / "file").write_text("in the way")
     out = f"--out={tmp_path / 'file' / 'out'}"
     for options in ([], ["--compare_statistics"]):
-        result = run("evaluate.py", workdir, out, "--limit=30", *options)
+        result = call("evaluate", workdir, out, "--limit=30", *options)
         assert result.returncode == 2
         assert len(errors(result)) == 1
         assert f"cannot write {tmp_path / 'file' / 'out'}" in result.stderr
@@ -191,7 +209,7 @@ def test_a_run_is_evaluated_as_asked_or_nothing_is_done(tmp_path):
 def test_commands_work_from_any_directory(tmp_path):
     only = "--only=plain_seed0,bn_seed0"
     sweep = ["--config=configs/mnist.py", only, "--workdir=runs"]
-    result = run("sweep.py", *sweep, *short_flags(), cwd=tmp_path)
+    result = run("sweep.py", *sweep, *short_flags(), cwd=tmp_path, kept=True)
     assert result.returncode == 0, result.stdout + result.stderr
     assert "2 of 2 runs have ended" in result.stdout
     assert records.read_run(tmp_path / "runs" / "bn_seed0").status["step"] == 60
@@ -201,29 +219,36 @@ def test_commands_work_from_any_directory(tmp_path):
     assert (tmp_path / "runs" / "report.html").exists()
 
 
-@pytest.mark.parametrize(
-    "script",
-    [
-        "train.py",
-        "sweep.py",
-        "evaluate.py",
-        "export.py",
-        "report.py",
-        "import_weights.py",
-        "mistakes.py",
-    ],
-)
-def test_help_answers_at_once(script):
+def test_help_answers_at_once():
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    result = run(script, "--help")
+    result = run("train.py", "--help")
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert result.returncode == 0
-    shown = {"train.py": ("--config", "--processes", "steps=50000"), "mistakes.py": ()}
-    for word in shown.get(script, ("--workdir",)):
-        assert f"\n  {word} " in result.stdout
-    assert "python scripts/" in result.stdout  # an example
     used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     assert used < 2  # seconds of a processor, whatever else runs
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in entry.COMMANDS if name != "prepare_data"]
+)
+def test_help_shows_every_flag_and_key_and_an_example(name, call):
+    result = call(name, "--help")
+    assert result.returncode == 0
+    assert f"\npython scripts/{name}.py " in result.stdout
+    defined = (SCRIPTS / f"{name}.py").read_text()
+    names = re.findall(r'DEFINE_(\w+)\(\s*"(\w+)"', defined)
+    shown = [f"[no]{flag}" if kind == "bool" else flag for kind, flag in names]
+    shown += ["processes"] if "define_processes" in defined else []
+    for flag in shown + (["config"] if "define_config" in defined else []):
+        assert f"\n  --{flag} " in result.stdout
+    if "define_config" in defined:
+        for key in keys.KEYS:
+            assert f"\n  {key}=" in result.stdout
+
+
+def test_help_shows_the_values_of_the_run_that_is_given(call):
+    assert "\n  model.norm='batch_norm' " in call("train", CONFIG, "--help").stdout
+    assert "\n  model.norm='none' " in call("train", "--help").stdout
 
 
 def test_train_imports_neither_tensorflow_nor_opencv_for_mnist():
@@ -235,11 +260,11 @@ def test_train_imports_neither_tensorflow_nor_opencv_for_mnist():
     assert result.stdout.strip() == "[]", result.stdout + result.stderr
 
 
-def test_an_import_ends_bad_input_in_one_line(tmp_path):
+def test_an_import_ends_bad_input_in_one_line(tmp_path, call):
     arguments = [f"--weights={tmp_path / 'none.npz'}", f"--workdir={tmp_path / 'run'}"]
     arguments += ["--config=configs/imagenet.py:bn_baseline"]
-    result = run("import_weights.py", *arguments)
+    result = call("import_weights", *arguments)
     assert result.returncode == 2
     assert errors(result) == [f"error: there is no file {tmp_path / 'none.npz'}"]
-    result = run("import_weights.py", *arguments, "--mean=1,2")
+    result = call("import_weights", *arguments, "--mean=1,2")
     assert errors(result) == ["error: --mean is 1,2; it must be three numbers"]

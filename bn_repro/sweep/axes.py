@@ -60,8 +60,10 @@ def _values(axis: str, text: str, like) -> list:
     try:
         found = [_typed(value, like) for value in _spelled_out(text, like)]
     except (ValueError, SyntaxError, TypeError) as error:
-        kind = type(like).__name__
-        raise UserError(f"--axis {axis}: {error}; its values are {kind}s") from error
+        kinds = f"{type(like).__name__}s"
+        if isinstance(like, int | float) and not isinstance(like, bool):
+            kinds += ", or FIRST:LAST:HOW_MANY followed by log or lin"
+        raise UserError(f"--axis {axis}: {error}; its values are {kinds}") from error
     if not found:
         raise UserError(f"--axis {axis} has no value")
     if len(set(map(_plain, found))) < len(found):

@@ -62,7 +62,7 @@ def test_every_value_with_every_other_and_names_that_say_which():
         (["optimizer.learning_rate=0.1,1e-1"], "has a value twice"),
         (["seed=3:3"], "has no value"),
         (["seed="], "has no value"),
-        (["seed=1.5"], "no whole number; its values are ints"),
+        (["seed=1.5"], "no whole number; its values are ints, or FIRST:LAST:HOW_MANY"),
         (["bn.biased=1"], "neither true nor false"),
         (["model.hidden=(1,"], "its values are tuples"),
         (["optimizer.learning_rate=-1:1:3log"], "a log scale is of positive numbers"),

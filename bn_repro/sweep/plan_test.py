@@ -20,7 +20,7 @@ def test_members_are_the_runs_with_the_overrides(tmp_path):
 
 
 def test_unknown_runs_and_files_are_refused(tmp_path):
-    with pytest.raises(UserError, match="no run 'bm'; it has: plain_seed0"):
+    with pytest.raises(UserError, match="no run 'bm'; did you mean bn. It has: plain"):
         sweep.members(FILE, {}, ["bm"], tmp_path)
     with pytest.raises(UserError, match="config file .configs/none.py. is not there"):
         sweep.members("configs/none.py", {}, [], tmp_path)
