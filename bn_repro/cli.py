@@ -12,9 +12,10 @@ from ml_collections import config_flags
 from bn_repro import arguments, config_files, help_text, interrupt
 from bn_repro.config_files import ROOT  # noqa: F401 (where scripts look for files)
 from bn_repro.errors import UserError
-from bn_repro.run_folder import configuration
+from bn_repro.run_folder import configuration, files
 
 CONFIG = ("--config", "-config")
+FOLDERS = {"workdir", "out", "branch_from"}  # flags of what is written and read
 PLATFORMS = ("JAX_PLATFORM_NAME", "JAX_PLATFORMS")  # what JAX is told by
 HELP = {"?", "h", "help", "helpshort"}
 FULL_HELP = {"helpfull", "helpxml"}  # absl's
@@ -198,6 +199,8 @@ def _refuse_empty(rest: list[str], needed) -> None:
         value = flags.FLAGS[name].value
         if not (value.strip() if isinstance(value, str) else value):
             raise UserError(f"--{name} is empty; give {flags.FLAGS[name].help}")
+    for name in FOLDERS & set(flags.FLAGS):
+        files.refuse_remote(flags.FLAGS[name].value or "")
 
 
 class _WholeNumber(flags.IntegerParser):

@@ -134,6 +134,8 @@ def test_runs_and_configurations_are_shown_without_a_workdir(tmp_path, call):
         ("sweep", [CONFIG, "--workdir=x", "--count=3"], "without --index"),
         ("evaluate", ["--workdir=x", "--batch_size=-1"], "--batch_size=-1"),
         ("report", [], "error: give --workdir"),
+        ("report", ["--workdir=gs://a/b"], "gs://a/b is no folder of this machine"),
+        ("sweep", [CONFIG, "--workdir=s3://a", "--list"], "s3://a is no folder of"),
         ("train", [CONFIG, "--flagfile=none"], "Unable to open flagfile"),
     ],
 )

@@ -5,6 +5,7 @@ import hashlib
 import json
 import math
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -12,15 +13,36 @@ import numpy as np
 
 from bn_repro.errors import UserError
 
+REMOTE = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+")  # pathlib leaves one "/" of two
+
 
 @contextlib.contextmanager
 def naming(path: Path, action: str) -> Iterator[None]:
-    """Turns an OSError into a UserError: cannot `action` `path`, and why."""
+    """Turns an OSError into a UserError: cannot `action` `path`, and why.
+
+    Raises:
+      UserError: likewise, or it is an address such as gs://bucket, of which a folder
+        called gs: would be made here.
+    """
+    refuse_remote(path)
     try:
         yield
     except OSError as error:
         why = error.strerror or str(error)
         raise UserError(f"cannot {action} {path}: {why}") from error
+
+
+def refuse_remote(path: str | os.PathLike) -> None:
+    """Raises UserError if a path is an address such as gs://bucket/folder.
+
+    Records are appended to, locked and replaced as a whole, which object stores do not.
+    """
+    if found := REMOTE.match(str(path)):
+        address = f"{found[1]}://{str(path)[found.end() :]}"
+        raise UserError(
+            f"{address} is no folder of this machine; give one, or mount the bucket "
+            f"(gcsfuse, s3fs) and give its folder"
+        )
 
 
 def write_json(path: Path, value: Mapping) -> None:

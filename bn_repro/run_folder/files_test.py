@@ -1,12 +1,14 @@
 import hashlib
 import json
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from bn_repro.errors import UserError
 from bn_repro.run_folder import files
+from bn_repro.run_folder.writer import RunWriter
 
 
 def test_plain_turns_arrays_into_lists_and_what_is_not_finite_into_null():
@@ -63,3 +65,13 @@ def test_the_digest_of_what_was_written_once_stays():
     text = b"a float32 (1,)\n" + np.float32(0.5).tobytes()
     text += b"b int16 (3, 2)\n" + np.array([0, 3, 1, 4, 2, 5], np.int16).tobytes()
     assert files.digest(arrays) == hashlib.sha256(text).hexdigest()
+
+
+@pytest.mark.parametrize("path", ["gs://bucket/run", Path("s3://bucket/run")])
+def test_an_address_is_no_folder_to_write_to(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="^(gs|s3)://bucket/run is no folder of this"):
+        RunWriter(path)
+    assert not list(tmp_path.iterdir())
+    for fine in ("runs/gs:", "C:/runs", "a b", "/gs:/x"):
+        files.refuse_remote(fine)

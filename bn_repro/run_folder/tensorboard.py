@@ -23,7 +23,7 @@ class Summaries:
         except ImportError as error:
             raise UserError(
                 f"tensorboard is on, which needs {error.name}: pip install "
-                f'"bn_repro[tensorboard]", or set --config.tensorboard=False'
+                f"tensorflow-cpu tensorboard, or set --config.tensorboard=False"
             ) from error
         self._writer = metric_writers.SummaryWriter(str(workdir / FOLDER))
 
