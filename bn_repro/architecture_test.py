@@ -20,10 +20,11 @@ ROOT = pathlib.Path(__file__).parents[1]
 LEVELS = [
     "errors arguments config_files interrupt pace run_folder.files run_folder.checks"
     " run_folder.configuration run_folder.records run_folder.writer keys keys_page"
-    " resolve batch_norm metrics help_text cli __main__ run_folder.manifest sum_check",
+    " resolve batch_norm metrics help_text program_cache cli __main__"
+    " run_folder.manifest sum_check",
     "layers layer_norm naive_norm noisy_norm convolutions conv_layers data optim"
-    " run_folder.identity run_folder.checkpoint run_folder.lock run_folder.resume"
-    " parallel",
+    " programs run_folder.identity run_folder.checkpoint run_folder.lock"
+    " run_folder.resume parallel",
     "models",
     "train evaluate jacobians probe_measures probe run_folder.tensorboard feeds"
     " experiment due under_way start loop inference.import_weights",

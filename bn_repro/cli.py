@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from bn_repro import arguments, config_files, help_text, interrupt
+from bn_repro import arguments, config_files, help_text, interrupt, program_cache
 from bn_repro.config_files import ROOT  # noqa: F401 (where scripts look for files)
 from bn_repro.errors import UserError
 from bn_repro.run_folder import configuration, files
@@ -33,6 +33,13 @@ def define_config():
         )
     except flags.Error as error:  # of a --flagfile, which it reads
         fail(str(error).removeprefix("ERROR:: "))
+
+
+_KEEP = flags.DEFINE_bool(
+    "keep_programs",
+    True,
+    "Keep compiled programs in the user's cache folder, to start sooner the next time.",
+)
 
 
 def define_processes() -> Callable[[], tuple[str, int, int]]:
@@ -229,6 +236,7 @@ def _accept_exponents() -> None:
 def guarded(main: Callable[[], int | None]) -> int:
     """Returns main's exit status; a UserError ends in one line and 2."""
     logging.set_verbosity(logging.WARNING)
+    program_cache.keep(_KEEP.value)
     print_anything()
     try:
         return main() or 0

@@ -67,7 +67,8 @@ class InMemoryFeed:
     def advance(self, state, sums, step: int, n: int):
         """Returns state and sums after n <= steps_per_call more steps from `step`."""
         indices = parallel.split(self.indices(step, n), self.mesh, P(None, AXIS))
-        return self._compiled(state, sums, self.key, self.arrays, indices, np.int32(n))
+        n = parallel.split(np.int32(n), self.mesh, REPLICATED)
+        return self._compiled(state, sums, self.key, self.arrays, indices, n)
 
     def batches(self, step: int):
         """Yields the batches from `step` on, spread over the devices; as streamed."""

@@ -3,6 +3,8 @@
 import contextlib
 import functools
 
+import jax
+
 from bn_repro import experiment, interrupt, pace, parallel, start, under_way
 from bn_repro.due import Event
 from bn_repro.resolve import as_record, describe
@@ -100,7 +102,7 @@ def _train(run: Training, events: list[Event], preemption) -> str:
         with pace.first([run.pace], "steps", under_way.say, n):
             carried = run.state, run.sums
             run.state, run.sums = run.parts.feed.advance(*carried, run.step, n)
-            first_bad = int(run.state.first_bad_step)
+            first_bad = int(jax.device_get(run.state.first_bad_step))
         run.step += n
         if first_bad >= 0:
             run.step = first_bad

@@ -16,7 +16,16 @@ import jax
 import numpy as np
 import pytest
 
-from bn_repro import cli, due, experiment, loop, parallel, start, under_way
+from bn_repro import (
+    cli,
+    due,
+    experiment,
+    loop,
+    parallel,
+    programs,
+    start,
+    under_way,
+)
 from bn_repro.errors import UserError
 from bn_repro.inference import members, population
 from bn_repro.run_folder import checkpoint, records
@@ -68,14 +77,55 @@ def assert_same(a, b):
             np.testing.assert_array_equal(ours[name], theirs[name], err_msg=name)
 
 
+@contextlib.contextmanager
+def counting_programs():
+    """Yields {step: programs made once what is due after it is done} of a run.
+
+    Between that, nothing may go to the devices or come from them unasked.
+    """
+    made, do_due, train = {}, under_way.do_due, loop._train
+
+    def counted(run, events):
+        with jax.transfer_guard("allow"):
+            do_due(run, events)
+        made[run.step] = programs.so_far().programs
+
+    def guarded(*args):
+        with jax.transfer_guard("disallow"):
+            return train(*args)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(under_way, "do_due", counted)
+        patched.setattr(loop, "_train", guarded)
+        yield made
+
+
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    """Returns the folder of an uninterrupted run."""
+def counted(tmp_path_factory):
+    """Returns the folder of an uninterrupted run, and `counting_programs` of it."""
     workdir = tmp_path_factory.mktemp("whole")
-    with contextlib.redirect_stdout(io.StringIO()) as printed:
+    printed = io.StringIO()
+    with counting_programs() as made, contextlib.redirect_stdout(printed):
         assert run_here(short(), workdir) == "finished"
     (workdir.parent / "printed.txt").write_text(printed.getvalue())
-    return workdir
+    return workdir, made
+
+
+@pytest.fixture(scope="module")
+def whole(counted):
+    """Returns the folder of an uninterrupted run."""
+    return counted[0]
+
+
+def test_no_program_is_made_after_its_first_call(counted, tmp_path):
+    first = 30  # by then everything was due
+    assert {n for step, n in counted[1].items() if step >= first} == {counted[1][first]}
+    compiled = records.read_run(counted[0]).manifest["compiled"]
+    assert compiled["programs"] > 10 and compiled["seconds"] > 0
+    with counting_programs() as made:
+        assert run_here(short(seed=1), tmp_path) == "finished"
+    assert len({*made.values()}) == 1
+    assert records.read_run(tmp_path).manifest["compiled"]["programs"] == 0
 
 
 def test_what_a_run_prints_is_labelled_and_says_how_accurate_it_is(whole):

@@ -69,16 +69,25 @@ def split(array, mesh, spec):
       mesh: the devices.
       spec: PartitionSpec; says which axis is split.
     """
-    sharding = jax.sharding.NamedSharding(mesh, spec)
-    return jax.make_array_from_callback(array.shape, sharding, lambda i: array[i])
+    sharding = NamedSharding(mesh, spec)
+    with _explicit():
+        return jax.make_array_from_callback(array.shape, sharding, lambda i: array[i])
 
 
 def shard(tree, mesh: Mesh, spec=SHARDED):
     """Returns this process's part of each array as part of the global array."""
     sharding = NamedSharding(mesh, spec)
-    return jax.tree.map(
-        lambda x: jax.make_array_from_process_local_data(sharding, np.asarray(x)), tree
-    )
+    make = jax.make_array_from_process_local_data
+    with _explicit():
+        return jax.tree.map(lambda x: make(sharding, np.asarray(x)), tree)
+
+
+def _explicit():
+    """Returns a context where what is sent to the devices counts as asked for.
+
+    To jax.transfer_guard arrays that are made from parts do not.
+    """
+    return jax.transfer_guard_host_to_device("allow")
 
 
 def local(tree):

@@ -13,6 +13,7 @@ from bn_repro import (
     models,
     pace,
     parallel,
+    programs,
     sum_check,
     train,
     under_way,
@@ -54,6 +55,7 @@ def start_or_resume(config, stated, writer, parts, mesh, found) -> Training:
       mesh: the devices.
       found: what it goes on from, see `resume.look`.
     """
+    made = programs.so_far()
     saved = _saved(config, parts, found)
     step = found.checkpoint.step if found.checkpoint else 0
     run = Training(
@@ -68,6 +70,7 @@ def start_or_resume(config, stated, writer, parts, mesh, found) -> Training:
         seconds=float(saved["seconds"]),
         resumed_at=step,
         started=time.perf_counter(),
+        made=made,
         origin=found.origin,
         pace=pace.Pace(step),
     )

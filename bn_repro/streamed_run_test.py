@@ -10,7 +10,7 @@ import pytest
 
 from bn_repro import cli, data, experiment, loop, parallel
 from bn_repro.data.conftest import make_picture, write_jpeg
-from bn_repro.loop_test import StopAt, assert_same, content
+from bn_repro.loop_test import StopAt, assert_same, content, counting_programs
 from bn_repro.run_folder import checkpoint, records
 from configs import tiny_imagenet
 
@@ -76,6 +76,15 @@ def test_records_are_complete(whole):
     counts = [m["count"] for m in run.metrics if m["split"] == "val"]
     assert counts == 2 * [12, 12, 12]  # with moving averages and with Algorithm 2
     assert run.activations["steps"].tolist() == [0, 1, 3, 12]
+
+
+def test_a_second_run_makes_no_program_and_asks_for_what_it_sends(
+    whole, pictures, tmp_path
+):
+    with counting_programs() as made:
+        assert run_here(short(pictures, seed=1), tmp_path) == "finished"
+    assert len({*made.values()}) == 1
+    assert records.read_run(tmp_path).manifest["compiled"]["programs"] == 0
 
 
 def test_mini_batches_of_the_probe_are_of_all_classes(pictures):

@@ -6,7 +6,7 @@ import time
 import jax
 import numpy as np
 
-from bn_repro import due, experiment, metrics, pace, parallel, train
+from bn_repro import due, experiment, metrics, pace, parallel, programs, train
 from bn_repro.errors import UserError
 from bn_repro.run_folder import checkpoint, manifest, records, tensorboard
 from bn_repro.run_folder.writer import RunWriter
@@ -28,6 +28,7 @@ class Training:
       seconds: time that earlier starts of this run took.
       resumed_at: the step at which this start began.
       started: clock at this start.
+      made: programs made in this process until this start.
       origin: the checkpoint of another run that it branched from; empty if none.
       pace: of this start, for the time left.
     """
@@ -43,6 +44,7 @@ class Training:
     seconds: float
     resumed_at: int
     started: float
+    made: programs.Made
     origin: dict
     pace: pace.Pace
 
@@ -188,7 +190,9 @@ def close(run: Training, status: str) -> None:
         if status in records.ENDED:
             _save_weights(run)
         run.writer.update_manifest(
-            ended=manifest.now(), images_per_second=round(done / spent, 1)
+            ended=manifest.now(),
+            images_per_second=round(done / spent, 1),
+            compiled=programs.so_far().since(run.made),
         )
         run.writer.write_status(status, run.step, **fields)
         if run.summaries:

@@ -23,6 +23,8 @@ def run(script, *arguments, cwd=None, kept=False):
     command = [sys.executable, str(SCRIPTS / script), *map(str, arguments)]
     # The tests' kept programs save time, but XLA talks about them on stderr.
     environment = {k: v for k, v in os.environ.items() if kept or "CACHE" not in k}
+    if not kept:
+        environment["JAX_ENABLE_COMPILATION_CACHE"] = "false"
     return subprocess.run(
         command, capture_output=True, text=True, cwd=cwd, env=environment
     )

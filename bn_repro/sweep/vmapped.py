@@ -211,8 +211,8 @@ class Program:
             [feed.key for feed in self._feeds],
             self._feeds[0].arrays,
             parallel.split(indices, self._mesh, P(None, None, AXIS)),
-            np.int32(n),
-            np.array(active),
+            parallel.split(np.int32(n), self._mesh, REPLICATED),
+            parallel.split(np.array(active), self._mesh, REPLICATED),
         )
 
 
