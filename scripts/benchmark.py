@@ -2,6 +2,7 @@
 
 python scripts/benchmark.py
 python scripts/benchmark.py --only inception,input_pipeline
+python scripts/benchmark.py --only accelerator --trace /tmp/trace
 python scripts/benchmark.py --check   # make benchmark-check: against the committed ones
 python scripts/benchmark.py --table   # writes docs/measured.md from results/benchmark
 
@@ -29,14 +30,20 @@ _CHECK = flags.DEFINE_bool(
     "check", False, "Write nothing; say what is worse than the file has, by too much."
 )
 _TABLE = flags.DEFINE_bool("table", False, "Measure nothing; write docs/measured.md.")
+_TRACE = flags.DEFINE_string(
+    "trace",
+    "",
+    "Folder for profiles of the accelerator's steps, for Perfetto or XProf.",
+)
 _TOY = flags.DEFINE_bool(
     "toy", False, "Smallest sizes, to try the command; written only with --out."
 )
 
 
 def main():
-    from benchmarks import table
+    from benchmarks import table, timing
 
+    timing.trace_to = _TRACE.value
     if _TABLE.value:
         table.write_page()
         print(f"Written: {table.PAGE}")
@@ -51,7 +58,8 @@ def main():
     found = {}
     for name in _ONLY.value:
         found[name] = []
-        for row in importlib.import_module(f"benchmarks.{name}").measure(_TOY.value):
+        measure = importlib.import_module(f"benchmarks.{name}").measure
+        for row in measure(_TOY.value):
             print(row, flush=True)
             found[name].append(row)
         if not _CHECK.value and (_OUT.value or not _TOY.value):

@@ -1,6 +1,7 @@
 """What was measured is kept with both sides, shown as it is kept, and compared."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -119,3 +120,18 @@ def test_the_command_writes_and_checks_at_toy_size(tmp_path):
     check = [*command[:3], f"--out={out}", "--only=mnist", "--check"]
     checked = subprocess.run(check, capture_output=True, text=True)
     assert checked.returncode == 1 and "worse by" in checked.stdout
+
+
+@pytest.mark.slow
+def test_the_accelerator_s_benchmark_runs_at_toy_size_on_two_devices(tmp_path):
+    out, trace = tmp_path / "a.json", tmp_path / "trace"
+    command = [sys.executable, str(ROOT / "scripts" / "benchmark.py"), "--toy"]
+    command += ["--only=accelerator", f"--out={out}", f"--trace={trace}"]
+    environment = os.environ | {"JAX_NUM_CPU_DEVICES": "2"}
+    subprocess.run(command, check=True, env=environment)
+    rows = table.read(out)["sections"]["accelerator"]["rows"]
+    what = " ".join(row["what"] for row in rows)
+    for part in ("BN of", "2 members", "float32", "bfloat16", "all over one"):
+        assert part in what
+    assert all(row["value"] > 0 for row in rows)
+    assert list(trace.rglob("*.xplane.pb"))

@@ -5,6 +5,8 @@ from collections.abc import Callable, Sequence
 from statistics import median, quantiles
 from typing import NamedTuple
 
+trace_to = ""  # folder for profiles; empty: none
+
 
 class Figure(NamedTuple):
     """One side of a comparison: who, the values of the rounds, and their unit."""
