@@ -14,7 +14,7 @@ VERSION := $(shell $(PYTHON) -c 'import sys; print("%d%d" % sys.version_info[:2]
 LOCK := requirements/py$(VERSION).txt
 INSTALLED := $(VENV)/installed-py$(VERSION)
 
-.PHONY: help figure1 test test-slow test-accelerator lint benchmark benchmark-check lock
+.PHONY: help figure1 test test-slow test-accelerator lint benchmark benchmark-check docs lock
 
 help:
 	@echo 'make figure1    train the MNIST network with and without BN, draw Figure 1'
@@ -25,6 +25,7 @@ help:
 	@echo 'make lint       check the code with ruff'
 	@echo 'make benchmark  measure the ratios of docs/measured.md and keep them'
 	@echo 'make benchmark-check  measure them and say what is worse than is kept'
+	@echo 'make docs       write a page of each public module to docs/api (pdoc)'
 	@echo 'make lock       pin what pyproject.toml asks for in requirements/ (needs uv);'
 	@echo '                make lock FLAGS=--upgrade takes the newest versions'
 
@@ -53,6 +54,11 @@ benchmark: $(INSTALLED)
 
 benchmark-check: $(INSTALLED)
 	$(BIN)/python scripts/benchmark.py --check $(FLAGS)
+
+docs: $(INSTALLED)
+	$(PIP) install "pdoc>=15"
+	$(BIN)/python -m pdoc --docformat google -o docs/api bn_repro \
+	    '!bn_repro.*(_test|conftest|testing|__main__)'
 
 # The lock is complete, hence --no-deps; modules are compiled when first imported, since
 # compiling all of them takes as long as the rest of the installation.
