@@ -7,6 +7,8 @@ VENV ?= .venv
 FLAGS ?=
 FIGURE1_WORKDIR ?= runs/figure1
 TEST_PROCESSES ?= 2
+# Compiling is most of the fast tests' time, and halves without LLVM's optimisations.
+TEST_XLA_FLAGS ?= --xla_backend_optimization_level=0
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --quiet --disable-pip-version-check
@@ -35,7 +37,8 @@ figure1: $(INSTALLED)
 	$(BIN)/python scripts/report.py --workdir $(FIGURE1_WORKDIR)
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal -m "not slow" $(FLAGS)
+	XLA_FLAGS="$(TEST_XLA_FLAGS)" $(BIN)/python -m pytest -n $(TEST_PROCESSES) \
+	    --dist worksteal -m "not slow" $(FLAGS)
 
 test-slow: $(INSTALLED)
 	$(BIN)/python -m pytest -m slow $(FLAGS)

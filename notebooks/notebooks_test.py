@@ -50,7 +50,13 @@ def test_all_notebooks_find_the_repository_in_the_same_way(name):
     assert first[0] == first[1] and "google.colab" in first[0]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] * (name != "learning_rate_sweep"))
+        for name in NAMES
+    ],
+)
 def test_a_notebook_runs(name):
     notebook = read(name)
     assert results_of(notebook).is_dir()
