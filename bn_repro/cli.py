@@ -236,7 +236,7 @@ def _accept_exponents() -> None:
 def guarded(main: Callable[[], int | None]) -> int:
     """Returns main's exit status; a UserError ends in one line and 2."""
     logging.set_verbosity(logging.WARNING)
-    program_cache.keep(_KEEP.value)
+    program_cache.keep(not flags.FLAGS.is_parsed() or _KEEP.value)
     print_anything()
     try:
         return main() or 0
