@@ -10,6 +10,7 @@ from bn_repro.resolve import resolve
 from configs import mnist, tiny_imagenet
 
 RNG = np.random.default_rng(0)
+LAYER = "4a/1x1"  # whose u is [B, 2, 2, ...]
 
 
 @pytest.mark.parametrize("shape", [(20, 12), (12, 20), (15, 15)])
@@ -59,22 +60,32 @@ def test_both_ways_find_the_same_of_an_mlp(name):
     variables = jax.tree.map(lambda x: 3 * x, variables)
     inputs_of, products = jacobians.operators(config, ["hidden_1", "hidden_2"])
     u = inputs_of(variables, images)["hidden_2"]  # [3, 9]
-    forward, back = (lambda v, f=f: f(variables, u, v) for f in products["hidden_2"])
-    found, _ = jacobians.spectrum(forward, back, u.shape)
 
-    layer = jax.device_get(variables["params"]["hidden_2"])
-    x = np.float64(u) @ layer["kernel"]
-    scale = np.ones(7)
-    if name == "bn":
-        scale = layer["bn"]["scale"] / np.sqrt(x.var(0) + 1e-5)
-        x = scale * (x - x.mean(0)) + layer["bn"]["bias"]
-    else:
-        x = x + layer["bias"]
-    slope = np.exp(-x) / (1 + np.exp(-x)) ** 2
-    plain = jacobians.layer_jacobian(layer["kernel"], scale, np.ones((3, 9)))
-    expected = np.linalg.svd(slope[:, :, None] * plain, compute_uv=False)
-    found = np.sort(np.split(found, jacobians.STARTS)[0])
-    np.testing.assert_allclose(found, np.sort(expected.ravel()), rtol=2e-3)
+    def found(operator, at):
+        forward, back = (lambda v, f=f: f(variables, at, v) for f in products[operator])
+        return np.sort(jacobians.spectrum(forward, back, at.shape)[0])
+
+    def layer(index, z):
+        """Returns z = g(x) and its Jacobian in the z before, [3, out, in]."""
+        p = jax.device_get(variables["params"][f"hidden_{index}"])
+        x, scale = z @ np.float64(p["kernel"]), np.ones(p["kernel"].shape[1])
+        if name == "bn":
+            scale = p["bn"]["scale"] / np.sqrt(x.var(0) + 1e-5)
+            x = scale * (x - x.mean(0)) + p["bn"]["bias"]
+        else:
+            x = x + p["bias"]
+        z = 1 / (1 + np.exp(-x))
+        return z, (scale * z * (1 - z))[:, :, None] * p["kernel"].T
+
+    z, first = layer(1, np.float64(images).reshape(3, -1))
+    np.testing.assert_allclose(z, u, rtol=1e-4)
+    _, second = layer(2, z)
+    singular = lambda x: np.sort(np.linalg.svd(x, compute_uv=False).ravel())  # noqa: E731
+    values = np.repeat(singular(second), jacobians.STARTS)
+    np.testing.assert_allclose(found("hidden_2", u), values, rtol=2e-3)
+    classifier = np.float64(variables["params"]["classifier"]["kernel"]).T
+    largest = singular(classifier @ second @ first)[-1]
+    np.testing.assert_allclose(found("", images)[-1], largest, rtol=2e-3)
 
 
 @pytest.mark.slow
@@ -98,5 +109,25 @@ def test_a_probe_finds_those_of_every_convolution(name):
     found = probe.Probe(config, lambda x, _: x, images, labels)(variables)
     layers = len(found["layer_arrays"])
     assert found["jacobian_median"].shape == (layers,) and layers == 69
-    assert np.median(found["jacobian_largest"]) > 0.5
+    expected = largest_of_1x1(config, variables, images[:2])
+    index = list(found["layer_arrays"]).index(LAYER)
+    np.testing.assert_allclose(found["jacobian_largest"][index], expected, rtol=0.05)
     assert np.isfinite(found["through_largest"]).tolist() == [False] * 68 + [True]
+
+
+def largest_of_1x1(config, variables, images):
+    """Returns the largest singular value of LAYER: at each location it is dense."""
+    u = jacobians.operators(config, [LAYER])[0](variables, images)[LAYER]
+    layer = jax.device_get(variables["params"])
+    for part in LAYER.split("/"):
+        layer = layer[part]
+    weights = np.float64(layer["kernel"])[0, 0]  # [in, out]
+    x = np.float64(u) @ weights
+    scale = np.ones(weights.shape[1])
+    if "bn" in layer:
+        scale = layer["bn"]["scale"] / np.sqrt(x.var((0, 1, 2)) + 1e-5)
+        x = scale * (x - x.mean((0, 1, 2))) + layer["bn"]["bias"]
+    else:
+        x = x + layer["bias"]
+    slopes = (x > 0).reshape(-1, weights.shape[1])
+    return max(np.linalg.norm((s * scale)[:, None] * weights.T, 2) for s in slopes)
