@@ -105,6 +105,7 @@ def counted(tmp_path_factory):
     """Returns the folder of an uninterrupted run, and `counting_programs` of it."""
     workdir = tmp_path_factory.mktemp("whole")
     printed = io.StringIO()
+    jax.clear_caches()  # other tests may have made the same programs
     with counting_programs() as made, contextlib.redirect_stdout(printed):
         assert run_here(short(), workdir) == "finished"
     (workdir.parent / "printed.txt").write_text(printed.getvalue())
@@ -121,7 +122,7 @@ def test_no_program_is_made_after_its_first_call(counted, tmp_path):
     first = 30  # by then everything was due
     assert {n for step, n in counted[1].items() if step >= first} == {counted[1][first]}
     compiled = records.read_run(counted[0]).manifest["compiled"]
-    assert compiled["programs"] > 3 and compiled["seconds"] > 0
+    assert compiled["programs"] > 10 and compiled["seconds"] > 0
     with counting_programs() as made:
         assert run_here(short(seed=1), tmp_path) == "finished"
     assert len({*made.values()}) == 1
