@@ -331,43 +331,6 @@ def dropout(x, rate: float, keys, layer: int):
     return jnp.where(keep, x / (1 - rate), 0).astype(x.dtype)
 
 
-class DenseNormAct(nn.Module):
-    """A fully connected layer z = g(BN(W u)) (Sec. 3.2).
-
-    Attributes:
-      features: number of units.
-      nonlinearity: g, a key of NONLINEARITIES.
-      norm: makes the BatchNorm module, or None; it then is z = g(W u + b).
-      placement: "before" the nonlinearity (no b: beta takes its role) or "after" it.
-      kernel_init: initialiser of W.
-      dtype: of the computation.
-      param_dtype: of W and b.
-    """
-
-    features: int
-    nonlinearity: str
-    norm: Callable | None = None
-    placement: str = "before"
-    kernel_init: Callable = nn.initializers.lecun_normal()
-    dtype: Any = None
-    param_dtype: Any = jnp.float32
-
-    @nn.compact
-    def __call__(self, u, mode: Mode):
-        """Returns z [B, features] and the input of the nonlinearity, the same shape."""
-        before = self.norm is not None and self.placement == "before"
-        kernel = self.param(
-            "kernel", self.kernel_init, (u.shape[-1], self.features), self.param_dtype
-        )
-        x = jnp.dot(u.astype(self.dtype), kernel.astype(self.dtype))
-        if not before:
-            bias = self.param(
-                "bias", nn.initializers.zeros, (self.features,), self.param_dtype
-            )
-            x = x + bias.astype(self.dtype)
-        return norm_act(self, x, mode)
-
-
 def norm_act(layer, x, mode: Mode):
     """Returns g(BN(x)) or BN(g(x)) and g's input; layer has norm, placement and g."""
     g = NONLINEARITIES[layer.nonlinearity]

@@ -10,7 +10,8 @@ from flax import linen as nn
 
 from bn_repro import layers, parallel
 from bn_repro.errors import UserError
-from bn_repro.layers import DenseNormAct, Mode
+from bn_repro.layers import Mode
+from bn_repro.models.mlp import DenseNormAct
 from bn_repro.parallel import AXIS, SHARDED
 
 EPS = 1e-5

@@ -10,6 +10,43 @@ from flax import linen as nn
 from bn_repro import layers
 
 
+class DenseNormAct(nn.Module):
+    """A fully connected layer z = g(BN(W u)) (Sec. 3.2).
+
+    Attributes:
+      features: number of units.
+      nonlinearity: g, a key of `layers.NONLINEARITIES`.
+      norm: makes the BatchNorm module, or None; it then is z = g(W u + b).
+      placement: "before" the nonlinearity (no b: beta takes its role) or "after" it.
+      kernel_init: initialiser of W.
+      dtype: of the computation.
+      param_dtype: of W and b.
+    """
+
+    features: int
+    nonlinearity: str
+    norm: Callable | None = None
+    placement: str = "before"
+    kernel_init: Callable = nn.initializers.lecun_normal()
+    dtype: Any = None
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, u, mode: layers.Mode):
+        """Returns z [B, features] and the input of the nonlinearity, the same shape."""
+        before = self.norm is not None and self.placement == "before"
+        kernel = self.param(
+            "kernel", self.kernel_init, (u.shape[-1], self.features), self.param_dtype
+        )
+        x = jnp.dot(u.astype(self.dtype), kernel.astype(self.dtype))
+        if not before:
+            bias = self.param(
+                "bias", nn.initializers.zeros, (self.features,), self.param_dtype
+            )
+            x = x + bias.astype(self.dtype)
+        return layers.norm_act(self, x, mode)
+
+
 class MLP(nn.Module):
     """Hidden layers z = g(BN(W u)), then a linear classifier.
 
@@ -50,7 +87,7 @@ class MLP(nn.Module):
         z = images.reshape(images.shape[0], -1).astype(self.dtype)  # [B, 784]
         taps = OrderedDict()  # a plain dict would come back from jit sorted
         for i, units in enumerate(self.hidden, start=1):
-            layer = layers.DenseNormAct(
+            layer = DenseNormAct(
                 units,
                 self.nonlinearity,
                 self.norm,
