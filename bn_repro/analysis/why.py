@@ -12,6 +12,14 @@ import numpy as np
 
 from bn_repro.analysis import arms, intervals, tables
 from bn_repro.analysis.intervals import Finding
+from bn_repro.analysis.why_values import (
+    gradient_fall,
+    less,
+    log10,
+    median_after_start,
+    probed,
+    recorded,
+)
 from bn_repro.run_folder.records import Run
 
 
@@ -56,68 +64,6 @@ class Question(NamedTuple):
     claim: Claim
     fields: tuple[str, ...] = ()
     logarithmic: tuple[str, ...] = ()
-
-
-def probed(field: str, layer: int = -1, at: int = -1) -> Callable[[Run], float]:
-    """Returns the function of a run to a field of its probe `at`, of one layer."""
-
-    def value(run: Run) -> float:
-        found = over_steps(run, field)
-        return np.nan if found is None else float(found[at, layer])
-
-    return value
-
-
-def over_steps(run: Run, field: str) -> np.ndarray | None:
-    """Returns a field of a run's probes, [T, L]; None if it was not recorded.
-
-    "effective_rate" is the learning rate over the square of the weights' norm: by it
-    the direction of weights that BN normalises moves (Sec. 3.3).
-    """
-    probes = run.activations or {}
-    if field == "effective_rate" and "weight_norm" in probes:
-        rate = run.config["optimizer"]["learning_rate"]
-        return rate / np.float64(probes["weight_norm"]) ** 2
-    return np.float64(probes[field]) if field in probes else None
-
-
-def recorded(
-    split: str, statistics: str, field: str = "accuracy", factor: float = 100.0
-) -> Callable[[Run], float]:
-    """Returns the function of a run to its last metric of that kind, times a factor."""
-
-    def value(run: Run) -> float:
-        found = run.series(split, statistics, field)[1]
-        return factor * float(found[-1]) if found.size else np.nan
-
-    return value
-
-
-def less(one: Callable, other: Callable) -> Callable[[Run], float]:
-    """Returns the function of a run to one(run) - other(run)."""
-    return lambda run: one(run) - other(run)
-
-
-def log10(of: Callable) -> Callable[[Run], float]:
-    """Returns the function of a run to the decimal logarithm of of(run)."""
-    return lambda run: float(np.log10(of(run))) if of(run) > 0 else np.nan
-
-
-def _gradient_fall(run: Run) -> float:
-    """Returns log10 of the first layer's gradient over the last's, at step 0."""
-    return log10(probed("gradient_norm", 0, 0))(run) - log10(
-        probed("gradient_norm", -1, 0)
-    )(run)
-
-
-def _median_after_start(field: str) -> Callable[[Run], float]:
-    """Of the last hidden layer, over the probes after step 0."""
-
-    def value(run: Run) -> float:
-        found = over_steps(run, field)
-        return np.nan if found is None else float(np.median(found[1:, -1]))
-
-    return value
 
 
 ACCURACY = Value("test accuracy, %", recorded("test", "ema"))
@@ -244,9 +190,9 @@ QUESTIONS = {
         (
             Value(
                 "relative change, median over probes",
-                _median_after_start("gradient_change"),
+                median_after_start("gradient_change"),
             ),
-            Value("cosine, median over probes", _median_after_start("gradient_cosine")),
+            Value("cosine, median over probes", median_after_start("gradient_cosine")),
             Value("relative change at the end", probed("gradient_change")),
             ACCURACY,
         ),
@@ -267,7 +213,7 @@ QUESTIONS = {
             Value("training loss", recorded("train", "batch", "loss", 1)),
             Value(
                 "relative change of the gradient, median over probes",
-                _median_after_start("gradient_change"),
+                median_after_start("gradient_change"),
             ),
         ),
         Claim(
@@ -281,7 +227,7 @@ QUESTIONS = {
     "why_explosion": Question(
         "What of gradients that explode?",
         (
-            Value("log10 of first / last gradient, step 0", _gradient_fall),
+            Value("log10 of first / last gradient, step 0", gradient_fall),
             Value(
                 "log10 of first gradient, step 0", log10(probed("gradient_norm", 0, 0))
             ),

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bn_repro.analysis import arms, intervals, style, why
+from bn_repro.analysis import arms, intervals, style, why, why_values
 from bn_repro.analysis.arms import Arm, Curve
 from bn_repro.analysis.layers import layer_axes, layer_signals
 from bn_repro.analysis.tables import Table
@@ -115,9 +115,9 @@ def _points(axes: Axes, value: why.Value, found: Sequence[Arm]) -> None:
 def over_seeds(arm: Arm, field: str, layer: str) -> Curve | None:
     """Returns one field of a layer against steps, over an arm's runs that count."""
     rows = [
-        why.over_steps(run, field)[:, run.activations["layers"].index(layer)]
+        why_values.over_steps(run, field)[:, run.activations["layers"].index(layer)]
         for run in arm.shown()
-        if why.over_steps(run, field) is not None
+        if why_values.over_steps(run, field) is not None
     ]
     if not rows or len({len(row) for row in rows}) > 1:
         return None

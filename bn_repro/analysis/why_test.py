@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from bn_repro.analysis import testing, why, why_figure
+from bn_repro.analysis import testing, why, why_figure, why_values
 from bn_repro.run_folder import records
 from bn_repro.run_folder.writer import RunWriter
 
@@ -29,10 +29,10 @@ def runs(tmp_path):
 
 
 def test_the_effective_rate_is_the_rate_over_the_squared_norm(runs):
-    found = why.over_steps(runs[0], "effective_rate")
+    found = why_values.over_steps(runs[0], "effective_rate")
     np.testing.assert_allclose(found[-1], [0.01, 0.01 / 4, 0.01 / 16])
-    assert why.over_steps(runs[0], "batch_noise") is None
-    assert np.isnan(why.probed("batch_noise")(runs[0]))
+    assert why_values.over_steps(runs[0], "batch_noise") is None
+    assert np.isnan(why_values.probed("batch_noise")(runs[0]))
 
 
 def test_a_claim_is_decided_by_the_seeds_of_its_two_arms(runs):
