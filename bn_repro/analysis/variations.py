@@ -193,4 +193,4 @@ def _label(key: str, config: dict) -> str:
         return f"{len(value)} hidden layers"
     if key == "model.dropout":
         return f"dropout {value:g}" if value else ""
-    return f"{key}={value}"
+    return f"{key}={value:.4g}" if isinstance(value, float) else f"{key}={value}"

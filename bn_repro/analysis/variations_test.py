@@ -62,6 +62,12 @@ def test_settings_are_what_differs_besides_the_norm(settings):
     assert variations.find_settings([]) == []
 
 
+def test_a_number_in_a_title_has_few_digits():
+    config = {"model": {"init_stddev": 0.1414213562373095}}
+    label = variations._label("model.init_stddev", config)
+    assert label == "model.init_stddev=0.1414"
+
+
 def test_the_table_of_a_hand_computed_example(settings):
     table = variations.variations_table(settings, 0.92)
     rows = {

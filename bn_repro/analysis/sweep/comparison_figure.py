@@ -46,8 +46,9 @@ def draw_sweep(sweep: Sweep, target: float) -> tuple[Figure, str]:
     is_error = _best(sweep) > HIGH
     for i, arm in enumerate(sweep.arms):
         line = style.NORMS.get(arm.label) or next(others)
-        _accuracy(final, arm, is_error, line, i)
-        _steps(steps, arm, target, line, i)
+        places = _places(sweep, i)
+        _accuracy(final, arm, is_error, line, i, places)
+        _steps(steps, arm, target, line, i, places)
     seeds = _most_seeds(sweep)
     spread = "one seed" if seeds == 1 else f"mean and range of {seeds} seeds"
     for axes, title in (
@@ -72,13 +73,13 @@ def _most_seeds(sweep: Sweep) -> int:
     return max(len(p.courses) for arm in sweep.arms for p in arm.points)
 
 
-def _accuracy(axes: Axes, arm: SweptArm, is_error: bool, line: Line, i: int) -> None:
+def _accuracy(axes, arm: SweptArm, is_error: bool, line: Line, i, places) -> None:
     color = line.color
     shown = [point for point in arm.points if point.final.size]
     values = [1 - p.final if is_error else p.final for p in shown]
-    _means(axes, shown, values, line, i, arm.label)
+    _means(axes, shown, values, line, places, arm.label)
     at_chance = [
-        (_dodge(point.value, i), v.mean())
+        (places[point.value], v.mean())
         for point, v in zip(shown, values, strict=True)
         if point.is_chance(point.final)
     ]
@@ -105,10 +106,11 @@ def _missed(arm: SweptArm, target: float) -> list[float]:
     ]
 
 
-def _steps(axes: Axes, arm: SweptArm, target: float, line: Line, i: int) -> None:
+def _steps(axes, arm: SweptArm, target: float, line: Line, i, places) -> None:
     every = [(point, point.steps_to(target)) for point in arm.points]
     reached = [(point, s[np.isfinite(s)]) for point, s in every if np.isfinite(s).any()]
-    _means(axes, [p for p, _ in reached], [s for _, s in reached], line, i, arm.label)
+    points, values = [p for p, _ in reached], [s for _, s in reached]
+    _means(axes, points, values, line, places, arm.label)
     _edge_marks(axes, _missed(arm, target), 0.97 - 0.05 * i, "^", line.color)
 
 
@@ -147,7 +149,7 @@ def _edge_marks(axes: Axes, values, height: float, marker: str, color: str) -> N
 
 
 def _means(
-    axes: Axes, points: list[Point], values, line: Line, i: int, label: str
+    axes: Axes, points: list[Point], values, line: Line, places: dict, label: str
 ) -> None:
     """Draws the mean of [n] values at each point, with a bar from lowest to highest."""
     means = np.array([v.mean() for v in values])
@@ -155,7 +157,7 @@ def _means(
     low = np.maximum(means - np.array([v.min() for v in values]), 0)
     high = np.maximum(np.array([v.max() for v in values]) - means, 0)
     axes.errorbar(
-        np.array([_dodge(point.value, i) for point in points]),
+        np.array([places[point.value] for point in points]),
         means,
         yerr=(low, high),
         color=line.color,
@@ -168,13 +170,23 @@ def _means(
     )
 
 
-def _dodge(value: float, i: int) -> float:
-    return value * (1 + 0.05 * i)  # so that one arm's bars do not hide another's
+def _values(sweep: Sweep) -> tuple[set[float], bool]:
+    """Returns the swept values, and whether their axis is logarithmic."""
+    values = {point.value for arm in sweep.arms for point in arm.points}
+    return values, min(values) > 0 and max(values) / min(values) > LOG_RATIO
+
+
+def _places(sweep: Sweep, i: int) -> dict[float, float]:
+    """Returns where arm i stands at each value: its bars hide no other arm's."""
+    values, logarithmic = _values(sweep)
+    if logarithmic:
+        return {value: value * (1 + 0.05 * i) for value in values}
+    step = 0.01 * (max(values) - min(values))
+    return {value: value + step * i for value in values}
 
 
 def _value_axis(axes: Axes, sweep: Sweep) -> None:
-    values = [point.value for arm in sweep.arms for point in arm.points]
-    if min(values) > 0 and max(values) / min(values) > LOG_RATIO:
+    if _values(sweep)[1]:
         axes.set_xscale("log")
     axes.set_xlabel(sweep.name)
     style.plain(axes)

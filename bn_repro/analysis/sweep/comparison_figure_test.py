@@ -33,6 +33,19 @@ def test_means_and_ranges_against_the_value(sample_sweep):
     assert "Mean over up to 2 seeds" in caption
 
 
+def test_arms_stand_beside_each_other_by_the_same_on_a_linear_axis(tmp_path):
+    for rate in (0.0, 0.1, 0.5):
+        for norm in ("none", "before"):
+            overrides = {"model__norm": norm, "model__dropout": rate}
+            path = tmp_path / f"{norm}_{rate}"
+            testing.write_course(path, [0.1, 0.5], **overrides)
+    sweep = comparison.find_sweep(records.find_runs(tmp_path))
+    figure, _ = comparison_figure.draw_sweep(sweep, 0.4)
+    one, other = (c.lines[0].get_xdata() for c in figure.axes[0].containers)
+    np.testing.assert_allclose(one, [0, 0.1, 0.5])
+    np.testing.assert_allclose(other - one, 0.005)
+
+
 def test_diverged_chance_and_not_reached_are_marked(sample_sweep, tmp_path):
     figure, _ = comparison_figure.draw_sweep(sample_sweep, 0.9)
     final, steps = figure.axes
