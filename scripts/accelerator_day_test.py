@@ -62,7 +62,7 @@ def test_without_its_arguments_it_says_what_they_are():
 @pytest.mark.slow
 def test_pieces_go_on_until_all_have_ended(pictures, tmp_path):
     runs, out = tmp_path / "runs", tmp_path / "out"
-    first = run(pictures, runs, out, STEPS="6", SECONDS_A_PIECE="25")
+    first = run(pictures, runs, out, STEPS="6", SECONDS_A_PIECE="10")
     assert first.returncode, first.stdout + first.stderr
     assert "call it again to go on" in first.stdout, first.stderr
     last = run(pictures, runs, out, STEPS="6")
