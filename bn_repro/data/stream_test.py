@@ -190,13 +190,13 @@ def test_a_dropped_stream_leaves_no_thread(imagenet_config):
 PROGRAM = """
 import os, signal, sys, time
 import psutil
+from bn_repro import config_files
 from bn_repro.data import stream
 from bn_repro.data.image_folder import open_source
-from configs import imagenet
 
 
 def main(path):
-    config = imagenet.get_config("bn_x30")
+    config = config_files.load("imagenet.py:bn_x30")
     config.data.train, config.data.classes, config.data.seed = path, 3, 0
     config.data.workers, config.batch_size, config.data.image_size = 1, 4, 224
     batches = stream.train_batches(config, open_source(config.data, "train"), 0)

@@ -70,12 +70,12 @@ def test_a_killed_worker_ends_the_stream_in_one_line(imagenet_config, moment):
 
 PROGRAM = """
 import os, signal, sys, threading, time
+from bn_repro import config_files
 from bn_repro.data import stream
 from bn_repro.data.image_folder import open_source
-from configs import imagenet
 
 def main(path):
-    config = imagenet.get_config("bn_x30")
+    config = config_files.load("imagenet.py:bn_x30")
     config.data.train, config.data.classes, config.data.seed = path, 3, 0
     config.data.workers, config.batch_size, config.data.image_size = 2, 4, 32
     seen = []
