@@ -41,7 +41,7 @@ def dense(sample) -> dict:
     """
     images = sample.context.inputs(sample.context.batches[0][0])
     z = np.asarray(images, np.float64).reshape(len(images), -1)
-    taps = sample.context.taps(sample.variables, sample.context.batches[0][0])
+    _, taps = sample.context.outputs(sample.variables, sample.context.batches[0][0])
     g = sample.context.g
     slope = np.ones((EXAMPLES, z.shape[1]))
     through = None

@@ -59,10 +59,10 @@ class Context:
             return metrics.cross_entropy(logits, labels).mean()
 
         self.gradient = jax.jit(jax.grad(loss))
-        self.taps = jax.jit(
+        self.outputs = jax.jit(  # (logits, taps)
             lambda variables, images: model.apply(
                 variables, inputs(images, None), Mode()
-            )[1]
+            )
         )
 
     def measure(self, variables, taps, rate: float) -> dict:
@@ -113,23 +113,24 @@ def from_gaussian(x):
 
 
 def noise(sample: Sample) -> dict:
-    """Returns how much an input hangs on which examples share its mini-batch.
+    """Returns how much inputs and logits hang on which examples share a mini-batch.
 
-    Its standard deviation over ROUNDS random cuts of the probe set, as a share of that
+    The standard deviation over ROUNDS random cuts of the probe set, as a share of that
     over the examples; median over units. 0 without BN.
     """
     context = sample.context
     images = np.concatenate([images for images, _ in context.batches])
     rng = np.random.default_rng(0)
-    rounds: dict[str, list] = {name: [] for name in sample.taps}
+    rounds = []
     for _ in range(ROUNDS):
         order = rng.permutation(len(images))
         cut = np.split(images[order], len(context.batches))
-        taps = [context.taps(sample.variables, batch) for batch in cut]
-        for name, kept in rounds.items():
-            values = np.concatenate([np.asarray(one[name]) for one in taps])
-            kept.append(values.reshape(len(images), -1)[np.argsort(order)])
-    return {"batch_noise": np.array([relative_noise(v) for v in rounds.values()])}
+        outputs = [context.outputs(sample.variables, batch) for batch in cut]
+        found = [[*taps.values(), logits] for logits, taps in outputs]
+        joined = [np.concatenate(parts) for parts in zip(*found, strict=True)]
+        rounds.append([x.reshape(len(images), -1)[np.argsort(order)] for x in joined])
+    *inputs, logits = (relative_noise(kept) for kept in zip(*rounds, strict=True))
+    return {"batch_noise": np.array(inputs), "logit_noise": np.array([logits])}
 
 
 def relative_noise(values) -> float:

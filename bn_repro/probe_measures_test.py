@@ -57,12 +57,10 @@ def test_noise_is_the_spread_over_rounds_by_that_over_examples():
 
 def test_only_batch_norm_lets_other_examples_in():
     _, plain = measured("plain", "noise")
-    np.testing.assert_allclose(plain["batch_noise"], 0, atol=1e-5)
-    noise = [
-        measured("bn", "noise", **{"probe.batch_size": n})[1]["batch_noise"]
-        for n in (4, 60)
-    ]
-    assert (noise[0] > 2 * noise[1]).all() and (noise[1] > 0.01).all()
+    few, many = (measured("bn", "noise", **{"probe.batch_size": n})[1] for n in (4, 60))
+    for field, count in (("batch_noise", 2), ("logit_noise", 1)):
+        np.testing.assert_allclose(plain[field], [0] * count, atol=1e-5)
+        assert (few[field] > 2 * many[field]).all() and (many[field] > 0.01).all()
 
 
 @pytest.mark.parametrize("name", ["plain", "bn"])

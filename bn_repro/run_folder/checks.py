@@ -163,12 +163,15 @@ def arrays(value: Mapping[str, np.ndarray], constant=()) -> Mapping[str, np.ndar
     return value
 
 
-def activations(value: Mapping[str, np.ndarray], fields) -> Mapping[str, np.ndarray]:
-    """Returns the arrays of activations.npz: [T, P, units] or [T, L, ...].
+def activations(
+    value: Mapping[str, np.ndarray], fields, of_network=()
+) -> Mapping[str, np.ndarray]:
+    """Returns the arrays of activations.npz: [T, P, units] or [T, L or 1, ...].
 
     Args:
       value: the arrays.
       fields: names of what is recorded beside the percentiles, where it is there.
+      of_network: those of them without a layer.
     """
     arrays(value, ("layers", "percentiles"))
     layers, percentiles = value["layers"], value["percentiles"]
@@ -178,6 +181,7 @@ def activations(value: Mapping[str, np.ndarray], fields) -> Mapping[str, np.ndar
         raise ValueError("percentiles are no list of numbers")
     expected = {str(name): len(percentiles) for name in layers}
     expected |= {name: len(layers) for name in fields if name in value}
+    expected |= {name: 1 for name in of_network if name in value}
     for name, length in expected.items():
         array = value[name]
         if array.dtype.kind != "f" or array.ndim < 2 or array.shape[1] != length:

@@ -59,6 +59,7 @@ PROBE_FIELDS = {
     "input_distance": np.float16,
     "output_distance": np.float16,
     "batch_noise": np.float32,
+    "logit_noise": np.float32,
     "jacobian_median": np.float32,
     "jacobian_least": np.float32,
     "jacobian_largest": np.float32,
@@ -68,6 +69,7 @@ PROBE_FIELDS = {
     "gradient_cosine": np.float16,
     "gradient_change": np.float32,
 }
+OF_NETWORK = ("logit_noise",)  # of no single layer: [T, 1]
 CONSTANT_FIELDS = ("layers", "percentiles")  # the same at every probe
 
 
@@ -332,7 +334,7 @@ def load_activations(path: Path) -> dict[str, np.ndarray] | None:
     return load_npz(
         path,
         ("steps", *CONSTANT_FIELDS),
-        lambda arrays: checks.activations(arrays, PROBE_FIELDS),
+        lambda arrays: checks.activations(arrays, PROBE_FIELDS, OF_NETWORK),
     )
 
 

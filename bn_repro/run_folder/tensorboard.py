@@ -57,8 +57,9 @@ class Summaries:
         for field in (name for name in probe if name in records.PROBE_FIELDS):
             if np.ndim(probe[field]) > 1:
                 continue
-            by_layer = zip(layers, probe[field], strict=True)
-            scalars = {f"{field}/{layer}": float(v) for layer, v in by_layer}
+            names = ["network"] if field in records.OF_NETWORK else layers
+            named = zip(names, probe[field], strict=True)
+            scalars = {f"{field}/{name}": float(v) for name, v in named}
             self._writer.write_scalars(step, scalars)
 
     def close(self) -> None:
