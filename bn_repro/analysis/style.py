@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import matplotlib
 import numpy as np
+from matplotlib import colormaps, colors
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
@@ -24,6 +25,8 @@ SERIES = (VERMILLION, BLUE, GREEN, PINK, ORANGE, BLACK, SKY)
 PAGE_SERIES = (BLUE, VERMILLION, GREEN, "#B6558E")
 PAGE_SERIES += ("#C58A00", "#3A9BD9", "#6B4BA3", "#6E6E6E")
 
+
+SEQUENTIAL = ((0.0, 0.88), (0.3, 1.0))  # parts of viridis seen on white, on black
 
 NONLINEARITIES = {"relu": "ReLU"}  # of another name than in the configuration
 
@@ -62,6 +65,14 @@ OTHERS = (
     Line(PURPLE, (0, (1, 1)), "X"),
     Line("#444444", (0, (6, 1.5, 1, 1.5)), "D"),
 )
+
+
+def sequential(
+    count: int, first: float = SEQUENTIAL[0][0], last: float = SEQUENTIAL[0][1]
+) -> list[str]:
+    """Returns colours for values in their order, of a part of viridis."""
+    shades = colormaps["viridis"](np.linspace(first, last, count))
+    return [colors.to_hex(shade) for shade in shades]
 
 
 class Drawing(NamedTuple):

@@ -77,6 +77,7 @@ def variations_table(settings: Sequence[Setting], target: float) -> Table:
             "BN": arms.norm_name(norm),
             "Seeds": arm.seed_text(),
             "Final accuracy": comparison_tables.final_text(point(arm)),
+            "Training less final, points": _gap(arm),
             to: comparison_tables.steps_text(point(arm), target),
             "Against without BN": _against(arm, setting.arms.get("none")),
             **_signals(arm),
@@ -88,6 +89,7 @@ def variations_table(settings: Sequence[Setting], target: float) -> Table:
         "Variations: where BN stands, nonlinearity, depth and dropout",
         rows,
         "Accuracy on held-out data, mean ± standard deviation over seeds. "
+        "Training less final: of the last logged mini-batches, mean over seeds. "
         f"{intervals.NOTE} Saturated: share of the nonlinearities' outputs "
         "(for ReLU: zeros), median over layers, mean over seeds. Gradient: norm over "
         "the first layer's weights / over the last one's, geometric mean over seeds; "
@@ -108,6 +110,12 @@ def draw_variations(settings: Sequence[Setting]) -> tuple[Figure, str]:
                 name = arms.norm_name(norm)
                 line = style.NORMS.get(name, style.OTHER_NORM)
                 style.band(axes, errors, line, name)
+        if gone := [
+            arms.norm_name(n) for n, arm in setting.arms.items() if _diverged(arm)
+        ]:
+            text = f"{', '.join(gone)}: diverged"
+            at = {"transform": axes.transAxes, "ha": "right", "va": "top"}
+            axes.text(0.98, 0.98, text, fontsize="small", **at)
         axes.set_title(setting.label)
         axes.set_yscale("log", nonpositive="clip")
         style.step_axis(axes, max(arm.steps for arm in setting.arms.values()))
@@ -137,6 +145,19 @@ def _depth(arm: Arm) -> int:
 def _errors(arm: Arm) -> Curve | None:
     curve = arms.curve(arm, tables.held_out(arm), "ema", "accuracy")
     return curve and Curve(curve.steps, 1 - curve.mean, 1 - curve.low, 1 - curve.high)
+
+
+def _gap(arm: Arm) -> str:
+    """Returns how much more accurate the last logged training mini-batches are."""
+    trained = arms.final_values(arm, "train", "batch", "accuracy")
+    tested = arms.final_values(arm, tables.held_out(arm), "ema", "accuracy")
+    if not trained.size or trained.size != tested.size:
+        return "-"
+    return f"{100 * (trained - tested).mean():+.2f}"
+
+
+def _diverged(arm: Arm) -> bool:
+    return all(run.status["status"] == "diverged" for run in arm.runs)
 
 
 def _against(arm: Arm, plain: Arm | None) -> str:

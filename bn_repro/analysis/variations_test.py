@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -17,6 +19,8 @@ def write(folder, name, norm, finals, layers=3, ratios=(0.5,), **overrides):
             path, [0.1, final], seed=seed, split="test", steps=250, **values
         )
         writer = RunWriter(path)
+        row = {"step": 250, "split": "train", "statistics": "batch", "accuracy": 0.98}
+        writer.append_metrics(row)
         shares = np.full((layers, 4), 0.25)
         for i, ratio in enumerate(ratios):
             norms = np.ones(layers)
@@ -75,6 +79,7 @@ def test_the_table_of_a_hand_computed_example(settings):
     }
     plain = rows["sigmoid, 3 hidden layers", "Without BN"]
     assert plain["Final accuracy"] == "92.00 ± 1.41 %"
+    assert plain["Training less final, points"] == "+6.00"
     assert plain["Steps to 92 %"] == "250 (1 of 2 seeds)"
     assert plain["Against without BN"] == "-"
     assert plain["Saturated at the end"] == "11.0 %"  # 0, 0.1, 0.2 and 0.01
@@ -97,6 +102,20 @@ def test_a_panel_a_setting_and_a_curve_a_norm(settings):
     legend = [text.get_text() for text in figure.legends[0].get_texts()]
     assert sorted(legend) == ["BN after the nonlinearity", "With BN", "Without BN"]
     assert "0 or 0, 1" in caption
+
+
+def test_what_diverged_is_named_where_it_has_no_curve(settings):
+    relu = next(s for s in settings if s.label.startswith("ReLU"))
+    plain = relu.arms["none"]
+    gone = [
+        dataclasses.replace(run, status={"status": "diverged", "step": 3}, metrics=[])
+        for run in plain.runs
+    ]
+    arms = relu.arms | {"none": dataclasses.replace(plain, runs=gone)}
+    figure, _ = variations.draw_variations([relu._replace(arms=arms), *settings[2:]])
+    assert [len(axes.lines) for axes in figure.axes[:2]] == [1, 2]
+    written = [[text.get_text() for text in axes.texts] for axes in figure.axes[:2]]
+    assert written == [["Without BN: diverged"], []]
 
 
 def test_the_deepest_setting_is_looked_into(settings):

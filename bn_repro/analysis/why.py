@@ -140,6 +140,7 @@ QUESTIONS = {
                 less(POPULATION, recorded("test", "batch")),
             ),
             Value("noise of an input, share of its spread", probed("batch_noise")),
+            Value("noise of a logit, likewise", probed("logit_noise")),
         ),
         Claim(
             "In groups of 60 Algorithm 2 is more accurate than in groups of 2",
@@ -188,10 +189,7 @@ QUESTIONS = {
     "why_gradient_change": Question(
         "Does a layer's gradient change less when the layers before it step?",
         (
-            Value(
-                "relative change, median over probes",
-                median_after_start("gradient_change"),
-            ),
+            Value("relative change, median", median_after_start("gradient_change")),
             Value("cosine, median over probes", median_after_start("gradient_cosine")),
             Value("relative change at the end", probed("gradient_change")),
             ACCURACY,
@@ -211,10 +209,7 @@ QUESTIONS = {
         (
             ACCURACY,
             Value("training loss", recorded("train", "batch", "loss", 1)),
-            Value(
-                "relative change of the gradient, median over probes",
-                median_after_start("gradient_change"),
-            ),
+            Value("gradient's relative change", median_after_start("gradient_change")),
         ),
         Claim(
             "With noise after BN the network is still more accurate than without BN",
@@ -245,6 +240,26 @@ QUESTIONS = {
         ),
         ("gradient_norm",),
         ("gradient_norm",),
+    ),
+    "why_inception_init": Question(
+        "Does Inception depend less on its initial scale with BN?",
+        (
+            Value("validation accuracy, %", recorded("val", "ema")),
+            Value("training loss", recorded("train", "batch", "loss", 1)),
+            Value(
+                "log10 of first gradient, step 0", log10(probed("gradient_norm", 0, 0))
+            ),
+            Value(
+                "log10 of last gradient, step 0", log10(probed("gradient_norm", -1, 0))
+            ),
+        ),
+        Claim(
+            "From a quarter of He's scale Inception trains better with BN",
+            "Sec. 3.3: less dependent on the initial values",
+            0,
+            "bn_scale0.25",
+            "plain_scale0.25",
+        ),
     ),
     "why_gamma_beta": Question(
         "What does training do to gamma and beta?",

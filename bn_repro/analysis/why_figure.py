@@ -10,10 +10,12 @@ from matplotlib.figure import Figure
 from bn_repro.analysis import arms, intervals, style, why, why_values
 from bn_repro.analysis.arms import Arm, Curve
 from bn_repro.analysis.layers import layer_axes, layer_signals
+from bn_repro.analysis.sweep import comparison
 from bn_repro.analysis.tables import Table
 from bn_repro.run_folder.records import Run
 
 MOST_LAYERS = 3
+DASHES = ("-", (0, (4, 1.5)), (0, (1, 1.5)))
 
 
 def question_table(runs: Sequence[Run]) -> Table:
@@ -21,10 +23,14 @@ def question_table(runs: Sequence[Run]) -> Table:
     question = _question(runs)
     rows = []
     for arm in arms.group(runs):
-        values = [[value.of(run) for run in arm.done()] for value in question.values]
+        runs_ = arm.done() or arm.runs
+        values = [[value.of(run) for run in runs_] for value in question.values]
         rows.append([arm.label, str(len(arm.done())), *map(_cell, values)])
     columns = ["Runs", "n", *(value.name for value in question.values)]
-    note = "n: seeds that finished. Mean over them, with the 95 % t interval."
+    note = (
+        "n: seeds that finished. Mean over them, with the 95 % t interval; over those "
+        "that diverged where n is 0."
+    )
     return Table(question.text, columns, rows, note)
 
 
@@ -66,11 +72,12 @@ def draw_over_steps(runs: Sequence[Run]) -> tuple[Figure, str]:
     panels = figure.subplots(
         rows, len(layers), sharex=True, sharey="row", squeeze=False
     )
+    lines = lines_of(found)
     for row, field in zip(panels, question.fields, strict=True):
         for axes, layer in zip(row, layers, strict=True):
-            for i, arm in enumerate(found):
+            for arm, line in zip(found, lines, strict=True):
                 if curve := over_seeds(arm, field, layer):
-                    style.band(axes, curve, line(i), arm.label)
+                    style.band(axes, curve, line, arm.label)
             axes.set_title(layer, fontsize=9)
             layer_axes.probe_axis(axes, found[0].runs[0].activations["steps"])
             if field in question.logarithmic:
@@ -100,9 +107,9 @@ def draw_values(runs: Sequence[Run]) -> tuple[Figure, str]:
 
 
 def _points(axes: Axes, value: why.Value, found: Sequence[Arm]) -> None:
-    for place, arm in enumerate(found):
+    for place, (arm, line) in enumerate(zip(found, lines_of(found), strict=True)):
         values = [value.of(run) for run in arm.done()]
-        color = line(place).color
+        color = line.color
         axes.plot(values, [place] * len(values), "o", ms=3, color=color, alpha=0.7)
         if values:
             axes.plot([np.mean(values)], [place], "|", ms=12, color=color, mew=2)
@@ -125,11 +132,29 @@ def over_seeds(arm: Arm, field: str, layer: str) -> Curve | None:
     return Curve(steps, np.mean(rows, 0), np.min(rows, 0), np.max(rows, 0))
 
 
-def line(place: int) -> style.Line:
-    """Returns how the arm at a place is drawn."""
-    colors = (*style.SERIES, *style.PAGE_SERIES[3:])
-    dash = ("-", (0, (4, 1.5)))[place % 2]
-    return style.Line(colors[place % len(colors)], dash)
+def lines_of(found: Sequence[Arm]) -> list[style.Line]:
+    """Returns how each arm is drawn: of a sweep, coloured by the swept value."""
+    sweep = comparison.find_sweep([run for arm in found for run in arm.runs])
+    if sweep is None or sweep.left_out:
+        colors = (*style.SERIES, *style.PAGE_SERIES[3:])
+        return [
+            style.Line(colors[i % len(colors)], DASHES[i % 2])
+            for i in range(len(found))
+        ]
+    values = sorted({point.value for arm in sweep.arms for point in arm.points})
+    colors = dict(zip(values, style.sequential(len(values)), strict=True))
+    dashes = {
+        id(course.run): DASHES[i % len(DASHES)]
+        for i, arm in enumerate(reversed(sweep.arms))
+        for point in arm.points
+        for course in point.courses
+    }
+    return [
+        style.Line(
+            colors[arm.runs[0].stated[sweep.key]], dashes.get(id(arm.runs[0]), "-")
+        )
+        for arm in found
+    ]
 
 
 def _question(runs: Sequence[Run]) -> why.Question:

@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from bn_repro.analysis import testing, why, why_figure, why_values
+from bn_repro.analysis import arms, style, testing, why, why_figure, why_values
 from bn_repro.run_folder import records
 from bn_repro.run_folder.writer import RunWriter
 
@@ -57,6 +57,32 @@ def test_the_table_has_a_row_an_arm_and_the_figure_its_layers(runs, tmp_path):
     assert len(figure.axes) == 2 * 3  # two fields, three layers
     drawn = figure.axes[2].lines[1].get_ydata()
     np.testing.assert_allclose(drawn[-1], 3050)
+
+
+def test_of_arms_that_all_diverged_the_table_says_what_there_is(runs):
+    gone = {"status": "diverged", "step": 3000}
+    both = [dataclasses.replace(run, status=gone) for run in runs[:2]] + runs[2:]
+    rows = why_figure.question_table(both).rows
+    assert [row[:4:3] for row in rows] == [
+        ["standardize_full", "0.000"],
+        ["standardize_stop", "3050.00 (2414.69 to 3685.31)"],
+    ]
+    assert [row[1] for row in rows] == ["0", "2"]
+
+
+def test_a_swept_value_is_a_shade_and_an_arm_a_dash(sample_sweep):
+    found = arms.group(sample_sweep.runs())
+    lines = why_figure.lines_of(found)
+    rates = [arm.config["optimizer"]["learning_rate"] for arm in found]
+    assert len(set(zip(rates, lines, strict=True))) == len(found) == 8
+    shades = {rate: line.color for rate, line in zip(rates, lines, strict=True)}
+    assert list(shades.values()) == style.sequential(4)
+    assert [
+        (shades[r], line.dash != "-") for r, line in zip(rates, lines, strict=True)
+    ] == [
+        (line.color, arm.config["model"]["norm"] == "none")
+        for line, arm in zip(lines, found, strict=True)
+    ]
 
 
 def test_values_are_points_of_every_seed(runs):

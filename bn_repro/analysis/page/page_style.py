@@ -7,7 +7,7 @@ the arm's; elsewhere each network has a colour and its seeds share it.
 from collections.abc import Sequence
 
 import numpy as np
-from matplotlib import colormaps, colors
+from matplotlib import colors
 
 from bn_repro.analysis import arms, style, tables
 from bn_repro.analysis.sweep import comparison
@@ -15,7 +15,6 @@ from bn_repro.run_folder.records import Run
 
 SERIES = style.PAGE_SERIES
 DASHES = ("solid", "dot", "dash", "dashdot", "longdash", "longdashdot")
-SEQUENTIAL = ((0.0, 0.88), (0.3, 1.0))  # parts of viridis seen on white, on black
 OTHER = ["#8a8a8a", "#8a8a8a"]  # of a run that no arm has
 
 Styles = tuple[list[dict], list[dict], dict | None]
@@ -54,7 +53,7 @@ def _networks(runs: Sequence[Run], found: Sequence[arms.Arm]) -> Styles:
 
 def _swept(runs: Sequence[Run], sweep: comparison.Sweep) -> Styles:
     values = sorted({point.value for arm in sweep.arms for point in arm.points})
-    scales = [_sequential(len(values), *part) for part in SEQUENTIAL]
+    scales = [style.sequential(len(values), *part) for part in style.SEQUENTIAL]
     by_value = {value: [scale[i] for scale in scales] for i, value in enumerate(values)}
     # The arms come without BN first; those with BN have the solid line.
     legend = [
@@ -89,8 +88,3 @@ def on_black(color: str) -> str:
     inverted = 0.91 - 0.82 * np.array(colors.to_rgb(color))
     turned = 2 * (weights @ inverted) - inverted
     return colors.to_hex(np.clip(turned, 0, 1))
-
-
-def _sequential(count: int, first: float, last: float) -> list[str]:
-    shades = colormaps["viridis"](np.linspace(first, last, count))
-    return [colors.to_hex(shade) for shade in shades]

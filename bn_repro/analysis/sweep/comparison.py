@@ -25,6 +25,7 @@ KEY_NAMES = {
     "optimizer.learning_rate": "learning rate",
     "model.init_stddev": "standard deviation of the initial weights",
     "model.init_scale": "factor on the initial weights",
+    "bn.noise": "noise after BN",
 }
 
 
