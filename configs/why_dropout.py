@@ -4,7 +4,7 @@ Claim    with BN dropout can be removed or reduced in strength.
 Run      python scripts/sweep.py --config configs/why_dropout.py \
              --workdir runs/why_dropout
 Draw     python scripts/report.py --workdir runs/why_dropout
-Cost     80 runs of 5 to 20 s on one core of an x86-64 CPU each.
+Cost     80 runs of 4 s (median; 90 % within 9 s) on an x86-64 core each.
 Result   see results/why_dropout and results/README.md.
 
 With 2,000 examples the test set is its first 2,000 pictures, too.

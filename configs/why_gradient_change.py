@@ -6,7 +6,7 @@ Claim    BN reduces internal covariate shift. Santurkar et al. (2018) measure it
 Run      python scripts/sweep.py --config configs/why_gradient_change.py \
              --workdir runs/why_gradient_change
 Draw     python scripts/report.py --workdir runs/why_gradient_change
-Cost     20 runs of 5 to 15 s on one core of an x86-64 CPU each.
+Cost     20 runs of 60 s (median; 90 % within 104 s) on an x86-64 core each.
 Result   see results/why_gradient_change and results/README.md.
 """
 

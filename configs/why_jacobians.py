@@ -5,7 +5,7 @@ Claim    a conjecture: BN may lead the layer Jacobians to have singular values c
 Run      python scripts/sweep.py --config configs/why_jacobians.py \
              --workdir runs/why_jacobians
 Draw     python scripts/report.py --workdir runs/why_jacobians
-Cost     40 runs of 5 to 15 s on one core of an x86-64 CPU each.
+Cost     40 runs of 24 s (median; 90 % within 148 s) on an x86-64 core each.
 Result   see results/why_jacobians and results/README.md.
 """
 

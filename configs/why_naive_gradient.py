@@ -5,7 +5,7 @@ Claim    with the statistics outside the gradient step a bias before the normali
 Run      python scripts/sweep.py --config configs/why_naive_gradient.py \
              --workdir runs/why_naive_gradient
 Draw     python scripts/report.py --workdir runs/why_naive_gradient
-Cost     20 runs of 5 to 15 s on one core of an x86-64 CPU each.
+Cost     20 runs of 12 s (median; 90 % within 15 s) on an x86-64 core each.
 Result   see results/why_naive_gradient and results/README.md.
 
 The layer is y = x + b - E[x + b], "center", or that over the standard deviation,

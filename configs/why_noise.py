@@ -4,7 +4,7 @@ Claim    BN helps as it keeps distributions stable. Santurkar et al. (2018) add 
          of another mean and scale at every step after BN, and find training as good.
 Run      python scripts/sweep.py --config configs/why_noise.py --workdir runs/why_noise
 Draw     python scripts/report.py --workdir runs/why_noise
-Cost     20 runs of 5 to 20 s on one core of an x86-64 CPU each.
+Cost     20 runs of 10 s (median; 90 % within 18 s) on an x86-64 core each.
 Result   see results/why_noise and results/README.md.
 
 The noise is `bn.noise`: every unit's normalised input is scaled by e^s and shifted by

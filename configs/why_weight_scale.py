@@ -5,7 +5,7 @@ Claim    BN((aW)u) = BN(Wu), and the gradient of aW is 1/a of W's: larger weight
 Run      python scripts/sweep.py --config configs/why_weight_scale.py \
              --workdir runs/why_weight_scale
 Draw     python scripts/report.py --workdir runs/why_weight_scale
-Cost     25 runs of 5 to 20 s on one core of an x86-64 CPU each.
+Cost     25 runs of 24 s (median; 90 % within 38 s) on an x86-64 core each.
 Result   see results/why_weight_scale and results/README.md.
 """
 
