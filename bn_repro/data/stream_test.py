@@ -1,3 +1,4 @@
+import gc
 import pathlib
 import subprocess
 import sys
@@ -185,6 +186,20 @@ def test_a_dropped_stream_leaves_no_thread(imagenet_config):
     next(stream.train_batches(imagenet_config, source, 0))  # dropped, not closed
     assert until(lambda: threading.active_count() <= before)
     assert cv2.getNumThreads() == 1
+
+
+def test_an_ended_evaluation_leaves_no_descriptor(imagenet_config):
+    imagenet_config.data.workers = 1
+    source = open_source(imagenet_config.data, "val")
+    counts = []
+    gc.disable()  # Python collects when it likes
+    try:
+        for _ in range(2):
+            assert list(stream.eval_batches(imagenet_config, source))
+            counts.append(psutil.Process().num_fds())
+    finally:
+        gc.enable()
+    assert counts[1] <= counts[0]
 
 
 PROGRAM = """
