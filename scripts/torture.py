@@ -90,6 +90,8 @@ def table(found: dict[str, list[int]]) -> str:
 
 def main() -> int:
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", tempfile.mkdtemp())
+    # Compiling is most of a short run, and halves without LLVM's optimisations.
+    os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
     signal.signal(signal.SIGINT, signal.default_int_handler)  # & in a script ignores it
     import bn_repro.loop  # noqa: F401, before the forks
 

@@ -109,7 +109,7 @@ def _train(config, workdir, before) -> int:
     return cli.guarded(lambda: interrupt.exit_status(loop.run(config, workdir)))
 
 
-def wait(child: int, seconds: float = 600) -> int | None:
+def wait(child: int, seconds: float = 1800) -> int | None:
     """Returns how a process ended: its status, -signal, or None if it hung."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
@@ -154,7 +154,7 @@ def reference(config, folder: Path) -> tuple[dict, float]:
     wait(start(config, folder / "warm"))  # compiles
     began = time.monotonic()
     if wait(start(config, folder / "whole")) != 0:
-        raise SystemExit(f"the run without a fault failed: {log(folder / 'whole')}")
+        raise RuntimeError(f"the run without a fault failed: {log(folder / 'whole')}")
     return content(folder / "whole"), time.monotonic() - began
 
 
