@@ -147,7 +147,7 @@ def value_texts(run: Run, keys: Iterable[str]) -> dict[str, str]:
     return {key: value_text(run.stated.get(key)) for key in keys}
 
 
-def mean_text(values: np.ndarray, signed: bool = False) -> str:
+def mean_text(values: np.ndarray, signed: bool = False, digits: int = 2) -> str:
     """Returns "1.23 ± 0.04", without the deviation for one value, "-" for none.
 
     NaN values are left out; infinite ones are those of dead units, and counted.
@@ -158,9 +158,9 @@ def mean_text(values: np.ndarray, signed: bool = False) -> str:
     finite = values[np.isfinite(values)]
     if not finite.size:
         return "dead"
-    text = f"{finite.mean():{'+' if signed else ''}.2f}"
+    text = f"{finite.mean():{'+' if signed else ''}.{digits}f}"
     if finite.size > 1:
-        text += f" ± {finite.std(ddof=1):.2f}"
+        text += f" ± {finite.std(ddof=1):.{digits}f}"
     dead = values.size - finite.size
     return text + (f" (dead in {dead} of {values.size})" if dead else "")
 

@@ -80,6 +80,7 @@ def test_mean_text():
     assert tables.mean_text(np.array([1.0, 2.0])) == "1.50 ± 0.71"
     assert tables.mean_text(np.array([1.0, np.nan])) == "1.00"
     assert tables.mean_text(np.array([0.5]), signed=True) == "+0.50"
+    assert tables.mean_text(np.array([0.001, 0.003]), digits=3) == "0.002 ± 0.001"
     assert tables.mean_text(np.array([1.0, np.inf])) == "1.00 (dead in 1 of 2)"
     assert tables.mean_text(np.array([np.inf, np.inf])) == "dead"
     assert tables.mean_text(np.array([])) == tables.percent([]) == "-"

@@ -290,7 +290,9 @@ def find(folder: str, runs: Sequence[Run]) -> Finding:
         return Finding(
             f"no run of {claim.more} and {claim.less}", "-", "-", intervals.MISSING
         )
-    texts = [tables.mean_text(np.array(list(side.values()))) for side in sides]
+    seeds = [np.array(list(side.values())) for side in sides]
+    digits = min(digits_of(values.mean()) for values in seeds)
+    texts = [tables.mean_text(values, digits=digits) for values in seeds]
     named = zip((claim.more, claim.less), texts, strict=False)
     ours = f"{value.name}: " + "; ".join(f"{arm} {text}" for arm, text in named)
     if claim.less:
@@ -298,7 +300,12 @@ def find(folder: str, runs: Sequence[Run]) -> Finding:
     else:
         found = intervals.mean(list(sides[0].values()))
     n = arms.number_list([len(side) for side in sides])
-    return Finding(ours, n, found.text(), found.above(0))
+    return Finding(ours, n, found.text(digits=digits), found.above(0))
+
+
+def digits_of(value: float) -> int:
+    """Returns how many digits after the point a value is printed with."""
+    return 3 if abs(value) < 1 else 2
 
 
 def _by_seed(runs: Sequence[Run], arm: str, of: Callable) -> dict:

@@ -38,7 +38,7 @@ def _cell(values: Sequence[float]) -> str:
     found = intervals.mean([value for value in values if np.isfinite(value)])
     if np.isnan(found.estimate):
         return "-"
-    digits = 3 if abs(found.estimate) < 1 else 2
+    digits = why.digits_of(found.estimate)
     text = found.text(digits=digits)
     return f"{found.estimate:.{digits}f}" + (f" ({text})" if text != "-" else "")
 
