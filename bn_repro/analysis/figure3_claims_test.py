@@ -209,3 +209,22 @@ def test_the_claims_need_no_run_but_their_own():
         assert figure3_claims.answer(claim, []).verdict == "missing"
         assert set(claim.networks) <= set(convergence.PAPER)
     assert networks.find([]) == ([], [])
+
+
+def test_networks_that_diverge_do_not_train(tmp_path):
+    write(
+        tmp_path,
+        inception=(level(0.2, 0, 0.01), "finished", PLAIN),
+        bn_x5_sigmoid=(level(0.3, 0, 0.01), "diverged", {}),
+    )
+    assert claims(tmp_path)[TRAINS].verdict == "no"
+
+
+def test_two_late_seeds_of_a_network_that_comes_as_far_refute_nothing(tmp_path):
+    early, late = level(0.2, 0.05, 0.2)
+    write(
+        tmp_path,
+        inception=(level(0.2, 0, 0), "finished", PLAIN),
+        bn_baseline=([early, late], "finished", {}),
+    )
+    assert claims(tmp_path)[HALF].verdict == "not decided"
