@@ -224,6 +224,12 @@ def seen(path: str | os.PathLike, step: int, forced: Sequence[str] = ()) -> dict
     return {"metrics": [len(rows), sha256.hexdigest()], **counts}
 
 
+def hits_are_full(path: str | os.PathLike) -> bool:
+    """Returns whether hits.npz holds HITS_KEPT evaluations, the most it ever does."""
+    found = load_npz(Path(path) / HITS, ["steps"])
+    return bool(found) and len(found["steps"]) == HITS_KEPT
+
+
 def kind_of(row: Mapping) -> str:
     """Returns "train" or "eval": what a line of metrics.jsonl is a record of."""
     training = (row.get("split"), row.get("statistics")) == ("train", "batch")

@@ -209,6 +209,9 @@ def _lost(folder: Path, there: Mapping, step: int, about: Mapping) -> str:
         return _lost_by_schedule(folder, there, step)
     whole, unforced = about["records"], about.get("records_unforced")
     now = records.seen(folder, step)
+    if records.hits_are_full(folder):  # later ones took the place of the first
+        now["evaluations"] = max(now["evaluations"], whole["evaluations"])
+        unforced = unforced and unforced | {"evaluations": now["evaluations"]}
     if now in (whole, unforced):
         return ""
     files_of = {

@@ -1,6 +1,7 @@
 """What a folder lacks is said, nothing foreign is taken, the rest is bit for bit."""
 
 import json
+import os
 import shutil
 
 import jax
@@ -68,6 +69,22 @@ def test_missing_checkpoints_are_said_and_begun_anew_only_when_told(half, whole)
     devices = jax.devices()[:1]
     assert loop.run(short(), half, devices, restart=True) == "finished"
     assert_same(content(half), content(whole))
+
+
+def test_evaluations_after_a_checkpoint_may_have_taken_the_first_ones_place(tmp_path):
+    """Killed between an evaluation and its checkpoint, a run could not go on."""
+    config = short(**{"eval.every": 8})
+    assert run_here(config, tmp_path / "whole") == "finished"
+    shutil.copytree(tmp_path / "whole", cut := tmp_path / "cut")
+    (cut / records.STATUS).unlink()
+    (cut / checkpoint.WEIGHTS).unlink()
+    newest, before = checkpoint.steps(cut)
+    checkpoint.path_of(cut, newest).unlink()
+    assert records.seen(cut, before)["evaluations"] < records.HITS_KEPT
+    assert run_here(config, cut) == "finished"
+    assert_same(content(cut), content(tmp_path / "whole"))
+    os.remove(cut / records.HITS)
+    refused("hits.npz is not what it was then", cut, config=config)
 
 
 def test_going_on_from_an_older_checkpoint_is_said(half, whole, capsys):
