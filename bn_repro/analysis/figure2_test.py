@@ -44,6 +44,11 @@ def test_one_seed_has_no_band_and_a_diamond_where_the_smoothed_curve_crosses(tmp
     assert "chance itself" not in caption
 
 
+def crosses(axes):
+    lines = [line for line in axes.lines if line.get_marker() == "x"]
+    return [line.get_xdata()[0] for line in lines]
+
+
 def test_seeds_are_a_mean_and_a_band_and_the_soon_ones_get_a_panel(tmp_path):
     testing.write_networks(tmp_path, ["inception", "bn_x5"])
     (whole, beginning), caption = draw(tmp_path)
@@ -66,6 +71,9 @@ def test_seeds_are_a_mean_and_a_band_and_the_soon_ones_get_a_panel(tmp_path):
     assert "mean over the seeds (Inception 3, BN-x5 5); band: from the" in caption
     assert "BN uses Algorithm 2's statistics." in caption
     assert "16,000 to 80,000 steps of 32" in caption and "One seed" not in caption
+    testing.write_course(tmp_path / "other", [0.01] * 101, "diverged", steps=80_000)
+    (whole, beginning), _ = draw(tmp_path)
+    assert [crosses(whole), crosses(beginning)] == [[25_000], []]
 
 
 def test_failures_and_unfinished_runs_say_so(tmp_path):
@@ -80,8 +88,7 @@ def test_failures_and_unfinished_runs_say_so(tmp_path):
     assert "Inception\n(running, step 250)" in legend(axes)
     assert "Inception-x5\n(diverged at step 257)" in legend(axes)
     assert "BN-x30\n(1 of 3 seeds diverged; 1 of 3 seeds unfinished)" in legend(axes)
-    crosses = [line for line in axes.lines if line.get_marker() == "x"]
-    assert [line.get_xdata()[0] for line in crosses] == [250, 250]
+    assert crosses(axes) == [250, 250]
     assert "The target is chance itself" in caption
     assert "Cross: the last evaluation before a run diverged." in caption
 
