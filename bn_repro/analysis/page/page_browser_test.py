@@ -1,7 +1,9 @@
 """The page in a real browser: Debian's Chromium, headless, and its driver."""
 
+import contextlib
 import os
 import shutil
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,9 +17,13 @@ from selenium.webdriver.support.ui import Select, WebDriverWait
 from bn_repro.analysis import testing
 from bn_repro.analysis.layers import drift
 from bn_repro.analysis.page import page
+from bn_repro.analysis.style import Drawing
+from bn_repro.analysis.tables import Table
 from bn_repro.run_folder import records
 from bn_repro.run_folder.writer import RunWriter
 
+RESULTS = Path(__file__).parents[3] / "results"
+PLOTS = ("curve-plot", "sweep-plot", "viewer-plot", "layer-plot")
 WAIT = 60  # seconds; on a busy machine a start takes many
 COLUMNS = ["Run", "Variant", "Status", "Final accuracy", "Best accuracy"]
 COLUMNS += ["Steps to target", "learning_rate", "norm", "seed", "Time"]
@@ -77,7 +83,8 @@ def write_grid(root):
 
 
 def show(browser, folder, runs, **options):
-    text = page.render("Sweep", ["A note."], [], [], runs, **options)
+    options = {"drawings": [], "shown_tables": []} | options
+    text = page.render("Sweep", ["A note."], runs=runs, **options)
     (folder / "report.html").write_text(text)
     reopen(browser, (folder / "report.html").as_uri())
 
@@ -364,7 +371,8 @@ def test_the_sweep_s_axis_follows_the_data(fresh, opened):
     expected = [1 - finals[f"bn_lr{rate}"] for rate in ("0.1", "1", "10")]
     assert shown["log"]
     np.testing.assert_allclose(bn["y"], expected, rtol=1e-3)
-    assert "Best against best: With BN" in find(fresh, "sweep-note").text
+    note = find(fresh, "sweep-note").text
+    assert "Best against best: With BN" in note and "95 % interval" in note
 
 
 def test_a_click_on_a_mark_ticks_its_run_everywhere(fresh):
@@ -471,6 +479,62 @@ def assert_all_layers(fresh):
     assert len(drawn(fresh, "viewer-plot")["traces"]) == 2
 
 
+def ranges(browser, plot):
+    script = """const { _fullLayout: layout } = document.getElementById(arguments[0]);
+      return Object.keys(layout).filter((key) => /^yaxis/.test(key))
+        .map((key) => layout[key].range);"""
+    drawn(browser, plot)
+    return browser.execute_script(script, plot)
+
+
+def axis_type(browser, plot, axis):
+    drawn(browser, plot)
+    script = "return document.getElementById(arguments[0])._fullLayout[arguments[1]]"
+    return browser.execute_script(f"{script}.type", plot, axis)
+
+
+def test_the_viewer_s_runs_share_a_scale_and_steps_may_be_logarithmic(fresh):
+    choose(fresh, "viewer-show", "percentiles of one unit")
+    left, right = ranges(fresh, "viewer-plot")
+    assert left != right
+    click(fresh, "viewer-same")
+    left, right = ranges(fresh, "viewer-plot")
+    assert left == right
+    assert axis_type(fresh, "viewer-plot", "xaxis") == "linear"
+    click(fresh, "viewer-log")
+    assert axis_type(fresh, "viewer-plot", "xaxis") == "log"
+
+
+def test_drift_is_from_the_step_asked_for_on_the_axis_asked_for(fresh):
+    def of_bn():
+        traces = curves_drawn(fresh, "layer-plot")
+        return next(t["y"] for t in traces if t["name"] == "bn_lr1")
+
+    from_start = of_bn()
+    assert axis_type(fresh, "layer-plot", "yaxis") == "linear"
+    click(fresh, "layer-log")
+    assert axis_type(fresh, "layer-plot", "yaxis") == "log"
+    later = Select(find(fresh, "layer-start")).options[-1].text
+    choose(fresh, "layer-start", later)
+    assert of_bn() != from_start
+
+
+def test_a_click_on_a_figure_shows_it_in_full_width(opened, tmp_path):
+    browser = opened.browser
+    png = RESULTS / "mnist" / "figure1.png"
+    figure = Drawing(png, png, "Figure 1", "Two networks.", "Curves.")
+    runs = list(opened.runs.values())
+    show(browser, tmp_path, runs, drawings=[figure])
+    button = browser.find_element(By.CSS_SELECTOR, "figure button")
+    script = "arguments[0].scrollIntoView({block: 'center'})"
+    browser.execute_script(script, button)
+    before = button.size["width"]
+    button.click()
+    assert button.size["width"] > 1.2 * before
+    button.click()
+    assert button.size["width"] == before
+
+
 def test_the_viewer_says_what_it_left_out(fresh):
     left_out = find(fresh, "viewer-left-out")
     click(fresh, "viewer-left-out-count")
@@ -491,6 +555,27 @@ def test_layers_show_drift_and_gradients_of_the_ticked_runs(fresh):
     assert find(fresh, "layer-step-text").text == "4,000"
     move(fresh, "layer-step", 2)
     assert find(fresh, "layer-step-text").text == "2,000"
+
+
+def test_runs_that_did_not_learn_leave_the_axis_of_layers_to_the_others(
+    opened, tmp_path
+):
+    for name, norm, steps in (("bn", "before", 4_000), ("lost", "none", 500)):
+        writer = testing.write_run(tmp_path / name, norm, 0, steps, done=0)
+        testing.write_metrics(writer, steps, testing.accuracy(norm, steps))
+        testing.write_probe(writer, steps, norm, 0)
+        writer.write_status("finished", steps)
+    file = tmp_path / "lost" / "activations.npz"
+    probes = dict(np.load(file))
+    np.savez(file, **probes | {"gradient_norm": 1e3 * probes["gradient_norm"]})
+    browser = opened.browser
+    show(browser, tmp_path, records.find_runs(tmp_path))
+    choose(browser, "layer-measure", "norm of the weights' gradient")
+    shown = drawn(browser, "layer-plot")
+    assert max(max(trace["y"]) for trace in shown["traces"] if trace["y"][0]) > 99
+    assert 0.1 < shown["range"][1] < 0.2
+    assert "Beyond the axis" in find(browser, "layer-note").text
+    assert find(browser, "layer-note").text.endswith(": lost.")
 
 
 def test_sections_fold(fresh):
@@ -527,22 +612,63 @@ def test_the_address_holds_the_view(fresh, opened):
     assert fresh.current_url == address
 
 
-def test_a_narrow_window_scrolls_tables_only(opened, fresh):
-    metrics = {"width": 400, "height": 900, "deviceScaleFactor": 1, "mobile": False}
-    fresh.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+@contextlib.contextmanager
+def window_of(browser, width):
+    """Gives the page another width for a while."""
+    metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
     try:
-        reopen(fresh, opened.address)
-        for name in ("curve-plot", "sweep-plot", "viewer-plot", "layer-plot"):
-            drawn(fresh, name)
-        script = (
-            "const p = document.documentElement; return [p.scrollWidth, p.clientWidth]"
-        )
-        wide, window = fresh.execute_script(script)
-        assert wide == window <= 400
-        script = "const b = arguments[0]; return b.scrollWidth > b.clientWidth"
-        assert fresh.execute_script(script, find(fresh, "runs-box"))
+        yield
     finally:
-        fresh.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def assert_only_tables_scroll(browser):
+    script = "const p = document.documentElement; return [p.scrollWidth, p.clientWidth]"
+    wide, window = browser.execute_script(script)
+    assert wide == window <= 400
+    script = "const b = arguments[0]; return b.scrollWidth > b.clientWidth"
+    assert browser.execute_script(script, find(browser, "runs-box"))
+
+
+def test_a_narrow_window_scrolls_tables_only(opened, fresh):
+    with window_of(fresh, 400):
+        reopen(fresh, opened.address)
+        for name in PLOTS:
+            drawn(fresh, name)
+        assert_only_tables_scroll(fresh)
+
+
+def test_a_window_made_narrower_draws_anew_in_fewer_columns(fresh):
+    def size_of_viewer(_=None):
+        drawn(fresh, "viewer-plot")
+        script = """const plot = document.getElementById("viewer-plot");
+          const drawing = plot.querySelector(".svg-container");
+          return [plot.clientWidth - drawing.clientWidth, plot.clientHeight,
+            drawing.clientHeight];"""
+        return fresh.execute_script(script)
+
+    assert size_of_viewer() == [0, 340, 340]
+    with window_of(fresh, 400):
+        WebDriverWait(fresh, WAIT).until(lambda _: size_of_viewer()[1] > 1000)
+        assert size_of_viewer() == [0, 1180, 1180]
+        assert_only_tables_scroll(fresh)
+    WebDriverWait(fresh, WAIT).until(lambda _: size_of_viewer()[1] == 340)
+
+
+def test_the_page_of_69_layers_is_under_three_screens(opened, tmp_path):
+    folder = RESULTS / "tiny_imagenet"
+    png = folder / "figure2.png"
+    figure = Drawing(png, png, "Figure 2", "Seven networks.", "Curves.")
+    tables = [Table(f"Table {i}", ["Run"], [["bn_x5"]]) for i in range(9)]
+    browser = opened.browser
+    contents = {"drawings": 4 * [figure], "shown_tables": tables}
+    show(browser, tmp_path, records.find_runs(folder), **contents)
+    for name in PLOTS:
+        drawn(browser, name)
+    assert drawn(browser, "layer-plot")["ticks"][-1] == "5b/pool_proj"
+    height = browser.execute_script("return document.documentElement.scrollHeight")
+    assert height < 3 * 900
 
 
 def test_configurations_are_compared_and_documents_shown(fresh):
@@ -555,6 +681,7 @@ def test_configurations_are_compared_and_documents_shown(fresh):
     WebDriverWait(fresh, WAIT).until(lambda _: "model.norm" in table.text)
     rows = [row.text for row in table.find_elements(By.TAG_NAME, "tr")]
     assert rows == ["Key plain_lr1 bn_lr1", "seed 1 0", "model.norm none batch_norm"]
+    fresh.find_element(By.CSS_SELECTOR, "#documents > summary").click()
     choose(fresh, "manifest-run", "bn_lr10")
     assert '"images_per_second": 123456.7' in find(fresh, "manifest").text
 

@@ -10,6 +10,7 @@ from bn_repro.run_folder.records import Run
 
 # Whose accuracy is shown: held-out data, with Algorithm 2's statistics where recorded.
 HELD_OUT = ("val population", "val ema", "test population", "test ema")
+AS_LISTED = "held_out"  # each run's own of these, where they are not the same
 NOT_MEASURED = ("step", "examples", "seconds", "count")
 FIELD_NAMES = {
     "accuracy": "accuracy",
@@ -48,14 +49,24 @@ def held_out(curves: dict) -> str | None:
     return next((k for k in HELD_OUT if "accuracy" in curves.get(k, ())), None)
 
 
+def add_as_listed(shown: Sequence[dict]) -> None:
+    """Adds each run's held-out curves under one key, if they have several."""
+    if len({run["held_out"] for run in shown if run["held_out"]}) > 1:
+        for run in shown:
+            if run["held_out"]:
+                run["curves"][AS_LISTED] = run["curves"][run["held_out"]]
+
+
 def curve_names(shown: Sequence[dict]) -> dict[str, str]:
-    """Returns the key of each curve of some runs' values -> its name."""
+    """Returns the key of each curve of some runs' values -> its name, best first."""
     found = dict.fromkeys(key for run in shown for key in run["curves"])
-    best_first = [key for key in HELD_OUT if key in found]
+    best_first = [key for key in (AS_LISTED, *HELD_OUT) if key in found]
     return {key: _data_name(key) for key in [*best_first, *found]}
 
 
 def _data_name(key: str) -> str:
+    if key == AS_LISTED:
+        return "held-out data, as in the table"
     split, statistics = key.split(" ", 1)
     data = f"{SPLIT_NAMES.get(split, split)} data"
     return f"{data}, {tables.STATISTICS.get(statistics, statistics)}"

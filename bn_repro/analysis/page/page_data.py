@@ -75,6 +75,7 @@ def page_data(
         {"variant": labels.get(id(run), run.name)} | style | _run_values(run, windows)
         for run, style in zip(runs, styles, strict=True)
     ]
+    page_curves.add_as_listed(shown)
     tuned = _tuned(sweep) if sweep else []
     viewer, units, histograms = page_units.viewer(
         runs, page_units.select(runs, viewer_runs, tuned)

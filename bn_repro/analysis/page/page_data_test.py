@@ -106,6 +106,21 @@ def test_a_run_at_chance_is_told_from_one_that_learned(tmp_path):
     assert shown["outcome"] == "chance"
 
 
+def test_runs_of_several_statistics_are_drawn_together_at_first(tmp_path):
+    testing.write_run(tmp_path / "plain", "none", steps=500)
+    writer = testing.write_run(tmp_path / "bn", "before", steps=500)
+    row = {"split": "test", "statistics": "population", "accuracy": 0.5}
+    writer.append_metrics({"step": 500, "seconds": 1.0} | row)
+    values = page_data.page_data(records.find_runs(tmp_path)).values
+    first, *others = values["curves"].items()
+    assert first == ("held_out", "held-out data, as in the table")
+    assert "test population" in dict(others)
+    finals = [run["curves"]["held_out"]["accuracy"][-1] for run in values["runs"]]
+    assert finals == [run["final"] for run in values["runs"]]
+    [alone] = records.find_runs(tmp_path / "bn")
+    assert "held_out" not in page_data.page_data([alone]).values["curves"]
+
+
 def test_units_lie_where_the_viewer_says(runs):
     data = page_data.page_data(runs)
     assert data.units.dtype == np.dtype("<f4")

@@ -4,6 +4,7 @@ Of a sweep the colour is that of the swept value, on a sequential scale, and the
 the arm's; elsewhere each network has a colour and its seeds share it.
 """
 
+import textwrap
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,6 +16,7 @@ from bn_repro.run_folder.records import Run
 
 SERIES = style.PAGE_SERIES
 DASHES = ("solid", "dot", "dash", "dashdot", "longdash", "longdashdot")
+TITLE_WIDTH = 24  # letters of a line beside a bar of colours
 OTHER = ["#8a8a8a", "#8a8a8a"]  # of a run that no arm has
 
 Styles = tuple[list[dict], list[dict], dict | None]
@@ -74,7 +76,8 @@ def _swept(runs: Sequence[Run], sweep: comparison.Sweep) -> Styles:
         entry = entries.get(id(run), other)
         found.append(entry | {"colors": by_value.get(value, OTHER)})
     labels = [tables.value_text(value) for value in values]
-    scale = {"title": sweep.name, "labels": labels, "colors": scales}
+    title = "<br>".join(textwrap.wrap(sweep.name, TITLE_WIDTH))
+    scale = {"title": title, "labels": labels, "colors": scales}
     return found, legend, scale
 
 

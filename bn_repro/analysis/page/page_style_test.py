@@ -5,6 +5,7 @@ from matplotlib import colors
 
 from bn_repro.analysis import arms, style, testing
 from bn_repro.analysis.page import page_style
+from bn_repro.analysis.sweep import comparison
 from bn_repro.run_folder import records
 
 
@@ -59,3 +60,10 @@ def test_a_colour_on_black_keeps_its_hue_and_turns_its_brightness():
         assert np.argmax(colors.to_rgb(shown)) == np.argmax(colors.to_rgb(color)) or (
             color == "#6E6E6E"
         )
+
+
+def test_a_long_name_of_the_swept_key_takes_several_lines(sample_sweep, monkeypatch):
+    long = {sample_sweep.key: "standard deviation of the initial weights"}
+    monkeypatch.setattr(comparison, "KEY_NAMES", long)
+    scale = page_style.styles(sample_sweep.runs(), [], sample_sweep)[2]
+    assert scale["title"] == "standard deviation of<br>the initial weights"

@@ -7,7 +7,7 @@ places of the runs in the page's list.
 import itertools
 from collections.abc import Sequence
 
-from bn_repro.analysis import tables
+from bn_repro.analysis import intervals, tables
 from bn_repro.analysis.page import page_style
 from bn_repro.analysis.sweep import comparison
 from bn_repro.run_folder.records import Run
@@ -121,9 +121,15 @@ def _best(runs: Sequence[Run], sweep: comparison.Sweep) -> list[str]:
     tuned = [(arm, point) for arm, point in tuned if point]
     return [
         f"Best against best: {_at(one, sweep)} against {_at(other, sweep)}: "
-        f"{comparison.difference(one[1], other[1]).text()}."
+        f"{_difference(comparison.difference(one[1], other[1]))}."
         for one, other in itertools.combinations(tuned, 2)
     ]
+
+
+def _difference(found: intervals.Difference) -> str:
+    tie = "a tie, " if found.is_tie else ""
+    limits = found.interval.text(100, sign=True)
+    return f"{tie}{100 * found.mean:+.2f} points, 95 % interval {limits}"
 
 
 def _at(tuned: tuple, sweep: comparison.Sweep) -> str:

@@ -198,9 +198,9 @@ function drawViewer() {
   if (!shown.length) return plot("viewer-plot", "", [], {}, missing);
   if (kind === "layers") return allLayers(shown);
   const cells = viewerCells(kind, shown);
-  const narrow = element("viewer-plot").clientWidth < 600;
+  const room = Math.max(1, Math.floor(element("viewer-plot").clientWidth / 280));
   const coloraxis = { cmid: 0, colorscale: [[0, "#2166ac"], [0.5, dark() ? "#2b2b2b" : "#f7f7f7"], [1, "#b2182b"]], colorbar: { title: { text: "median" }, thickness: 12 } };
-  const columns = narrow ? 1 : cells.length;
+  const columns = room < cells.length ? Math.min(2, room) : cells.length;
   grid("viewer-plot", `${element("viewer-layer").value}: ${element("viewer-show").selectedOptions[0].text}`,
     cells, columns, { showlegend: false, ...(kind === "units" ? { coloraxis } : {}) });
 }

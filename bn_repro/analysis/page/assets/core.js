@@ -223,8 +223,9 @@ function plot(id, label, traces, layout, missing) {
   target.setAttribute("aria-label", label);
   // What this leaves out would send the data to a server, or selects nothing here.
   const modeBarButtonsToRemove = ["select2d", "lasso2d", "sendChartToCloud"];
-  const options = { responsive: true, displaylogo: false, modeBarButtonsToRemove };
-  Plotly.react(target, traces, { template: template(), height: 340, ...layout }, options);
+  const options = { displaylogo: false, modeBarButtonsToRemove };
+  const size = { width: target.clientWidth, height: 340 };
+  Plotly.react(target, traces, { template: template(), ...size, ...layout }, options);
   if (first) target.on("plotly_click", ({ points: [point] }) => clicked(point.customdata));
 }
 
@@ -238,7 +239,7 @@ function clicked(what) {
 function grid(id, label, cells, columns, layout, missing) {
   const [traces, axes, annotations] = [[], {}, []];
   const rows = Math.ceil(cells.length / columns);
-  const height = 60 + 300 * rows;
+  const height = 60 + 280 * rows;
   // Beside and below a panel stand its axes: 60 and 90 pixels.
   const place = (i, n, gap) => [i / n + (i ? gap : 0), (i + 1) / n];
   const beside = 60 / Math.max(300, element(id).clientWidth - 68);

@@ -102,8 +102,7 @@ function drawCurves() {
 }
 
 function startCurves({ curves, fields }) {
-  const held = state.runs.map((run) => run.held_out).find(Boolean);
-  setOptions("curve-data", Object.entries(curves), held);
+  setOptions("curve-data", Object.entries(curves));
   setOptions("curve-field", Object.entries(fields), "accuracy");
   addPanel("curves", drawCurves);
 }

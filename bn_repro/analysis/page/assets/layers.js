@@ -10,6 +10,7 @@ function driftValues(run, measure) {
   return {
     y: median,
     error_y: { type: "data", symmetric: false, array: beside(upper), arrayminus: beside(lower), width: 3 },
+    ends: [...lower, ...upper],
   };
 }
 
@@ -39,21 +40,26 @@ function drawLayers() {
   const places = shown.map((_, i) => i).filter((i) => shown[i]);
   const scale = element("layer-log").checked ? "log" : "linear";
   const traces = runs.map((run) => layerTrace(run, key, step));
-  const lasting = traces.filter((_, i) => runs[i].status !== "diverged");
+  // Runs that did not learn leave the axis to the others.
+  const learned = traces.filter((_, i) => !["diverged", "chance"].includes(runs[i].outcome));
+  const shownFully = learned.length ? learned : traces;
+  const range = rangeOf(shownFully.flatMap(({ y, ends }) => ends ?? y), scale);
+  const beyond = traces.filter(({ y }) => range && y.some((value) => known(value) && value > (isLog(scale) ? 10 ** range[1] : range[1])));
   const layout = {
-    height: 380,
     xaxis: {
       tickvals: places, ticktext: places.map((i) => shown[i]), range: [-0.5, names.length - 0.5],
       tickangle: names.length > 6 ? -90 : 0, tickfont: { size: names.length > 16 ? 10 : 12 },
     },
-    yaxis: axisOf(name, scale, isDrift(key) ? null : rangeOf((lasting.length ? lasting : traces).flatMap(({ y }) => y), scale)),
+    yaxis: axisOf(name, scale, range),
   };
   const missing = chosen.length
     ? "None of the ticked runs recorded it."
     : "Tick runs in the table above to see their layers.";
   plot("layer-plot", `${name} of ${plural(runs.length, "run")}`, [...traces, ...legendTraces(runs)], layout, missing);
   const lacking = chosen.filter((run) => !hasMeasure(run, key)).map((run) => run.name);
-  element("layer-note").textContent = (note ?? "") + (lacking.length ? ` Not recorded: ${lacking.join(", ")}.` : "");
+  const listed = (what, names) => (names.length ? ` ${what}: ${names.join(", ")}.` : "");
+  element("layer-note").textContent = (note ?? "") + listed("Not recorded", lacking)
+    + listed("Beyond the axis, which follows the runs that learned", beyond.map((trace) => trace.name));
 }
 
 function startLayers({ layers: { starts, steps, measures } }) {

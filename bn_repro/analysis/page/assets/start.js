@@ -15,6 +15,7 @@ async function start() {
   document.head.append(make("script", { textContent: await (await unpack("packed-plotly")).text() }));
   redraw();
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => redraw());
+  followWidth();
   for (const details of document.querySelectorAll("main details")) details.addEventListener("toggle", saveView);
   for (const button of document.querySelectorAll("figure button")) {
     button.addEventListener("click", () => { button.ariaPressed = String(button.ariaPressed !== "true"); });
@@ -25,6 +26,17 @@ async function start() {
     setTimeout(() => location.reload(), 60_000);
   }
   document.documentElement.dataset.ready = Math.round(performance.now());
+}
+
+// How many columns there is room for depends on the width: all is drawn anew, which
+// Plotly's own way of following a window would not do.
+function followWidth() {
+  let width = innerWidth;
+  addEventListener("resize", () => {
+    if (innerWidth === width) return;
+    width = innerWidth;
+    redraw();
+  });
 }
 
 // The address keeps the view, so that a link to a section must not replace it.
