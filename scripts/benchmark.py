@@ -4,7 +4,8 @@ python scripts/benchmark.py
 python scripts/benchmark.py --only inception,input_pipeline
 python scripts/benchmark.py --only accelerator --trace /tmp/trace
 python scripts/benchmark.py --check   # make benchmark-check: against the committed ones
-python scripts/benchmark.py --table   # writes docs/measured.md from results/benchmark
+python scripts/benchmark.py --table   # writes docs/measured.md from results/benchmark,
+                                        # and the predictions of docs/costs.md
 
 Times are medians of alternated rounds in one process; on a machine that does something
 else they mean little. What is measured replaces what results/benchmark/<machine>.json
@@ -29,7 +30,9 @@ _OUT = flags.DEFINE_string(
 _CHECK = flags.DEFINE_bool(
     "check", False, "Write nothing; say what is worse than the file has, by too much."
 )
-_TABLE = flags.DEFINE_bool("table", False, "Measure nothing; write docs/measured.md.")
+_TABLE = flags.DEFINE_bool(
+    "table", False, "Measure nothing; write docs/measured.md and docs/costs.md."
+)
 _TRACE = flags.DEFINE_string(
     "trace",
     "",
@@ -45,8 +48,11 @@ def main():
 
     timing.trace_to = _TRACE.value
     if _TABLE.value:
-        table.write_page()
-        print(f"Written: {table.PAGE}")
+        from benchmarks import costs
+
+        for page in (table, costs):
+            page.write_page()
+            print(f"Written: {page.PAGE}")
         return 0
     unknown = [name for name in _ONLY.value if name not in BENCHMARKS]
     if unknown:

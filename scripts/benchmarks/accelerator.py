@@ -1,8 +1,7 @@
 """What a GPU or TPU makes of the work here, against its public peaks and one device.
 
-All sizes of a network are tried until the memory is full. PEAKS are dense, of the
-vendors' data sheets: float32 products are TF32 on NVIDIA and bfloat16 on TPU there,
-which is what model.precision="default" takes.
+All sizes of a network are tried until the memory is full. The peaks are those of
+`scaling.CHIPS`.
 """
 
 import jax
@@ -11,18 +10,11 @@ import jax.numpy as jnp
 from benchmarks import batch_norm, inception, timing
 from benchmarks.timing import Figure, Row, alternate, ratio
 from bn_repro import config_files, experiment, feeds, parallel, train
+from bn_repro.analysis import scaling
 from bn_repro.layers import BatchNorm
 from bn_repro.resolve import resolve
 from bn_repro.sweep import vmapped
 
-# Device kind -> (GB/s of memory, TFLOP/s of float32 products, of bfloat16).
-PEAKS = {
-    "NVIDIA H100 80GB HBM3": (3350, 494, 989),
-    "NVIDIA H200": (4800, 494, 989),
-    "NVIDIA A100-SXM4-80GB": (2039, 156, 312),
-    "TPU v4": (1228, 275, 275),
-    "TPU v5 lite": (819, 197, 197),
-}
 DTYPES = ("float32", "bfloat16")
 BATCHES = (32, 64, 128, 256, 512, 1024)
 MEMBERS, STEPS = (8, 54), 500
@@ -31,7 +23,7 @@ FULL = "out of memory"
 
 def measure(toy: bool = False):
     """Yields bandwidth, members and images a second, on one device and on all."""
-    peaks = PEAKS.get(jax.devices()[0].device_kind)
+    peaks = scaling.CHIPS.get(jax.devices()[0].device_kind)
     yield from bandwidth(peaks, (2, 8, 8, 4) if toy else (256, 56, 56, 64))
     for members in (2,) if toy else MEMBERS:
         yield members_together(members, 2 if toy else STEPS)
@@ -53,7 +45,7 @@ def bandwidth(peaks, shape):
     what = f"Accelerator: BN of {'x'.join(map(str, shape))}, GB/s"
     yield Row(what, ours.median, "", "time", (), [ours])
     if peaks:
-        peak = Figure("peak", [peaks[0]] * len(ours.values), "GB/s")
+        peak = Figure("peak", [peaks.memory] * len(ours.values), "GB/s")
         yield ratio(f"{what} over the device's", ours, peak, ">= 0.5")
 
 

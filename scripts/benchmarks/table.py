@@ -139,12 +139,17 @@ def _cell(row: dict) -> str:
 
 def write_page(path: Path = PAGE, folder: Path = FOLDER) -> None:
     """Writes the table between the markers of the page; UserError if it has none."""
+    write_between(path, BEGIN, END, markdown(folder))
+
+
+def write_between(path: Path, begin: str, end: str, content: str) -> None:
+    """Writes content between two lines of a page; UserError if it lacks them."""
     with files.naming(path, "read"):
-        before, begin, rest = path.read_text().partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise UserError(f"{path} has no lines {BEGIN} and {END} to write between")
-    text = f"{before}{BEGIN}\n\n{markdown(folder)}\n\n{END}{after}"
+        before, first, rest = path.read_text().partition(begin)
+    _, last, after = rest.partition(end)
+    if not (first and last):
+        raise UserError(f"{path} has no lines {begin} and {end} to write between")
+    text = f"{before}{begin}\n\n{content}\n\n{end}{after}"
     files.write_atomically(path, text.encode())
 
 
