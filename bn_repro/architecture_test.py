@@ -19,7 +19,8 @@ ROOT = pathlib.Path(__file__).parents[1]
 # package counts as one module, but for those in ROOMS.
 LEVELS = [
     "errors arguments config_files interrupt pace run_folder.files run_folder.checks"
-    " run_folder.configuration run_folder.records run_folder.writer keys keys_page"
+    " run_folder.configuration run_folder.records"
+    " run_folder.writer keys keys_page"
     " resolve batch_norm metrics help_text program_cache cli __main__"
     " run_folder.manifest sum_check",
     "layers layer_norm naive_norm noisy_norm convolutions conv_layers data optim"
@@ -27,7 +28,7 @@ LEVELS = [
     " run_folder.resume parallel",
     "models",
     "train evaluate jacobians probe_measures probe run_folder.tensorboard feeds"
-    " experiment due under_way start loop inference.import_weights",
+    " on_device_feed experiment due under_way start loop inference.import_weights",
     "inference.members inference.predict inference.population inference.ensemble"
     " inference.fold inference.export",
     "sweep",

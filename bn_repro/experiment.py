@@ -8,11 +8,13 @@ import jax
 import numpy as np
 from ml_collections import config_dict
 
-from bn_repro import data, evaluate, feeds, layers, resolve, train
+from bn_repro import data, evaluate, feeds, layers, parallel, resolve, train
 from bn_repro.data.source_views import EvenlySpaced, Mixed
 from bn_repro.errors import UserError
 from bn_repro.probe import Probe
 from bn_repro.run_folder import files
+
+ROOM = 0.75  # of a device's memory that decoded pictures may take
 
 
 class Experiment(NamedTuple):
@@ -125,11 +127,15 @@ def _streamed(config, data_set: data.DataSet, mesh) -> Experiment:
             recipe, mesh, batches, statistics, len(source)
         )
 
+    if config.data.on_device:
+        feed = _on_device(config, recipe, mesh, sources["train"])
+    else:
+        feed = feeds.StreamedFeed(config, recipe, mesh, train_batches)
     sizes = _evaluation_sizes(config)
     evaluations = {name: evaluation(name, n) for name, n in sizes.items()}
     return Experiment(
         recipe=recipe,
-        feed=feeds.StreamedFeed(config, recipe, mesh, train_batches),
+        feed=feed,
         evaluations=_by_statistics(config, data_set.held_out, evaluations),
         population=evaluate.PopulationStatistics(config, recipe, mesh),
         probe=Probe(config, inputs, *_first_examples(config, held_out)),
@@ -138,6 +144,23 @@ def _streamed(config, data_set: data.DataSet, mesh) -> Experiment:
         digests={split: source.digest() for split, source in sources.items()},
         class_folders=tuple(held_out.wnids),
     )
+
+
+def _on_device(config, recipe, mesh, source):
+    """Returns the feed of pictures that are decoded once."""
+    from bn_repro import on_device_feed  # here, as above
+    from bn_repro.data import on_device
+
+    memory = mesh.local_devices[0].memory_stats() or {}
+    limit = memory.get("bytes_limit")
+    say = (
+        functools.partial(print, flush=True)
+        if parallel.is_main()
+        else lambda line: None
+    )
+    room = limit and int(ROOM * limit)
+    pictures = on_device.load(source, config.data, say, room)
+    return on_device_feed.OnDeviceFeed(config, recipe, mesh, pictures)
 
 
 def refuse_single_values(config, devices: int, examples: int) -> None:

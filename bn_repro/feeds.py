@@ -21,7 +21,7 @@ from bn_repro.parallel import AXIS, REPLICATED, SHARDED
 class InMemoryFeed:
     """The data set lives on every device; many steps run in one dispatch."""
 
-    def __init__(self, config, recipe, mesh, arrays):
+    def __init__(self, config, recipe, mesh, arrays, pick=None):
         """Puts the training arrays on the devices.
 
         Args:
@@ -29,12 +29,13 @@ class InMemoryFeed:
           recipe: what a training step does.
           mesh: the devices.
           arrays: (images [N, ...], labels [N]).
+          pick: (arrays, a step's row of `indices`) -> its images and labels.
         """
         parallel.check_batch(config.batch_size, mesh)
         self.mesh = mesh
         self.block = min(config.steps_per_call, config.steps)
         self.arrays = parallel.replicate(tuple(arrays), mesh)
-        self.chunk = partial(_chunk, recipe=recipe)
+        self.chunk = partial(_chunk, recipe=recipe, pick=pick or _pick)
         specs = (REPLICATED,) * 4 + (P(None, AXIS), REPLICATED)
         chunk = parallel.spmd(self.chunk, mesh, specs, (REPLICATED, REPLICATED))
         self._compiled = jax.jit(chunk, donate_argnums=(0, 1))
@@ -84,17 +85,21 @@ class InMemoryFeed:
             step += 1
 
 
-def _chunk(state, sums, key, arrays, indices, n, *, recipe):
-    """Runs the first n rows of indices as training steps, on one device of many."""
+def _pick(arrays, index):
     images, labels = arrays
+    return images[index], labels[index]
+
+
+def _chunk(state, sums, key, arrays, indices, n, *, recipe, pick):
+    """Runs the first n rows of indices as training steps, on one device of many."""
     per_device = indices.shape[1]
     offset = lax.axis_index(AXIS) * per_device + np.arange(per_device)
 
     def one_step(i, carry):
         state, sums = carry
-        index = indices[i]
+        images, labels = pick(arrays, indices[i])
         position = state.step * (per_device * lax.axis_size(AXIS)) + offset
-        batch = {"image": images[index], "label": labels[index], "position": position}
+        batch = {"image": images, "label": labels, "position": position}
         state, added = train.train_step(state, batch, key, recipe=recipe)
         return state, metrics.add(sums, added)
 

@@ -145,6 +145,7 @@ KEYS = {
     "data.dir": PATH,
     "data.train": PATH,
     "data.val": PATH,
+    "data.on_device": FLAG,
     "data.limit": whole(0),
     "data.classes": whole(2, MANY),
     "data.seed": whole(-1, SEEDS),

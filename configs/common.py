@@ -145,6 +145,8 @@ def data() -> config_dict.ConfigDict:
     config.dir = ""  # tfds: data directory; "" = TFDS's default
     config.train = ""  # image_folder: folder or tar of the training classes
     config.val = ""  # image_folder: folder or tar of the validation classes
+    # image_folder, tfds: decode the training pictures once and keep them on the devices
+    config.on_device = False
     config.limit = 0  # only so many examples of each split; 0 = all
     config.classes = 10  # number of classes; checked against the data
     config.seed = -1  # of the examples' order; -1 = the run's seed

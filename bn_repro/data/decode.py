@@ -85,6 +85,12 @@ def _largest_centred_box(height, width, aspect):
     return top, left, crop_height, crop_width
 
 
+def draw_view(rng, height, width, area, aspect, flip) -> tuple:
+    """Returns (top, left, height, width, mirrored) of a random view; see below."""
+    mirrored = rng.random() < 0.5
+    return *random_crop_box(rng, height, width, area, aspect), flip and mirrored
+
+
 def training_view(
     picture: np.ndarray,
     rng: np.random.Generator,
@@ -103,11 +109,11 @@ def training_view(
       flip: whether to mirror.
       out: uint8 [size, size, 3], contiguous.
     """
-    mirrored = rng.random() < 0.5
-    top, left, height, width = random_crop_box(rng, *picture.shape[:2], area, aspect)
+    shape = picture.shape[:2]
+    top, left, height, width, mirrored = draw_view(rng, *shape, area, aspect, flip)
     crop = picture[top : top + height, left : left + width]
     cv2.resize(crop, out.shape[1::-1], dst=out, interpolation=cv2.INTER_LINEAR)
-    if flip and mirrored:
+    if mirrored:
         cv2.flip(out, 1, dst=out)
 
 

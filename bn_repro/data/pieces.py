@@ -18,7 +18,7 @@ from bn_repro.data.shared_memory import Filled, Kept
 from bn_repro.errors import UserError
 
 MOST = 64  # pictures in a piece: bounds the memory of a worker at any batch size
-_ATTEMPTS = 20
+ATTEMPTS = 20
 _NAMES_SHOWN = 50
 
 
@@ -103,7 +103,7 @@ class TrainingPieces:
 
     def _fill(self, out, position: int, record: dict, bad: list) -> int:
         """Writes a view of the record, or of its replacement; returns the label."""
-        for attempt in range(_ATTEMPTS):
+        for attempt in range(ATTEMPTS):
             rng = np.random.default_rng((self.seed, position, attempt))
             if attempt:
                 record = self.source[int(rng.integers(len(self.source)))]
@@ -113,7 +113,7 @@ class TrainingPieces:
                 return record["label"]
             bad.append((record["name"], decode.problem(record, self.max_pixels)))
         raise UserError(
-            f"{_ATTEMPTS} pictures in a row cannot be decoded: {listed(dict(bad))}"
+            f"{ATTEMPTS} pictures in a row cannot be decoded: {listed(dict(bad))}"
         )
 
 

@@ -19,6 +19,7 @@ INTRODUCED = {
     "bn.noise": 0.0,
     "eval.train": False,
     "model.precision": "default",
+    "data.on_device": False,
 }
 # An old key: its old value -> today's keys and values.
 RENAMED: dict[str, Callable] = {

@@ -129,8 +129,8 @@ def _default(waiting: list[Planned]) -> str:
 def _in_memory(sweep: list[Planned]) -> bool:
     from bn_repro import data
 
-    names = {member.load_config().data.name for member in sweep}
-    return all(data.SOURCES[name].in_memory for name in names)
+    keys = [member.load_config().data for member in sweep]
+    return all(data.SOURCES[k.name].in_memory or k.on_device for k in keys)
 
 
 def _check(executor: str, jobs: int, waiting: list[Planned]) -> None:
@@ -145,5 +145,5 @@ def _check(executor: str, jobs: int, waiting: list[Planned]) -> None:
     if executor == "vmap" and not _in_memory(waiting):
         raise UserError(
             "--executor=vmap needs data that live on the devices; these are streamed: "
-            "use --executor=processes or --executor=here"
+            "set data.on_device=True, or use --executor=processes or --executor=here"
         )
