@@ -232,6 +232,11 @@ CONDITIONS = (
         lambda c: "False but for data in memory: data.name='mnist'",
     ),
     (
+        "data.on_device",
+        lambda c: not c.data.on_device or c.data.name != "mnist",
+        lambda c: "False with data.name='mnist', whose pictures are there anyway",
+    ),
+    (
         "model.name",
         lambda c: c.model.name != "inception" or c.data.name != "mnist",
         lambda c: "'mlp' with data.name='mnist'",

@@ -58,7 +58,7 @@ def load(source, keys, say: Callable[[str], None], room: int | None = None) -> P
         return picture, record["label"]
 
     largest = np.zeros(2, int)
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
         for first in range(0, len(source), _AT_ONCE):
             numbers = range(first, min(first + _AT_ONCE, len(source)))
             found += pool.map(one, numbers)
