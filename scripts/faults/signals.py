@@ -141,6 +141,8 @@ def _pair(config, workdir: Path, signaled: int | None = None) -> int:
 
 def early(folder: Path, scale: float):
     """Ctrl-C in the first seconds of the command itself, imports included."""
+    import psutil
+
     endless = runs.MNIST | {"steps": 100_000}
     values = [f"--config.{key}={value}" for key, value in endless.items()]
     script = str(cli.ROOT / "scripts" / "train.py")
@@ -152,7 +154,9 @@ def early(folder: Path, scale: float):
             stderr=subprocess.PIPE,
             text=True,
         )
-        time.sleep(random.uniform(0.4, 5))  # Python itself starts before that
+        while sum(psutil.Process(child.pid).cpu_times()[:2]) < 0.2:
+            time.sleep(0.01)  # Python itself starts
+        time.sleep(random.uniform(0, 5))
         child.send_signal(signal.SIGINT)
         try:
             errors = child.communicate(timeout=300)[1]
