@@ -16,7 +16,7 @@ VERSION := $(shell $(PYTHON) -c 'import sys; print("%d%d" % sys.version_info[:2]
 LOCK := requirements/py$(VERSION).txt
 INSTALLED := $(VENV)/installed-py$(VERSION)
 
-.PHONY: help figure1 test test-slow test-accelerator lint benchmark benchmark-check docs lock
+.PHONY: help figure1 test test-slow test-accelerator lint benchmark benchmark-check docs notebooks lock
 
 help:
 	@echo 'make figure1    train the MNIST network with and without BN, draw Figure 1'
@@ -28,6 +28,7 @@ help:
 	@echo 'make benchmark  measure the ratios of docs/measured.md and keep them'
 	@echo 'make benchmark-check  measure them and say what is worse than is kept'
 	@echo 'make docs       write a page of each public module to docs/api (pdoc)'
+	@echo 'make notebooks  run the notebooks and keep what they show'
 	@echo 'make lock       pin what pyproject.toml asks for in requirements/ (needs uv);'
 	@echo '                make lock FLAGS=--upgrade takes the newest versions'
 
@@ -74,6 +75,9 @@ $(INSTALLED): $(LOCK) pyproject.toml setup.py
 $(LOCK):
 	@echo "error: $(PYTHON) is not a supported Python (3.11, 3.12 or 3.13);" \
 	    "name one, for example: make PYTHON=python3.12" >&2; exit 2
+
+notebooks: $(INSTALLED)
+	$(BIN)/python notebooks/execute.py
 
 lock:
 	@command -v uv >/dev/null || \
