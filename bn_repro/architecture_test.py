@@ -1,4 +1,4 @@
-"""Who may import whom; the README's "How it fits together" explains it."""
+"""Who may import whom; docs/structure.md explains it."""
 
 import ast
 import importlib
