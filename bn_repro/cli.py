@@ -3,6 +3,8 @@
 import codecs
 import os
 import re
+import select
+import signal
 import sys
 from collections.abc import Callable, Mapping
 
@@ -239,8 +241,12 @@ def guarded(main: Callable[[], int | None]) -> int:
     program_cache.keep(not flags.FLAGS.is_parsed() or _KEEP.value)
     print_anything()
     try:
-        return main() or 0
+        status = main() or 0
+        sys.stdout.flush()
+        return status
     except (UserError, OSError) as error:  # such as a log on a disk that is full
+        if isinstance(error, BrokenPipeError) and _nobody_reads():
+            os._exit(128 + signal.SIGPIPE)  # of `| head`; as other programs end there
         return fail(error)
     except (RuntimeError, AssertionError):
         if _has_devices():
@@ -252,6 +258,13 @@ def guarded(main: Callable[[], int | None]) -> int:
             f"{' with '.join(asked)} asks for devices that are not there; unset it, or "
             "use JAX_PLATFORMS=cpu"
         )
+
+
+def _nobody_reads() -> bool:
+    """Returns whether stdout is a pipe that its reader has closed."""
+    asked = select.poll()
+    asked.register(1, 0)
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in asked.poll(0))
 
 
 def _has_devices() -> bool:

@@ -1,5 +1,6 @@
 """Ctrl-C at any moment is one line and 130, or is ignored where it was at the start."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -54,6 +55,7 @@ def test_a_command_that_imports_ends_in_one_line(tmp_path, seconds):
 
 
 IGNORING = """
+import os
 import signal
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 from bn_repro import interrupt, parallel
@@ -89,3 +91,15 @@ with loop.recording_failure(writer):
     status = records.status(tmp_path)
     assert (status["status"], status["step"]) == ("interrupted", 40)
     assert not checkpoint.steps(tmp_path)
+
+
+@pytest.mark.parametrize("script", ["sweep", "train"])
+def test_a_list_that_nobody_reads_to_its_end_ends_quietly(script, tmp_path):
+    command = [sys.executable, cli.ROOT / "scripts" / f"{script}.py", "--list"]
+    command += ["--config", cli.ROOT / "configs" / "mnist_lr_sweep.py"]
+    command += ["--workdir", tmp_path / "runs"] * (script == "sweep")
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, cwd=tmp_path)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, b"")
