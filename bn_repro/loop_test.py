@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 import jax
@@ -28,7 +29,7 @@ from bn_repro import (
 )
 from bn_repro.errors import UserError
 from bn_repro.inference import members, population
-from bn_repro.run_folder import checkpoint, records
+from bn_repro.run_folder import background, checkpoint, records
 from configs import common, mnist
 
 SHORT = {
@@ -397,3 +398,68 @@ def test_sigterm_saves_and_exits_within_one_chunk(tmp_path):
     status = json.loads((tmp_path / records.STATUS).read_text())
     assert status["status"] == "interrupted"
     assert checkpoint.steps(tmp_path)[0] == status["step"] < 3_000
+
+
+def test_steps_go_on_while_a_checkpoint_is_written(tmp_path, monkeypatch):
+    write, seen, written = checkpoint.save, [], threading.Event()
+
+    def slow(workdir, step, *args, **kwargs):
+        if step == 25:
+            assert written.wait(20)
+        seen.append(step)
+        return write(workdir, step, *args, **kwargs)
+
+    class Watch(StopAt):
+        def requested(self):
+            if len(records.read_metrics(tmp_path / records.METRICS)) > rows:
+                written.set()  # a record of step 30 while step 25's is not written
+            return super().requested()
+
+    rows = 1 + 3 * 2 + 1  # those until step 25
+    monkeypatch.setattr(checkpoint, "save", slow)
+    monkeypatch.setattr(parallel, "Preemption", lambda: Watch(1_000))
+    assert run_here(short(), tmp_path) == "finished"
+    assert seen == [25, 50, 60]
+
+
+@pytest.mark.parametrize("step", [25, 60])
+def test_a_checkpoint_that_cannot_be_written_ends_the_run(tmp_path, monkeypatch, step):
+    """At the next due event, or, the last one, at the end; it is recorded."""
+    write = checkpoint.save
+
+    def fail(workdir, at, *args, **kwargs):
+        if at == step:
+            raise UserError("cannot write it: No space left on device")
+        return write(workdir, at, *args, **kwargs)
+
+    monkeypatch.setattr(checkpoint, "save", fail)
+    with pytest.raises(UserError, match="No space left"):
+        run_here(short(), tmp_path)
+    status = records.status(tmp_path)
+    assert status["status"] == "failed" and "No space left" in status["message"]
+    assert checkpoint.steps(tmp_path) == ([] if step == 25 else [50, 25])
+    monkeypatch.undo()
+    assert run_here(short(), tmp_path) == "finished"
+
+
+def test_a_run_killed_before_its_first_checkpoint_is_whole_begins_anew(
+    whole, tmp_path, monkeypatch
+):
+    """Though its records are beyond it: they went on while it was written."""
+
+    class Killed(BaseException):
+        pass
+
+    def cut(*args, **kwargs):
+        raise Killed
+
+    monkeypatch.setattr(checkpoint, "save", cut)
+    monkeypatch.setattr(background.Background, "look", lambda self: None)
+    monkeypatch.setattr(under_way, "record_failure", lambda *_: None)
+    with pytest.raises(Killed):
+        run_here(short(**{"checkpoint.every": 50}), tmp_path)
+    assert records.read_metrics(tmp_path / records.METRICS)[-1]["step"] == 60
+    monkeypatch.undo()
+    config = short(**{"checkpoint.every": 50})
+    assert run_here(config, tmp_path) == "finished"
+    assert content(tmp_path)[0] == content(whole)[0]

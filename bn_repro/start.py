@@ -80,6 +80,7 @@ def start_or_resume(config, stated, writer, parts, mesh, found) -> Training:
         writer.cut(step if found.checkpoint else -1, found.forced)
         if step and (found.forced or not found.checkpoint.about.get("records")):
             under_way.save_checkpoint(run)  # names its run and its records from here on
+            writer.background.wait()
         _record_start(run, found)
         run.summaries = _summaries(config, writer)
     return run

@@ -1,7 +1,9 @@
 """A run under way: what it does after a step, how it is saved, and how it ends."""
 
+import contextlib
 import dataclasses
 import time
+from collections.abc import Callable
 
 import jax
 import numpy as np
@@ -80,7 +82,8 @@ def due_events(run: Training) -> list[due.Event]:
 
 
 def do_due(run: Training, events: list[due.Event]) -> None:
-    """Does what is due after the run's step."""
+    """Does what is due after the run's step; raises what a checkpoint before raised."""
+    run.writer.background.look()
     for event in events:
         if event.is_due(run.step):
             event.action(run)
@@ -156,15 +159,20 @@ def probe(run: Training) -> None:
 def save(run: Training) -> None:
     """Saves everything that the run needs to go on from here, bit for bit."""
     if parallel.is_main():
-        save_checkpoint(run)
-        run.writer.write_status("running", run.step)
+        save_checkpoint(run, lambda step: run.writer.write_status("running", step))
 
 
-def save_checkpoint(run: Training) -> None:
-    """Writes the checkpoint, which knows its run, its step and the records until it."""
-    run.writer.sync()
+def save_checkpoint(run: Training, then: Callable = lambda step: None) -> None:
+    """Begins to write the checkpoint, and goes on: `RunWriter.background` writes it.
+
+    Args:
+      run: whose state is copied now.
+      then: called with the step once the checkpoint is written.
+    """
     path, step = run.writer.path, run.step
     tree = {"state": run.state, "sums": run.sums, "seconds": np.asarray(run.elapsed())}
+    # Copied: the next step writes over what jax.device_get only looks at.
+    tree = jax.tree.map(np.array, jax.device_get(tree))
     about = {"records": records.seen(path, step)}
     if forced := due.forced_records(run.config, step):
         about |= {
@@ -174,11 +182,18 @@ def save_checkpoint(run: Training) -> None:
     if run.origin:
         about["branched_from"] = run.origin
     keep = run.config.checkpoint.keep
-    checkpoint.save(path, step, jax.device_get(tree), keep, run.recorded, **about)
+
+    def write() -> None:
+        run.writer.sync()  # of the lines that `about` names
+        checkpoint.save(path, step, tree, keep, run.recorded, **about)
+        then(step)
+
+    run.writer.background.start(write)
 
 
 def close(run: Training, status: str) -> None:
     """Writes the last records and says where they are."""
+    run.writer.background.wait()
     if status == "diverged":
         log(run)
     fields = {"first_bad_step": run.step} if status == "diverged" else {}
@@ -221,6 +236,8 @@ def record_failure(writer, error: BaseException) -> None:
     status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
     if not parallel.is_main():
         return
+    with contextlib.suppress(Exception):  # the error itself says more
+        writer.background.wait()
     try:
         before = records.status(writer.path)
         new = records.config(writer.path) is None

@@ -195,7 +195,8 @@ def _reached(folder: Path, there: Mapping | None) -> int:
     """Returns the step of the newest checkpoint that was surely written, 0 if none."""
     status = records.status(folder)
     reached = [0 if status["status"] == "diverged" else status["step"]]
-    if not there:
+    # The lines go on while a checkpoint is written; the status waits for it.
+    if not there or status["status"] != "unknown":
         return reached[0]
     every = there.get("checkpoint", {}).get("every", 0)
     rows = records.read_metrics(folder / records.METRICS) if every else []

@@ -11,6 +11,7 @@ import numpy as np
 
 from bn_repro.errors import UserError
 from bn_repro.run_folder import checks, files
+from bn_repro.run_folder.background import Background
 from bn_repro.run_folder.checks import STATUSES
 from bn_repro.run_folder.records import (
     ACTIVATIONS,
@@ -45,6 +46,7 @@ class RunWriter:
             self.path.mkdir(parents=True, exist_ok=True)
             if not os.access(self.path, os.W_OK | os.X_OK):
                 raise PermissionError("no permission")
+        self.background = Background()  # writes the checkpoints
         # Damaged, it is begun anew, as any resume rewrites it.
         self.manifest: dict = sound(self.path / MANIFEST, checks.manifest) or {}
         self._activations = load_activations(self.path / ACTIVATIONS) or {}
