@@ -2,12 +2,14 @@
 
 import ast
 import importlib
+import inspect
 import os
 import pathlib
 import re
 import subprocess
 import sys
 import tomllib
+import types
 
 import pytest
 
@@ -206,3 +208,32 @@ def test_what_the_package_calls_public_is_there():
             assert hasattr(importlib.import_module(module), attribute), name
         except AssertionError:
             importlib.import_module(f"{module}.{attribute}")
+
+
+def functions_of(thing):
+    """Returns the public functions that a module, class or function stands for."""
+    if inspect.isfunction(thing) or not hasattr(thing, "__dict__"):
+        return [thing] * inspect.isfunction(thing)
+    inside = [v for n, v in vars(thing).items() if n == "__call__" or n[0] != "_"]
+    if inspect.ismodule(thing):
+        inside = [one for one in inside if not isinstance(one, types.ModuleType)]
+    found = [inspect.unwrap(one) for one in inside if callable(one)]
+    functions = [one for one in found if inspect.isfunction(one)]
+    return [one for one in functions if one.__module__.startswith("bn_repro")]
+
+
+def test_public_functions_say_what_they_take_and_return():
+    named = re.findall(r"`((?!flax)[a-z_]+(?:\.\w+)*)`", bn_repro.__doc__)
+    functions = [one for name in named for one in functions_of(resolve(name))]
+    assert len(functions) > 18
+    for function in functions:
+        signature = inspect.signature(function)
+        values = [p.annotation for n, p in signature.parameters.items() if n != "self"]
+        assert signature.empty not in [*values, signature.return_annotation], function
+
+
+def resolve(name):
+    """Returns what `name` in the package means: a module, or something in one."""
+    module, _, attribute = f"bn_repro.{name}".rpartition(".")
+    found = getattr(importlib.import_module(module), attribute, None)
+    return found or importlib.import_module(f"{module}.{attribute}")

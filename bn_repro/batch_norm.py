@@ -17,6 +17,7 @@ digits of the variance when the mean is large against the standard deviation.
 """
 
 import math
+from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -47,7 +48,12 @@ class Devices(NamedTuple):
         )
 
 
-def axis_size(devices) -> int:
+Array = jax.Array
+Axes = Sequence[int]
+AxisName = str | tuple[str, ...] | Devices | None  # mesh axis; None: one device
+
+
+def axis_size(devices: AxisName) -> int:
     """Returns how many devices a mini-batch is spread over."""
     name, groups = _name_and_groups(devices)
     return len(groups[0]) if groups else lax.axis_size(name)
@@ -77,7 +83,9 @@ def _gathered(x, devices):
     return x
 
 
-def algorithm_1(x, gamma, beta, eps, axes):
+def algorithm_1(
+    x: Array, gamma: Array, beta: Array, eps: float, axes: Axes
+) -> tuple[Array, Array, Array]:
     """Returns the Batch Normalizing Transform of x, line by line as in Algorithm 1.
 
     Plain and differentiable in forward and reverse mode; `batch_norm` computes the same
@@ -96,7 +104,9 @@ def algorithm_1(x, gamma, beta, eps, axes):
     return gamma * x_hat + beta  # scale and shift
 
 
-def moments(x, axes, mask=None, axis_name=None):
+def moments(
+    x: Array, axes: Axes, mask: Array | None = None, axis_name: AxisName = None
+) -> tuple[Array, Array]:
     """Returns the mean and biased variance of x over axes, float32 or wider.
 
     Args:
@@ -121,7 +131,9 @@ def moments(x, axes, mask=None, axis_name=None):
     return combine_moments(mu, average(centred), var, axis_name, m)
 
 
-def count_values(x, axes, mask=None, axis_name=None):
+def count_values(
+    x: Array, axes: Axes, mask: Array | None = None, axis_name: AxisName = None
+) -> Array | int:
     """Returns m, how many values of x each statistic over axes is taken from.
 
     A number without a mask; an array with axes of size 1 with one (see `moments`).
@@ -134,7 +146,9 @@ def count_values(x, axes, mask=None, axis_name=None):
     return m if axis_name is None else _sum_over(m, axis_name)
 
 
-def combine_moments(mu, residual, var, axis_name, m):
+def combine_moments(
+    mu: Array, residual: Array, var: Array, axis_name: AxisName, m: Array | int
+) -> tuple[Array, Array]:
     """Returns the mean and variance of the union of all devices' values.
 
     Chan's formula with one all-gather: the spread of the devices' means is part of the
@@ -159,7 +173,9 @@ def combine_moments(mu, residual, var, axis_name, m):
     return mus[0] + mean_offset, jnp.sum(share * (within + between), 0)
 
 
-def normalize(x, mean, var, gamma, beta, eps):
+def normalize(
+    x: Array, mean: Array, var: Array, gamma: Array, beta: Array, eps: float
+) -> Array:
     """Returns gamma (x - mean) / sqrt(var + eps) + beta in x's dtype.
 
     With the statistics of Algorithm 2 this is the inference transform; x is centred
@@ -170,7 +186,14 @@ def normalize(x, mean, var, gamma, beta, eps):
     return ((x.astype(_wide(x)) - mean) * scale + beta).astype(x.dtype)
 
 
-def batch_norm(x, gamma, beta, eps, axes, axis_name=None):
+def batch_norm(
+    x: Array,
+    gamma: Array,
+    beta: Array,
+    eps: float,
+    axes: Axes,
+    axis_name: AxisName = None,
+) -> tuple[Array, Array, Array]:
     """Returns Algorithm 1's y with the statistics it used: (y, mu, var).
 
     The same function as `algorithm_1`, with the gradient of Sec. 3 written out: between
@@ -229,12 +252,14 @@ def _backward(eps, axes, axis_name, saved, cotangents):
 _batch_norm.defvjp(_forward, _backward)
 
 
-def unbiased(var, m):
+def unbiased(var: Array, m: Array | int) -> Array:
     """Returns m / (m - 1) var, Algorithm 2's estimate; var itself where m is 1."""
     return var * (m / jnp.maximum(m - 1, 1))
 
 
-def population_statistics(mus, vars_, m, biased=False):
+def population_statistics(
+    mus: Array, vars_: Array, m: Array | int, biased: bool = False
+) -> tuple[Array, Array]:
     """Returns E[x] and Var[x] of Algorithm 2 from N training mini-batches.
 
     Args:
@@ -250,13 +275,17 @@ def population_statistics(mus, vars_, m, biased=False):
     return average(mus), average(vars_ if biased else unbiased(vars_, m))
 
 
-def linear_map(mean, var, gamma, beta, eps):
+def linear_map(
+    mean: Array, var: Array, gamma: Array, beta: Array, eps: float
+) -> tuple[Array, Array]:
     """Returns (a, b) such that inference BN is y = a x + b (Algorithm 2, step 11)."""
     a = gamma / jnp.sqrt(var + eps)
     return a, beta - a * mean
 
 
-def moving_average(average, new, decay, t=None):
+def moving_average(
+    average: Array, new: Array, decay: float, t: Array | int | None = None
+) -> Array:
     """Returns the moving average of a statistic after one more step.
 
     Args:

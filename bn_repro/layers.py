@@ -121,7 +121,13 @@ class BatchNorm(nn.Module):
     per_activation: bool = False
 
     @nn.compact
-    def __call__(self, x, use_running_average=None, update_stats=None, mask=None):
+    def __call__(
+        self,
+        x: jax.Array,
+        use_running_average: bool | None = None,
+        update_stats: bool | None = None,
+        mask: jax.Array | None = None,
+    ) -> jax.Array:
         """Returns the normalised x, of the same shape.
 
         Args:

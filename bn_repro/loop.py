@@ -2,8 +2,11 @@
 
 import contextlib
 import functools
+import os
+from collections.abc import Sequence
 
 import jax
+from ml_collections import config_dict
 
 from bn_repro import experiment, interrupt, pace, parallel, start, under_way
 from bn_repro.due import Event
@@ -13,7 +16,13 @@ from bn_repro.run_folder.writer import RunWriter
 from bn_repro.under_way import Training
 
 
-def run(config, workdir, devices=None, restart=False, branch_from="") -> str:
+def run(
+    config: config_dict.ConfigDict,
+    workdir: str | os.PathLike,
+    devices: Sequence[jax.Device] | None = None,
+    restart: bool = False,
+    branch_from: str | os.PathLike = "",
+) -> str:
     """Trains what a configuration describes, or resumes it, and returns how it ended.
 
     Args:

@@ -1,5 +1,6 @@
 """Trained networks read back from their run folders."""
 
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,7 +44,11 @@ class Member(NamedTuple):
         return Classes(self.class_names, self.class_folders)
 
 
-def load(workdir, defaults=None, overrides: dict | None = None) -> Member:
+def load(
+    workdir: str | os.PathLike,
+    defaults: config_dict.ConfigDict | None = None,
+    overrides: dict | None = None,
+) -> Member:
     """Returns the network that a run folder holds.
 
     One of model.dtype "float64" switches JAX to 64 bits, as training it does.

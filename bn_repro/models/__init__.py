@@ -1,9 +1,12 @@
 """The networks by name: a model takes (images, Mode) and returns (logits, taps)."""
 
+from collections.abc import Callable
 from functools import partial
 
 import jax
 import jax.numpy as jnp
+from flax import linen as nn
+from ml_collections import config_dict
 
 from bn_repro import data, layer_norm, layers, naive_norm, noisy_norm
 from bn_repro.errors import UserError
@@ -13,7 +16,11 @@ MODELS = {"mlp": mlp.from_config, "inception": inception.from_config}
 INITIAL_SCALES = ("init_stddev", "init_scale")  # of config.model: read by init alone
 
 
-def build(config, axis_name: str | None = None, norm=None):
+def build(
+    config: config_dict.ConfigDict,
+    axis_name: str | None = None,
+    norm: Callable | None = None,
+) -> nn.Module:
     """Returns the flax module that a resolved configuration describes.
 
     Args:

@@ -44,7 +44,7 @@ def members(
     config_file: str,
     overrides: dict,
     only: list[str],
-    workdir,
+    workdir: str | Path,
     axes: Sequence[str] = (),
 ) -> list[Planned]:
     """Returns the members of a sweep in the order of RUNS, or of its axes.
