@@ -83,9 +83,7 @@ def _gathered(x, devices):
     return x
 
 
-def algorithm_1(
-    x: Array, gamma: Array, beta: Array, eps: float, axes: Axes
-) -> tuple[Array, Array, Array]:
+def algorithm_1(x: Array, gamma: Array, beta: Array, eps: float, axes: Axes) -> Array:
     """Returns the Batch Normalizing Transform of x, line by line as in Algorithm 1.
 
     Plain and differentiable in forward and reverse mode; `batch_norm` computes the same
