@@ -74,7 +74,7 @@ def train(batch_norm, check_vma, steps=3):
     model = ResNet(batch_norm)
     rng = np.random.default_rng(0)
     images = rng.normal(1, 2, (steps, 8, 16, 16, 3)).astype(np.float32)
-    variables = model.init(jax.random.key(0), images[0, :1])
+    variables = jax.jit(model.init)(jax.random.key(0), images[0, :1])
     mesh = jax.sharding.Mesh(np.array(jax.devices()[:2]), ("batch",))
     spread, same = jax.sharding.PartitionSpec("batch"), jax.sharding.PartitionSpec()
 
@@ -95,7 +95,7 @@ def train(batch_norm, check_vma, steps=3):
     grads = logits = None
     for batch in images:
         variables, grads, logits = step(variables, batch)
-    stored = model.apply(variables, images[0], train=False)
+    stored = jax.jit(partial(model.apply, train=False))(variables, images[0])
     return variables, grads, logits, stored
 
 
@@ -107,7 +107,10 @@ def close(ours, theirs, **tolerance):
     assert jax.tree.all(same), same
 
 
-@pytest.mark.parametrize("check_vma", [True, False])  # JAX's default, and pmap's way
+# JAX's default, and pmap's way.
+@pytest.mark.parametrize(
+    "check_vma", [True, pytest.param(False, marks=pytest.mark.slow)]
+)
 def test_a_resnet_written_for_flax_trains_to_the_same_numbers(check_vma):
     close(train(layers.BatchNorm, check_vma), train(nn.BatchNorm, check_vma))
 
@@ -115,16 +118,18 @@ def test_a_resnet_written_for_flax_trains_to_the_same_numbers(check_vma):
 def both(x, calls=2, init=None, **fields):
     """Returns what each layer puts out and stores after some calls on x."""
     mask = fields.pop("mask", None)
-    found = []
-    for layer in (layers.BatchNorm, nn.BatchNorm):
+
+    @partial(jax.jit, static_argnums=0)
+    def run(layer, x, mask):
         module = layer(use_running_average=False, **fields)
         variables = module.init(jax.random.key(3), x if init is None else init)
         for _ in range(calls):
             y, new = module.apply(variables, x, mask=mask, mutable=["batch_stats"])
             variables = variables | new
         still = module.clone(use_running_average=None)
-        found.append((y, variables, still.apply(variables, x, True)))
-    return found
+        return y, variables, still.apply(variables, x, True)
+
+    return [run(layer, x, mask) for layer in (layers.BatchNorm, nn.BatchNorm)]
 
 
 def values(*shape, seed=0):
@@ -172,13 +177,13 @@ def test_complex_input_is_normalised_by_its_absolute_values():
     grads = []
     for layer in (layers.BatchNorm, nn.BatchNorm):
         module = layer(use_running_average=False)
-        variables = module.init(jax.random.key(0), x)
+        variables = jax.jit(module.init)(jax.random.key(0), x)
 
         def loss(x, module=module, variables=variables):
             y, _ = module.apply(variables, x, mutable=["batch_stats"])
             return jnp.sum(jnp.abs(y + 1j) ** 3)
 
-        grads.append(jax.grad(loss)(jnp.asarray(x, jnp.complex64)))
+        grads.append(jax.jit(jax.grad(loss))(jnp.asarray(x, jnp.complex64)))
     close(*grads, rtol=1e-3, atol=1e-3)
 
 
@@ -209,12 +214,17 @@ def test_nothing_is_broadcast_to_more_axes():
 
 
 @pytest.mark.parametrize(
-    "shape", [(8, 1, 1, 1), (8, 4, 1, 1), (8, 4, 5, 3), (4, 1, 1), (1, 4, 5, 1), (5, 1)]
+    ("shape", "dtype"),
+    [
+        ((8, 4, 1, 1), bool),
+        ((8, 4, 5, 3), bool),
+        ((1, 4, 5, 1), np.float32),
+        ((5, 1), bool),
+    ],
 )
-def test_a_mask_of_any_shape_that_broadcasts(shape):
+def test_a_mask_of_any_shape_that_broadcasts(shape, dtype):
     mask = np.random.default_rng(1).random(shape) < 0.6
-    close(*both(values(8, 4, 5, 3), mask=mask))
-    close(*both(values(8, 4, 5, 3), mask=mask.astype(np.float32)))
+    close(*both(values(8, 4, 5, 3), mask=mask.astype(dtype)))
 
 
 def test_a_mask_without_a_value_moves_nothing():
@@ -240,8 +250,9 @@ def test_one_layer_called_several_times():
     for layer in (layers.BatchNorm, nn.BatchNorm):
         x, y = values(6, 3), values(9, 3, seed=1)
         module = Twice(layer)
-        variables = module.init(jax.random.key(0), x, y)
-        found.append(module.apply(variables, x, y, mutable=["batch_stats"]))
+        variables = jax.jit(module.init)(jax.random.key(0), x, y)
+        apply = jax.jit(partial(module.apply, mutable=["batch_stats"]))
+        found.append(apply(variables, x, y))
     close(*found)
 
 
@@ -251,7 +262,7 @@ def test_an_axis_name_alone_synchronises(spread):
 
     def run(layer):
         module = layer(use_running_average=False, axis_name=AXIS)
-        variables = module.init(jax.random.key(0), x[0])
+        variables = jax.jit(module.init)(jax.random.key(0), x[0])
 
         def apply(variables, x):
             y, new = module.apply(variables, x, mutable=["batch_stats"])
@@ -260,11 +271,11 @@ def test_an_axis_name_alone_synchronises(spread):
         if spread == "shard_map":
             mesh = parallel.make_mesh(jax.devices()[:4])
             specs = (SHARDED, REPLICATED)
-            apply = parallel.spmd(apply, mesh, (REPLICATED, SHARDED), specs)
+            apply = jax.jit(parallel.spmd(apply, mesh, (REPLICATED, SHARDED), specs))
             y, stats = apply(variables, x.reshape(24, 3))
             return y.reshape(x.shape), stats
         lift = jax.vmap if spread == "vmap" else jax.pmap
-        lifted = lift(apply, in_axes=(None, 0), axis_name=AXIS)
+        lifted = jax.jit(lift(apply, in_axes=(None, 0), axis_name=AXIS))
         y, stats = lifted(variables, x)
         return y, jax.tree.map(lambda s: s[0], stats)
 
@@ -281,9 +292,9 @@ def test_vmap_of_single_examples_is_a_mini_batch():
 
     def run(layer):
         module = layer(use_running_average=False, axis_name="batch")
-        variables = module.init(jax.random.key(0), x[0])
+        variables = jax.jit(module.init)(jax.random.key(0), x[0])
         apply = partial(module.apply, variables, mutable=["batch_stats"])
-        return jax.vmap(apply, axis_name="batch")(x)
+        return jax.jit(jax.vmap(apply, axis_name="batch"))(x)
 
     close(run(layers.BatchNorm), run(nn.BatchNorm))
 
@@ -293,9 +304,10 @@ def test_several_axis_names():
 
     def run(layer):
         module = layer(use_running_average=False, axis_name=("a", "b"))
-        variables = module.init(jax.random.key(0), x[0, 0])
+        variables = jax.jit(module.init)(jax.random.key(0), x[0, 0])
         apply = partial(module.apply, variables, mutable=["batch_stats"])
-        return jax.vmap(jax.vmap(apply, axis_name="b"), axis_name="a")(x)
+        apply = jax.vmap(jax.vmap(apply, axis_name="b"), axis_name="a")
+        return jax.jit(apply)(x)
 
     close(run(layers.BatchNorm), run(nn.BatchNorm))
 
@@ -308,7 +320,7 @@ def test_groups_of_devices():
         module = layer(
             use_running_average=False, axis_name="i", axis_index_groups=groups
         )
-        variables = module.init(jax.random.key(0), x[0])
+        variables = jax.jit(module.init)(jax.random.key(0), x[0])
         apply = partial(module.apply, variables, mutable=["batch_stats"])
         return jax.pmap(apply, axis_name="i")(x)
 

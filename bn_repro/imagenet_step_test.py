@@ -58,14 +58,9 @@ def steps_of(name, devices):
     )
 
 
-FAST = [("bn_x30", 8)]
-ALL = [(name, devices) for name in imagenet.RUNS for devices in (1, 8)]
-
-
-@pytest.mark.parametrize(
-    ("name", "devices"),
-    [run if run in FAST else pytest.param(*run, marks=pytest.mark.slow) for run in ALL],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("devices", [1, 8])
+@pytest.mark.parametrize("name", imagenet.RUNS)
 def test_steps_lower_for_every_platform(name, devices):
     for step, arguments in steps_of(name, devices):
         exported = jax.export.export(step, platforms=PLATFORMS)(*arguments)

@@ -1,5 +1,7 @@
 """What BN makes of the scale of the weights (Sec. 3.3), and gamma and beta of BN."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -26,9 +28,11 @@ def network(name, **overrides):
     values = {"model.hidden": (12, 9), "model.dtype": "float64", "bn.epsilon": 0.0}
     config.update_from_flattened_dict(values | overrides)
     model = models.build(resolve(config)[0])
-    return model, model.init(jax.random.key(1), IMAGES, Mode(True))
+    init = jax.jit(model.init, static_argnums=2)
+    return model, init(jax.random.key(1), IMAGES, Mode(True))
 
 
+@partial(jax.jit, static_argnums=0)
 def gradient(model, variables, params):
     def loss(params):
         logits, _ = model.apply({**variables, "params": params}, IMAGES, Mode())
