@@ -179,10 +179,11 @@ def test_analysis_loads_no_jax(trap):
     assert not imported(f"import {', '.join(modules)}", trap) & HEAVY
 
 
-def test_training_loads_no_tensorflow(trap):
+def test_training_loads_no_tensorflow_and_nothing_to_read_pictures_with(trap):
     packages_loaded = imported("import bn_repro.train, bn_repro.loop", trap)
     assert "jax" in packages_loaded
-    assert not packages_loaded & {"tensorflow", "tensorflow_datasets"}
+    heavy = {"tensorflow", "tensorflow_datasets", "cv2", "grain"}
+    assert not packages_loaded & heavy
 
 
 def test_a_config_loads_no_jax(trap):

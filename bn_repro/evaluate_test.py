@@ -59,8 +59,9 @@ def expected(logits, labels):
     }
 
 
-@pytest.mark.parametrize("devices", [1, 8])
-@pytest.mark.parametrize("batch_size", [1, 60, 100, 203, 1000])
+@pytest.mark.parametrize(
+    ("batch_size", "devices"), [(1, 8), (60, 1), (100, 8), (203, 1), (1000, 8)]
+)
 def test_stored_statistics_give_the_same_counts_everywhere(
     trained, batch_size, devices
 ):
@@ -75,7 +76,7 @@ def test_stored_statistics_give_the_same_counts_everywhere(
     assert found == oracle
 
 
-@pytest.mark.parametrize("devices", [1, 4, 8])
+@pytest.mark.parametrize("devices", [1, 8])
 def test_batch_statistics_are_those_of_each_training_size_batch(trained, devices):
     """The last of the 203 images make a mini-batch of 23; padding is not in it."""
     config, recipe, variables, arrays = trained

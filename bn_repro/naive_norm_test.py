@@ -22,6 +22,8 @@ def descend(gradient, scaled):
     unit = naive_norm.NaiveNorm(norm, jnp.float64)
     variables = unit.init(jax.random.key(0), U, True)
 
+    @jax.jit
+    @jax.value_and_grad
     def loss(params):
         y, _ = unit.apply(
             {**variables, "params": params}, U, False, mutable=["batch_stats"]
@@ -30,7 +32,7 @@ def descend(gradient, scaled):
 
     params, losses = variables["params"], []
     for _ in range(STEPS):
-        value, grads = jax.value_and_grad(loss)(params)
+        value, grads = loss(params)
         params = jax.tree.map(lambda w, g: w - RATE * g, params, grads)
         losses.append(float(value))
     return float(params["bias"][0]), losses

@@ -86,6 +86,8 @@ def test_a_new_statistic_of_the_probe_is_a_function_and_an_entry(older, monkeypa
     assert np.isnan(continued[:2]).all() and (continued[2] > 0).all()  # steps 0, 20, 40
     assert "magnitude" not in records.read_run(older / "plain_seed0").activations
     report.write_report(older, older.parent / "out")
+    drawn = {path.stem for path in (older.parent / "out").glob("*.png")}
+    assert {"figure1", "layers", "histograms", "gradients"} <= drawn
 
 
 def test_another_value_than_the_default_of_then_is_another_configuration(older):
@@ -93,12 +95,6 @@ def test_another_value_than_the_default_of_then_is_another_configuration(older):
     config.model.padding = "port"
     with pytest.raises(UserError, match=r"padding: 'same' there, 'port' now\)"):
         loop.run(config, older / "bn_seed0", jax.devices()[:1])
-
-
-def test_the_folders_are_redrawn(older, tmp_path):
-    report.write_report(older, tmp_path / "out")
-    drawn = {path.stem for path in (tmp_path / "out").glob("*.png")}
-    assert {"figure1", "layers", "histograms", "gradients"} <= drawn
 
 
 def test_every_key_of_today_has_a_meaning_where_a_record_lacks_it():

@@ -23,7 +23,7 @@ def measured(name, *measures, **overrides):
     config.update_from_flattened_dict(values | overrides | {"probe.measures": measures})
     config = resolve(config)[0]
     inputs = lambda images, keys: jnp.asarray(images, jnp.float32)  # noqa: E731
-    variables = models.build(config).init(
+    variables = jax.jit(models.build(config).init, static_argnums=2)(
         jax.random.key(1), inputs(IMAGES[:2], None), Mode(use_running_average=True)
     )
     variables = jax.tree.map(lambda x: x * 1.5, variables)

@@ -1,5 +1,7 @@
 """The probe's numbers are numpy's, over a probe set normalised batch by batch."""
 
+from functools import cache
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,6 +13,7 @@ from bn_repro.resolve import resolve
 from configs import mnist
 
 
+@cache
 def setup(name="bn", **overrides):
     config = mnist.get_config(name)
     values = {"model.hidden": (12, 9), "probe.examples": 120, "bn.batch": "2"}
@@ -21,7 +24,7 @@ def setup(name="bn", **overrides):
     labels = rng.integers(0, 10, 150).astype(np.int32)
     inputs = lambda images, keys: jnp.asarray(images, jnp.float32)  # noqa: E731
     model = models.build(config)
-    variables = model.init(
+    variables = jax.jit(model.init, static_argnums=2)(
         jax.random.key(1), inputs(images[:2], None), Mode(use_running_average=True)
     )
     variables = jax.tree.map(lambda x: x * 1.5, variables)
@@ -68,7 +71,7 @@ def test_saturated_share_is_where_the_slope_is_nearly_gone():
 
 def test_gradient_norms_are_of_each_layers_weights_over_the_probe_set():
     config, variables, images, labels, found = setup()
-    config.unlock()
+    config = config.copy_and_resolve_references().unlock()
     config.bn.batch = "device"
     model = models.build(config)
 
@@ -81,7 +84,7 @@ def test_gradient_norms_are_of_each_layers_weights_over_the_probe_set():
             total += metrics.cross_entropy(logits, labels[i : i + 60]).mean() / 2
         return total
 
-    grads = jax.grad(loss)(variables["params"])
+    grads = jax.jit(jax.grad(loss))(variables["params"])
     for i, name in enumerate(("hidden_1", "hidden_2")):
         expected = np.linalg.norm(grads[name]["kernel"])
         np.testing.assert_allclose(found["gradient_norm"][i], expected, rtol=1e-4)

@@ -1,30 +1,17 @@
 """The command exports class names from where it is told that they are."""
 
 import shutil
-import subprocess
-import sys
+from functools import partial
 
 import jax
 
-from bn_repro import cli, loop
+from bn_repro import experiment, loop
 from bn_repro.data.conftest import make_picture, write_jpeg
 from bn_repro.run_folder import files
 from bn_repro.streamed_run_test import short
 
 
-def export(workdir, *arguments):
-    command = [sys.executable, str(cli.ROOT / "scripts" / "export.py")]
-    command += [f"--workdir={workdir}", f"--out={workdir}", "--platforms=cpu"]
-    return subprocess.run([*command, *arguments], capture_output=True, text=True)
-
-
-def labels(workdir, *arguments):
-    result = export(workdir, *arguments)
-    assert result.returncode == 0, result.stderr
-    return files.read_json(workdir / "network.json")["labels"]
-
-
-def test_named_pictures_name_the_classes(tmp_path):
+def test_named_pictures_name_the_classes(tmp_path, call):
     wnids = ["n01440764", "n02012849", "n03804744"]
     pictures, workdir = tmp_path / "pictures", tmp_path / "run"
     for split in ("train", "val"):
@@ -33,23 +20,32 @@ def test_named_pictures_name_the_classes(tmp_path):
             write_jpeg(path, make_picture(i, 40, 50))
     config = short(pictures, steps=2, **{"probe.every": 0, "probe.log_spaced": 0})
     assert loop.run(config, workdir, jax.devices()[:1]) == "finished"
+    folders = (f"--workdir={workdir}", f"--out={workdir}", "--platforms=cpu")
+    export = partial(call, "export", *folders)
+
+    def labels(*arguments):
+        result = export(*arguments)
+        assert result.returncode == 0, result.stderr
+        return files.read_json(workdir / "network.json")["labels"]
+
     words = "n01440764 tench\nn02012849 crane\nn03804744 nail\n"
     (pictures / "val" / "synset_words.txt").write_text(words)
-    assert labels(workdir) == wnids  # as they were recorded
-    assert labels(workdir, f"--val={pictures / 'val'}") == ["tench", "crane", "nail"]
+    assert labels() == wnids  # as they were recorded
+    assert labels(f"--val={pictures / 'val'}") == ["tench", "crane", "nail"]
 
     classes = files.read_json(workdir / "classes.json")
     in_another_order = {key: names[::-1] for key, names in classes.items()}
     files.write_json(workdir / "classes.json", in_another_order)
-    assert labels(workdir, f"--val={pictures / 'val'}") == ["nail", "crane", "tench"]
+    assert labels(f"--val={pictures / 'val'}") == ["nail", "crane", "tench"]
     files.write_json(workdir / "classes.json", classes)
 
     (kept,) = workdir.glob("population_*.npz")  # Algorithm 2's statistics, by default
     shutil.rmtree(pictures / "train")
-    assert labels(workdir) == wnids  # they are kept, no picture is needed
+    assert labels() == wnids  # they are kept, no picture is needed
     kept.unlink()
-    result = export(workdir)
+    experiment.forget()  # as in a new process
+    result = export()
     assert result.returncode == 2
     assert "Algorithm 2 averages over training pictures" in result.stderr
     assert result.stderr.rstrip().endswith("--statistics ema")
-    assert labels(workdir, "--statistics=ema") == wnids
+    assert labels("--statistics=ema") == wnids

@@ -1,18 +1,16 @@
-import subprocess
-import sys
-from pathlib import Path
+from functools import partial
 
-from bn_repro.analysis import testing
+import pytest
 
-SCRIPT = Path(__file__).with_name("report.py")
+from bn_repro.analysis import ledger, testing
 
 
-def report(*arguments):
-    command = [sys.executable, str(SCRIPT), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True)
+@pytest.fixture
+def report(call):
+    return partial(call, "report")
 
 
-def test_prints_the_table_and_where_the_results_are(tmp_path):
+def test_prints_the_table_and_where_the_results_are(tmp_path, report):
     testing.write_figure1(tmp_path / "runs", seeds=1, steps=1000)
     done = report("--workdir", tmp_path / "runs", "--out", tmp_path / "out")
     assert (done.returncode, done.stderr) == (0, "")
@@ -23,7 +21,7 @@ def test_prints_the_table_and_where_the_results_are(tmp_path):
         assert f"  {tmp_path / 'out' / name}\n" in done.stdout
 
 
-def test_a_target_is_a_run_or_a_fraction(tmp_path):
+def test_a_target_is_a_run_or_a_fraction(tmp_path, report):
     testing.write_course(tmp_path / "bn_x5", [0.3])
     for target, text in (
         (
@@ -39,13 +37,22 @@ def test_a_target_is_a_run_or_a_fraction(tmp_path):
     assert done.stderr == "error: the target is 25.0; it must be a fraction in (0, 1]\n"
 
 
-def test_a_path_without_runs_ends_in_one_line(tmp_path):
+def test_a_path_without_runs_ends_in_one_line(tmp_path, report):
     done = report("--workdir", tmp_path)
     assert done.returncode == 2
     assert done.stderr.startswith(f"error: there is no run in or below {tmp_path}; ")
     assert done.stderr.count("\n") == 1
 
 
-def test_help_shows_examples():
+def test_help_shows_examples(report):
     done = report("--help")
     assert "python scripts/report.py --workdir runs/mnist" in done.stdout
+
+
+def test_the_claims_are_printed_and_the_headline_is_written(tmp_path, report):
+    path = tmp_path / "README.md"
+    path.write_text(f"{ledger.BEGIN}\n{ledger.END}\n")
+    done = report("--claims", "--workdir", tmp_path, "--out", path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "| BN is more accurate throughout | Fig. 1a: yes | no run of" in done.stdout
+    assert "| missing |" in path.read_text()

@@ -1,7 +1,5 @@
 import json
 import shutil
-import subprocess
-import sys
 
 import pytest
 
@@ -90,14 +88,3 @@ def test_the_headline_is_written_between_its_markers(tmp_path, committed):
         ledger.update(path, committed)
     with pytest.raises(UserError, match="cannot read .*absent.md"):
         ledger.update(tmp_path / "absent.md", committed)
-
-
-def test_the_command_prints_the_ledger_and_writes_the_headline(tmp_path):
-    path = tmp_path / "README.md"
-    path.write_text(f"{ledger.BEGIN}\n{ledger.END}\n")
-    command = [sys.executable, str(ledger.ROOT / "scripts" / "report.py"), "--claims"]
-    command += ["--workdir", str(tmp_path), "--out", str(path)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "| BN is more accurate throughout | Fig. 1a: yes | no run of" in done.stdout
-    assert "| missing |" in path.read_text()

@@ -106,7 +106,7 @@ def test_a_stream_that_ended_keeps_nothing_open(imagenet_config, kept):
     assert kept and not mapped & set(kept)
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_slow_reader_gets_all_of_a_stream_that_ends(imagenet_config, workers):
     """The workers have ended, and their blocks are gone, before it reads the last."""
     imagenet_config.eval.batch_size = 3

@@ -18,6 +18,12 @@ from bn_repro.loop_test import short
 from bn_repro.run_folder import checkpoint, files
 from configs import common
 
+UNRECORDED = {
+    "steps": 40,
+    "eval.batch_statistics": False,
+    "eval.population_batches_during": 0,
+    "probe.every": 0,
+}
 N = 203  # leaves a remainder at every batch size
 
 
@@ -26,7 +32,7 @@ def networks(tmp_path_factory):
     folder = tmp_path_factory.mktemp("networks")
     names = {"bn": "bn", "plain": "plain_seed1"}
     for name, run in names.items():
-        loop.run(short(run, **{"steps": 40}), folder / name, jax.devices()[:1])
+        loop.run(short(run, **UNRECORDED), folder / name, jax.devices()[:1])
     return [
         members.load(folder / name, common.get_config(), {"data.limit": N})
         for name in names

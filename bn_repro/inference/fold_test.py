@@ -76,9 +76,8 @@ def small_inception(**overrides):
     return resolve(config)[0]
 
 
-@pytest.mark.parametrize(
-    "per_activation", [pytest.param(False, marks=pytest.mark.slow), True]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("per_activation", [False, True])
 def test_inception(per_activation):
     config = small_inception(**{"model.per_activation_last": per_activation})
     images = np.random.default_rng(1).normal(size=(3, 32, 32, 3)).astype(np.float32)

@@ -163,7 +163,15 @@ def test_devices_that_the_batch_does_not_divide_over_are_left_out(member, tmp_pa
 
 def test_a_float64_run_keeps_float64_statistics(tmp_path):
     try:
-        train(tmp_path / "wide", **{"model.dtype": "float64", "steps": 2})
+        train(
+            tmp_path / "wide",
+            **{
+                "model.dtype": "float64",
+                "steps": 2,
+                "eval.batch_statistics": False,
+                "eval.population_batches_during": 0,
+            },
+        )
         jax.config.update("jax_enable_x64", False)  # as in a new process
         member = members.load(tmp_path / "wide", common.get_config())
         mesh = parallel.make_mesh(jax.devices()[:1])

@@ -36,7 +36,7 @@ def test_workers_train_as_if_each_member_were_alone(tmp_path):
     statuses = sweep.run(members, jobs=2)
     assert statuses == dict.fromkeys(RATES_ONLY, "finished")
     alone = tmp_path / "alone"
-    for name in RATES_ONLY[1:3]:
+    for name in RATES_ONLY[1:2]:
         experiment.forget()
         member = next(m for m in members if m.name == name)
         loop.run(member.load_config(), alone / name, jax.devices()[:1])
@@ -100,7 +100,9 @@ def test_one_after_another_in_this_process(tmp_path, capsys):
     assert re.search(last, printed)
 
 
-@pytest.mark.parametrize("executor", ["here", "vmap"])
+@pytest.mark.parametrize(
+    "executor", ["here", pytest.param("vmap", marks=pytest.mark.slow)]
+)
 def test_what_another_sweep_is_at_is_looked_at_again(
     tmp_path, monkeypatch, capfd, executor
 ):
