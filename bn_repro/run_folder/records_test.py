@@ -19,6 +19,7 @@ def probe(step):
     return {name: rng.random(2) for name in records.PROBE_FIELDS} | {
         "layer_arrays": {n: rng.normal(size=(3, u)) for n, u in LAYERS.items()},
         "percentiles": PERCENTILES,
+        "logit_noise": rng.random(1),
         "gradient_norm": rng.normal(size=2) * 1e-9,
         "input_histogram": rng.random((2, 8)),
         "output_histogram": rng.random((2, 8)),
