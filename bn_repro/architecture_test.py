@@ -21,7 +21,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 # package counts as one module, but for those in ROOMS.
 LEVELS = [
     "errors arguments config_files interrupt pace run_folder.files run_folder.checks"
-    " run_folder.configuration run_folder.records run_folder.background"
+    " run_folder.configuration run_folder.records run_folder.seen run_folder.background"
     " run_folder.writer keys keys_page"
     " resolve batch_norm metrics help_text program_cache cli __main__"
     " run_folder.manifest sum_check",

@@ -10,7 +10,7 @@ import numpy as np
 
 from bn_repro import due, experiment, metrics, pace, parallel, programs, train
 from bn_repro.errors import UserError
-from bn_repro.run_folder import checkpoint, manifest, records, tensorboard
+from bn_repro.run_folder import checkpoint, manifest, records, seen, tensorboard
 from bn_repro.run_folder.writer import RunWriter
 
 
@@ -173,11 +173,11 @@ def save_checkpoint(run: Training, then: Callable = lambda step: None) -> None:
     tree = {"state": run.state, "sums": run.sums, "seconds": np.asarray(run.elapsed())}
     # Copied: the next step writes over what jax.device_get only looks at.
     tree = jax.tree.map(np.array, jax.device_get(tree))
-    about = {"records": records.seen(path, step)}
+    about = {"records": seen.of(path, step)}
     if forced := due.forced_records(run.config, step):
         about |= {
             "forced": forced,
-            "records_unforced": records.seen(path, step, forced),
+            "records_unforced": seen.of(path, step, forced),
         }
     if run.origin:
         about["branched_from"] = run.origin

@@ -18,7 +18,6 @@ JSON has no NaN or infinity: they are written as null.
 
 import dataclasses
 import functools
-import hashlib
 import json
 import os
 import re
@@ -192,42 +191,6 @@ def damaged(path: str | os.PathLike) -> list[str]:
         for name, check in checked.items()
         if (Path(path) / name).exists() and sound(Path(path) / name, check) is None
     ]
-
-
-def seen(path: str | os.PathLike, step: int, forced: Sequence[str] = ()) -> dict:
-    """Returns what tells whether the records up to a step are still those of now.
-
-    Args:
-      path: the run folder.
-      step: steps done.
-      forced: kinds of records at `step` to leave out, see `writer.RunWriter.cut`.
-
-    Returns:
-      {"metrics": [lines, their sha256], "probes": n, "evaluations": n of hits}.
-    """
-    path = Path(path)
-    sha256, rows = hashlib.sha256(), kept_rows(path / METRICS, step, forced)
-    for row in rows:
-        sha256.update(json.dumps(row).encode())
-    last = {
-        "probes": step - ("probe" in forced),
-        "evaluations": step - ("eval" in forced),
-    }
-    arrays = {
-        "probes": load_activations(path / ACTIVATIONS) or {},
-        "evaluations": load_npz(path / HITS, ["steps"]) or {},
-    }
-    counts = {
-        name: int(np.sum(found["steps"] <= last[name])) if found else 0
-        for name, found in arrays.items()
-    }
-    return {"metrics": [len(rows), sha256.hexdigest()], **counts}
-
-
-def hits_are_full(path: str | os.PathLike) -> bool:
-    """Returns whether hits.npz holds HITS_KEPT evaluations, the most it ever does."""
-    found = load_npz(Path(path) / HITS, ["steps"])
-    return bool(found) and len(found["steps"]) == HITS_KEPT
 
 
 def kind_of(row: Mapping) -> str:

@@ -9,7 +9,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bn_repro.errors import UserError
-from bn_repro.run_folder import checkpoint, configuration, files, identity, records
+from bn_repro.run_folder import (
+    checkpoint,
+    configuration,
+    files,
+    identity,
+    records,
+    seen,
+)
 from bn_repro.run_folder.checkpoint import Checkpoint, DamagedError
 
 ANEW = "put a copy back, or start anew with --restart"
@@ -209,8 +216,8 @@ def _lost(folder: Path, there: Mapping, step: int, about: Mapping) -> str:
     if "records" not in about:
         return _lost_by_schedule(folder, there, step)
     whole, unforced = about["records"], about.get("records_unforced")
-    now = records.seen(folder, step)
-    if records.hits_are_full(folder):  # later ones took the place of the first
+    now = seen.of(folder, step)
+    if seen.hits_are_full(folder):  # later ones took the place of the first
         now["evaluations"] = max(now["evaluations"], whole["evaluations"])
         unforced = unforced and unforced | {"evaluations": now["evaluations"]}
     if now in (whole, unforced):

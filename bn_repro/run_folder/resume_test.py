@@ -11,7 +11,7 @@ import pytest
 from bn_repro import loop, parallel, resolve, start, under_way
 from bn_repro.errors import UserError
 from bn_repro.loop_test import StopAt, assert_same, content, run_here, short
-from bn_repro.run_folder import checkpoint, files, records, resume
+from bn_repro.run_folder import checkpoint, files, records, resume, seen
 from bn_repro.run_folder.lock_test import holder
 from bn_repro.run_folder.writer import RunWriter
 
@@ -80,7 +80,7 @@ def test_evaluations_after_a_checkpoint_may_have_taken_the_first_ones_place(tmp_
     (cut / checkpoint.WEIGHTS).unlink()
     newest, before = checkpoint.steps(cut)
     checkpoint.path_of(cut, newest).unlink()
-    assert records.seen(cut, before)["evaluations"] < records.HITS_KEPT
+    assert seen.of(cut, before)["evaluations"] < records.HITS_KEPT
     assert run_here(config, cut) == "finished"
     assert_same(content(cut), content(tmp_path / "whole"))
     os.remove(cut / records.HITS)

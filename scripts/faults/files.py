@@ -126,7 +126,7 @@ def damage(folder: Path, scale: float):
 
 def lost(folder: Path, scale: float):
     """Each file of an unfinished run removed, cut or spoiled; then resumed."""
-    from bn_repro.run_folder import records, resume
+    from bn_repro.run_folder import records, resume, seen
 
     whole, _ = runs.reference(runs.mnist(), folder)
     act = functools.partial(die, 1)
@@ -155,7 +155,7 @@ def lost(folder: Path, scale: float):
         fault = "a file of an unfinished run removed or cut in half"
         yield fault, same or said, ended == 0 and not same, what
     config, step = records.config(run), records.status(run)["step"]
-    kept = records.seen(run, step)
+    kept = seen.of(run, step)
     for i in range(round(1000 * scale)):
         path = run / random.choice([n for n in names if n.suffix[:5] != ".lock"])
         sound = path.read_bytes()
@@ -163,7 +163,7 @@ def lost(folder: Path, scale: float):
         fault = "bit flips, truncations, zeroed blocks of any other file"
         try:
             found = resume.look(config, run)
-            told = bool(found.notes) or records.seen(run, step) == kept
+            told = bool(found.notes) or seen.of(run, step) == kept
             yield fault, told, not told, f"{path.name} {found.notes}"
         except UserError as error:
             yield fault, "\n" not in str(error), False, str(error)
