@@ -10,6 +10,7 @@ python scripts/sweep.py --config configs/mnist_lr_sweep.py --workdir /shared/run
     --index 3 --count 8  # the members 3, 11, ...: see scripts/slurm, scripts/k8s
 
 Executors: processes (default on CPU), a process on each core takes members one by one;
+devices, a process on each GPU or TPU chip of the host does;
 vmap (default on GPU and TPU where the data fit on the device), members that differ in
 rate, initial scale and seed in one program; here (default there otherwise), one after
 another on all devices. Ctrl-C or SIGTERM: every member saves; the same command resumes.
@@ -35,7 +36,7 @@ _AXES = flags.DEFINE_multi_string(
     "axis", [], "KEY=VALUES: train each value, with each of the other axes' values."
 )
 _EXECUTOR = flags.DEFINE_string(
-    "executor", "", "processes, vmap or here; empty: by device, see above."
+    "executor", "", "processes, devices, vmap or here; empty: see above."
 )
 _JOBS = flags.DEFINE_integer(
     "jobs", 0, "Processes, each on an equal share of the cores; 0: one a core."

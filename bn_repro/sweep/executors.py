@@ -11,6 +11,7 @@ from bn_repro import resolve
 from bn_repro.errors import UserError
 from bn_repro.run_folder import lock, resume
 from bn_repro.sweep import workers
+from bn_repro.sweep.devices import one_each
 from bn_repro.sweep.plan import Planned
 from bn_repro.sweep.progress import Progress
 
@@ -40,6 +41,11 @@ def _train_here(member: Planned) -> str:
         return f"failed: {error}"
 
 
+def devices(groups: Groups, jobs: int, progress: Progress) -> dict[str, str]:
+    """Runs a member at a time on each accelerator of this host, in its own process."""
+    return workers.run(groups, jobs, progress, one_each())
+
+
 def vmap(groups: Groups, jobs: int, progress: Progress) -> dict[str, str]:
     """Runs the members of a group together in one program, group after group."""
     from bn_repro.sweep import vmapped
@@ -55,6 +61,7 @@ def vmap(groups: Groups, jobs: int, progress: Progress) -> dict[str, str]:
 
 EXECUTORS: dict[str, Callable] = {
     "processes": workers.run,
+    "devices": devices,
     "vmap": vmap,
     "here": here,
 }

@@ -1,4 +1,4 @@
-"""Long-lived processes, each on cores of its own, that train members one by one.
+"""Long-lived processes, each on its own cores or device, that train one by one.
 
 What a worker compiled for one member it has for the next of the same network (see
 `experiment.make`), so it is sent members of one network as long as there are any. A
@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from multiprocessing.connection import wait
 from typing import NamedTuple
 
@@ -45,9 +45,14 @@ class Worker:
       exit_status: of its process, once that died.
     """
 
-    def __init__(self, cores: list[int]):
-        """Starts no process before there is a task."""
-        self._cores = cores
+    def __init__(self, cores: list[int], environment: dict[str, str] | None = None):
+        """Starts no process before there is a task.
+
+        Args:
+          cores: of the host, that its process runs on.
+          environment: variables that its process sets before it starts JAX.
+        """
+        self._cores, self._environment = cores, environment or {}
         self._process = self._connection = None
         self.task, self.group, self.exit_status = None, None, None
 
@@ -62,7 +67,8 @@ class Worker:
     def _start(self) -> None:
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
-        self._process = context.Process(target=_work, args=(theirs, self._cores))
+        given = theirs, self._cores, self._environment
+        self._process = context.Process(target=_work, args=given)
         self._process.start()
         theirs.close()
 
@@ -100,12 +106,21 @@ class Worker:
             self._process.join()
 
 
-def run(groups: list[list[Planned]], jobs: int, progress: Progress) -> dict[str, str]:
-    """Runs the members on `jobs` workers, or on one a core if jobs is 0."""
+def run(
+    groups: list[list[Planned]],
+    jobs: int,
+    progress: Progress,
+    environments: Sequence[dict[str, str]] = (),
+) -> dict[str, str]:
+    """Runs the members on `jobs` workers, or on one a core if jobs is 0.
+
+    With environments: on one worker for each of them.
+    """
     todo = [Task(member, i) for i, group in enumerate(groups) for member in group]
     cores = _cores()
-    jobs = min(jobs or len(cores), len(todo))
-    workers = [Worker(cores[i::jobs] or cores) for i in range(jobs)]
+    jobs = min(jobs or len(environments or cores), len(todo))
+    environments = list(environments) or [{}] * jobs
+    workers = [Worker(cores[i::jobs] or cores, environments[i]) for i in range(jobs)]
     outcomes = {}
     with _stop_request() as stop:
         try:
@@ -198,23 +213,25 @@ def _cores() -> list[int]:
     return list(range(os.cpu_count() or 1))
 
 
-def _work(connection, cores: list[int]) -> None:
+def _work(connection, cores: list[int], environment: dict[str, str]) -> None:
     """Runs in the worker's process: takes its cores, then trains what it is sent."""
+    os.environ |= environment
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the sweep turns Ctrl-C to SIGTERM
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, cores)
     interrupt.end_with_parent()  # none writes when the sweep is started again
+    told = [f"on cores {cores}", *(f"{k}={os.environ[k]}" for k in environment)]
     with contextlib.suppress(EOFError):
         while True:
-            connection.send(_train_logged(connection.recv(), cores))
+            connection.send(_train_logged(connection.recv(), ", ".join(told)))
 
 
-def _train_logged(member: Planned, cores: list[int]) -> str:
+def _train_logged(member: Planned, where: str) -> str:
     """Trains a member with its output in its log; returns how it ended, or why not."""
     try:
         with lock.hold(member.workdir):  # creates the folder, or says why not
             _print_to(member.workdir / LOG)
-            print(f"process {os.getpid()} on cores {cores}", flush=True)
+            print(f"process {os.getpid()} {where}", flush=True)
             return train(member)
     except lock.HeldError:
         return HELD
