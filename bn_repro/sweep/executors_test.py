@@ -128,7 +128,7 @@ def test_a_worker_leaves_what_another_sweep_is_at_untouched(tmp_path):
 
 def test_bad_options_are_refused_before_anything_starts(tmp_path):
     members = sweep.members(FILE, SHORT, ONLY, tmp_path)
-    with pytest.raises(UserError, match="--executor is 'pmap'; .*processes, vmap"):
+    with pytest.raises(UserError, match="--executor is 'pmap'; .*processes, devices"):
         sweep.run(members, "pmap")
     with pytest.raises(UserError, match="--jobs is -1"):
         sweep.run(members, "processes", -1)
