@@ -135,11 +135,8 @@ def _takes(flag) -> str:
 
 def _with_config(words: list[str]) -> tuple[list[str], dict]:
     """Returns the words with the config file's path, and its keys with their values."""
+    words = _one_config(words)
     found, keys = list(words), {}
-    if sum(word.partition("=")[0] in CONFIG for word in words) > 1:
-        raise UserError(
-            "--config is given twice; several runs of one file are FILE.py:RUN,RUN"
-        )
     for place, word in enumerate(words):
         if "config" not in flags.FLAGS or word.partition("=")[0] not in CONFIG:
             continue
@@ -154,6 +151,23 @@ def _with_config(words: list[str]) -> tuple[list[str], dict]:
         found[place] = f"{name}={path}" if equals else path
         keys = configuration.flatten(config_files.load(path).to_dict())
     return found, keys
+
+
+def _one_config(words: list[str]) -> list[str]:
+    """Returns the words with each --config after the first as an --also.
+
+    Raises:
+      UserError: there is a second where the command takes one, or beside --only.
+    """
+    places = [i for i, word in enumerate(words) if word.partition("=")[0] in CONFIG]
+    if len(places) > 1 and "also" not in flags.FLAGS:
+        raise UserError("--config is given twice; this command takes one")
+    if len(places) > 1 and any(word.startswith("--only") for word in words):
+        raise UserError("--only is for one --config; with several: FILE.py:RUN,RUN")
+    found = list(words)
+    for i in places[1:]:
+        found[i] = found[i].replace("config", "also", 1)
+    return found
 
 
 def _several(value: str) -> tuple[str, list[str]]:

@@ -50,7 +50,7 @@ def run(script, *arguments, cwd=None):
             ["--config.model.hidden=5,6", "--config.model.hidden=7"],
             "--config.model.hidden is given twice",
         ),
-        ([CONFIG], "--config is given twice; several runs of one file are FILE"),
+        ([CONFIG], "--config is given twice; this command takes one"),
         (
             ["--config.batch_size=80", "--config.bn.batch=7"],
             "bn.batch=7 does not divide the 10 examples",
@@ -94,6 +94,21 @@ def test_every_command_refuses_what_no_flag_takes(
     assert len(errors(result)) == 1
     assert "error: 'stray_word' belongs to no flag" in result.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_a_sweep_takes_runs_of_several_config_files(tmp_path, call):
+    also = "--config=configs/mnist_lr_sweep.py:bn_lr0.1_seed0,plain_lr30_seed2"
+    arguments = [f"{CONFIG}_seed0", also, f"--workdir={tmp_path}"]
+    result = call("sweep", *arguments, "--config.steps=7", "--list")
+    assert [line.split()[0] for line in result.stdout.splitlines()] == [
+        "mnist_bn_seed0",
+        "mnist_lr_sweep_bn_lr0.1_seed0",
+        "mnist_lr_sweep_plain_lr30_seed2",
+    ]
+    result = call("sweep", *arguments, "--only=bn_seed0", "--list")
+    assert errors(result) == [
+        "error: --only is for one --config; with several: FILE.py:RUN,RUN"
+    ]
 
 
 def test_missing_flags_are_named_all_at_once(call):

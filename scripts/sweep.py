@@ -6,6 +6,8 @@ python scripts/sweep.py --config configs/mnist.py --workdir runs/short \
 python scripts/sweep.py --config configs/mnist.py --workdir runs/mnist --list
 python scripts/sweep.py --config configs/mnist.py:plain,bn --workdir runs/rates \
     --axis optimizer.learning_rate=1e-3:10:9log --axis seed=0:5  # 90 runs
+python scripts/sweep.py --config configs/mnist.py --config configs/mnist_variations.py \
+    --workdir runs/both  # in runs/both/mnist_bn_seed0, mnist_variations_...
 python scripts/sweep.py --config configs/mnist_lr_sweep.py --workdir /shared/runs \
     --index 3 --count 8  # the members 3, 11, ...: see scripts/slurm, scripts/k8s
 
@@ -24,13 +26,16 @@ if __name__ == "__main__":
 from absl import flags
 from ml_collections import config_flags
 
-from bn_repro import cli
+from bn_repro import cli, config_files
 from bn_repro.errors import UserError
 
 _CONFIG = cli.define_config()
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run folders.")
 _ONLY = flags.DEFINE_list(
     "only", [], "Runs of the config, comma-separated; all if empty."
+)
+_ALSO = flags.DEFINE_multi_string(
+    "also", [], "Further FILE.py:RUN,RUN: what a second --config becomes."
 )
 _AXES = flags.DEFINE_multi_string(
     "axis", [], "KEY=VALUES: train each value, with each of the other axes' values."
@@ -67,9 +72,12 @@ def main() -> int:
     flag = flags.FLAGS["config"]
     overrides = dict(config_flags.get_override_values(flag))
     file, _, name = config_flags.get_config_filename(flag).partition(":")
-    only = [*_ONLY.value, name]
+    chosen = [(file, [*_ONLY.value, name])]
+    for value in _ALSO.value:
+        file, _, names = config_files.find(value).partition(":")
+        chosen.append((file, names.split(",")))
     folder = _WORKDIR.value or ""
-    members = sweep.members(file, overrides, only, folder, _AXES.value)
+    members = sweep.of_files(chosen, overrides, folder, _AXES.value)
     if _LIST.value:
         print("\n".join(sweep.listing(members, folder)))
         return 0

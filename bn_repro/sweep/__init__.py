@@ -4,6 +4,15 @@ Nothing here imports JAX before it is used: a worker takes its cores before that
 """
 
 from bn_repro.sweep.executors import EXECUTORS, run
-from bn_repro.sweep.plan import Planned, dry_run, listing, members, share
+from bn_repro.sweep.plan import Planned, dry_run, listing, members, of_files, share
 
-__all__ = ["EXECUTORS", "Planned", "dry_run", "listing", "members", "run", "share"]
+__all__ = [
+    "EXECUTORS",
+    "Planned",
+    "dry_run",
+    "listing",
+    "members",
+    "of_files",
+    "run",
+    "share",
+]

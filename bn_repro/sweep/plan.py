@@ -40,6 +40,40 @@ class Planned(NamedTuple):
         return config_dict.ConfigDict(json.loads(self.config))
 
 
+def of_files(
+    chosen: Sequence[tuple[str, list[str]]],
+    overrides: dict,
+    workdir: str | Path,
+    axes: Sequence[str] = (),
+) -> list[Planned]:
+    """Returns the members of the sweeps of several config files, one after another.
+
+    Args:
+      chosen: pairs of a config file and what `members` takes as `only`.
+      overrides: as `members` takes them, for every file.
+      workdir: likewise.
+      axes: likewise.
+
+    Names begin with their file's if there are several files.
+
+    Raises:
+      UserError: as `members`, or two files of one name.
+    """
+    found = {}
+    for file, only in chosen:
+        for member in members(file, overrides, only, workdir, axes):
+            if len(chosen) > 1:
+                name = f"{Path(file).stem}_{member.name}"
+                member = member._replace(name=name, workdir=Path(workdir) / name)
+            if member.name in found:
+                raise UserError(
+                    f"two config files give a run {member.name}: train them in "
+                    f"folders of their own"
+                )
+            found[member.name] = member
+    return list(found.values())
+
+
 def members(
     config_file: str,
     overrides: dict,
@@ -96,6 +130,8 @@ def _along(axes, config_file: str, overrides: dict, only, workdir) -> list[Plann
 
 
 def _member(name: str, config, overrides: dict, workdir, sets: dict) -> Planned:
+    if unknown := overrides.keys() - configuration.flatten(config.to_dict()):
+        raise UserError(f"the configuration of {name} has no key {min(unknown)}")
     config.update_from_flattened_dict(overrides)
     return Planned(name, Path(workdir) / name, json.dumps(config.to_dict()), sets)
 

@@ -53,3 +53,26 @@ def test_the_listing_says_what_a_run_sets_and_how_it_stands(tmp_path):
     members = sweep.members(FILE, {}, ["plain"], tmp_path)
     (line,) = sweep.listing(members, tmp_path)
     assert line == "plain_seed0  waiting  model.norm=none seed=0"
+
+
+def test_members_of_several_files_are_named_by_their_file(tmp_path):
+    chosen = [("configs/mnist.py", ["bn_seed0"]), ("configs/mnist_lr_sweep.py", [])]
+    found = sweep.of_files(chosen, {"steps": 7}, tmp_path)
+    assert found[0].name == "mnist_bn_seed0"
+    assert found[0].workdir == tmp_path / "mnist_bn_seed0"
+    assert {member.load_config().steps for member in found} == {7}
+    assert len(found) == 1 + len(sweep.members(*chosen[1][:1], {}, [], tmp_path))
+    with pytest.raises(UserError, match="two config files give a run mnist_bn_seed0"):
+        sweep.of_files(chosen[:1] * 2, {}, tmp_path)
+
+
+def test_an_override_that_another_file_has_no_key_for_is_refused(tmp_path):
+    own = tmp_path / "own.py"
+    own.write_text("""from ml_collections import config_dict
+RUNS = {"a": {}}
+def get_config(name="a"):
+    return config_dict.ConfigDict({"rate": 1.0})
+""")
+    chosen = [("configs/mnist.py", ["bn_seed0"]), (str(own), [])]
+    with pytest.raises(UserError, match="the configuration of a has no key steps"):
+        sweep.of_files(chosen, {"steps": 7}, tmp_path)
