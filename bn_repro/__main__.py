@@ -17,7 +17,6 @@ COMMANDS = (
     "sweep",
     "report",
     "evaluate",
-    "mistakes",
     "export",
     "import_weights",
     "prepare_data",

@@ -92,7 +92,7 @@ def test_the_entry_point_names_its_commands(monkeypatch, capsys):
     )
     assert main("x")[2].endswith(
         "'x'; there are: train, sweep, report, evaluate, "
-        "mistakes, export, import_weights, prepare_data\n"
+        "export, import_weights, prepare_data\n"
     )
 
 

@@ -79,7 +79,6 @@ def errors(result):
         ("evaluate", ["--workdir=run", "--members", "a,"]),
         ("export", ["--workdir=run", "--out=x"]),
         ("report", ["--workdir=run"]),
-        ("mistakes", ["--probabilities=x", "--out=x"]),
         ("import_weights", [CONFIG, "--weights=x", "--workdir=run"]),
         ("benchmark", ["--only", "mnist,"]),
         ("prepare_data", ["mnist", "--source=x"]),
@@ -121,8 +120,6 @@ def test_missing_flags_are_named_all_at_once(call):
         assert line.endswith(
             "train.py --config configs/mnist.py:bn --workdir runs/mnist/bn"
         )
-    (line,) = errors(call("mistakes"))
-    assert "for example: python scripts/mistakes.py --out mistakes --prob" in line
 
 
 def test_runs_and_configurations_are_shown_without_a_workdir(tmp_path, call):

@@ -135,22 +135,15 @@ def combine(paths, out) -> dict:
       in files from before they were recorded.
 
     Raises:
-      UserError: a file is missing, damaged, of other pictures, views or statistics;
-        names it.
+      UserError: a file is missing, damaged, of other pictures, views or statistics than
+        the first, or of the same network as another; names it.
     """
-    abouts, found = read_saved(paths)
-    row = _row(abouts, found)
+    row = _row(*_read_saved(paths))
     write(row, out)
     return row
 
 
-def read_saved(paths) -> tuple[list[dict], list[predict.Predictions]]:
-    """Returns what saved probabilities are of, and the predictions.
-
-    Raises:
-      UserError: a file is missing, damaged, of other pictures, views or statistics than
-        the first, or of the same network as another; names it.
-    """
+def _read_saved(paths) -> tuple[list[dict], list[predict.Predictions]]:
     found, abouts, paths_by_network = [], [], {}
     for path in paths:
         arrays = checkpoint.read(path)
@@ -257,7 +250,6 @@ def _about(member: Member, split, statistics: str) -> dict:
         "split": split.name,
         "image_size": member.config.data.image_size,
         "classes": member.config.data.classes,
-        "class_names": split.class_names,
         "weights": members.fingerprint(member),
     }
     if statistics == "population":
@@ -267,7 +259,7 @@ def _about(member: Member, split, statistics: str) -> dict:
 
 def _row(abouts: list[dict], found: list[predict.Predictions]) -> dict:
     """Returns a result; its seconds are NaN if those of any member are not known."""
-    # What is each member's own, and names too long for a record.
+    # What is each member's own; older files hold names.
     own = ("member", "steps", "seconds", "weights", "class_names")
     shared = {k: v for k, v in abouts[0].items() if k not in own}
     row = {
