@@ -27,14 +27,10 @@ from jax import lax
 
 
 class Devices(NamedTuple):
-    """Those that a mini-batch is spread over, where it is not all of one mesh axis.
+    """Those that a mini-batch is spread over, where it is not all of one mesh axis."""
 
-    Attributes:
-      axis_name: mesh axis or axes.
-      groups: of device indices along it; None for all devices.
-    """
-
-    axis_name: str | tuple[str, ...]
+    axis_name: str | tuple[str, ...]  # mesh axis or axes
+    # of device indices along it; None for all devices
     groups: tuple[tuple[int, ...], ...] | None = None
 
     @classmethod

@@ -8,15 +8,10 @@ import numpy as np
 
 @dataclasses.dataclass
 class Event:
-    """Something to do after certain steps.
+    """Something to do after certain steps."""
 
-    Attributes:
-      steps: sorted numbers of steps after which it is due.
-      action: does it.
-    """
-
-    steps: np.ndarray
-    action: Callable
+    steps: np.ndarray  # sorted numbers of steps after which it is due
+    action: Callable  # does it
 
     def next_after(self, step: int) -> float:
         """Returns the first due step after `step`; infinity if there is none."""

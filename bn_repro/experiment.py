@@ -18,29 +18,20 @@ ROOM = 0.75  # of a device's memory that decoded pictures may take
 
 
 class Experiment(NamedTuple):
-    """What the training loop runs.
+    """What the training loop runs."""
 
-    Attributes:
-      recipe: what a training step does.
-      feed: does training steps; see `feeds`.
-      evaluations: (split, statistics) -> function of the variables to metrics and hits.
-      population: finds the statistics of Algorithm 2 for the evaluations named so.
-      probe: function of the variables to the fields of an activation record.
-      image_shape: shape of one image.
-      class_names: of the data set, in the order of its labels.
-      digests: split -> sha256 of which examples it holds.
-      class_folders: names of the class folders, in the order of the labels; empty where
-        the data set has none.
-    """
-
-    recipe: train.Recipe
-    feed: object
+    recipe: train.Recipe  # what a training step does
+    feed: object  # does training steps; see `feeds`
+    # (split, statistics) -> function of the variables to metrics and hits
     evaluations: dict[tuple[str, str], Callable]
+    # finds the statistics of Algorithm 2 for the evaluations named so
     population: evaluate.PopulationStatistics
-    probe: Probe
-    image_shape: tuple[int, ...]
-    class_names: list[str]
-    digests: dict[str, str]
+    probe: Probe  # function of the variables to the fields of an activation record
+    image_shape: tuple[int, ...]  # shape of one image
+    class_names: list[str]  # of the data set, in the order of its labels
+    digests: dict[str, str]  # split -> sha256 of which examples it holds
+    # names of the class folders, in the order of the labels; empty where the data set
+    # has none
     class_folders: tuple[str, ...] = ()
 
 

@@ -20,19 +20,12 @@ MNIST_EXAMPLES, MNIST_SIZE = 60_000, 28
 
 
 class Key(NamedTuple):
-    """What a key accepts.
+    """What a key accepts."""
 
-    Attributes:
-      type: of its value, or of each of a tuple's.
-      accepts: whether a value of that type is accepted.
-      what: the same in words.
-      is_tuple: several values; `accepts` then takes all of them.
-    """
-
-    type: type
-    accepts: Callable[[object], bool]
-    what: str
-    is_tuple: bool = False
+    type: type  # of its value, or of each of a tuple's
+    accepts: Callable[[object], bool]  # whether a value of that type is accepted
+    what: str  # the same in words
+    is_tuple: bool = False  # several values; `accepts` then takes all of them
 
     def refusal(self, value) -> str:
         """Returns what is accepted instead of a value, or "" if that is."""

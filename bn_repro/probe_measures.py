@@ -19,19 +19,13 @@ ROUNDS = 8  # random cuts of the probe set into mini-batches, for the noise
 
 
 class Sample(NamedTuple):
-    """What a measure is taken of.
+    """What a measure is taken of."""
 
-    Attributes:
-      context: the network and the probe set.
-      variables: of the network.
-      taps: layer -> inputs of its nonlinearity over the probe set, [values, units].
-      rate: learning rate of the next step.
-    """
-
-    context: "Context"
-    variables: dict
+    context: "Context"  # the network and the probe set
+    variables: dict  # of the network
+    # layer -> inputs of its nonlinearity over the probe set, [values, units]
     taps: dict
-    rate: float
+    rate: float  # learning rate of the next step
 
 
 class Context:

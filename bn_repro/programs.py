@@ -9,17 +9,11 @@ _FOUND = "/jax/compilation_cache/cache_hits"
 
 
 class Made(NamedTuple):
-    """Programs made.
+    """Programs made."""
 
-    Attributes:
-      programs: how many.
-      from_cache: how many of them were kept from before, and only read.
-      seconds: what compiling and reading took.
-    """
-
-    programs: int = 0
-    from_cache: int = 0
-    seconds: float = 0.0
+    programs: int = 0  # how many
+    from_cache: int = 0  # how many of them were kept from before, and only read
+    seconds: float = 0.0  # what compiling and reading took
 
     def since(self, before: "Made") -> dict:
         """Returns what was made after `before`, by name."""

@@ -16,39 +16,22 @@ from bn_repro.run_folder.writer import RunWriter
 
 @dataclasses.dataclass
 class Training:
-    """A run under way: everything that the due events read.
+    """A run under way: everything that the due events read."""
 
-    Attributes:
-      config: the resolved configuration.
-      recorded: the same as config.json holds it.
-      parts: data, step, evaluations and probe.
-      writer: of the run folder.
-      summaries: for TensorBoard; None if it is off.
-      state: the train state, replicated.
-      sums: metric sums since the last training record, replicated.
-      step: steps done.
-      seconds: time that earlier starts of this run took.
-      resumed_at: the step at which this start began.
-      started: clock at this start.
-      made: programs made in this process until this start.
-      origin: the checkpoint of another run that it branched from; empty if none.
-      pace: of this start, for the time left.
-    """
-
-    config: object
-    recorded: dict
-    parts: experiment.Experiment
-    writer: RunWriter
-    summaries: tensorboard.Summaries | None
-    state: train.TrainState
-    sums: dict
-    step: int
-    seconds: float
-    resumed_at: int
-    started: float
-    made: programs.Made
-    origin: dict
-    pace: pace.Pace
+    config: object  # the resolved configuration
+    recorded: dict  # the same as config.json holds it
+    parts: experiment.Experiment  # data, step, evaluations and probe
+    writer: RunWriter  # of the run folder
+    summaries: tensorboard.Summaries | None  # for TensorBoard; None if it is off
+    state: train.TrainState  # the train state, replicated
+    sums: dict  # metric sums since the last training record, replicated
+    step: int  # steps done
+    seconds: float  # time that earlier starts of this run took
+    resumed_at: int  # the step at which this start began
+    started: float  # clock at this start
+    made: programs.Made  # programs made in this process until this start
+    origin: dict  # the checkpoint of another run that it branched from; empty if none
+    pace: pace.Pace  # of this start, for the time left
 
     def elapsed(self) -> float:
         """Returns seconds since the run began, without the time it did not run."""

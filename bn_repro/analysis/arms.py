@@ -19,15 +19,10 @@ NORM_NAMES = {
 
 @dataclasses.dataclass(eq=False)
 class Arm:
-    """Runs of one configuration under several seeds.
+    """Runs of one configuration under several seeds."""
 
-    Attributes:
-      label: what the runs' names share, such as "bn" of "bn_seed0".
-      runs: at least one.
-    """
-
-    label: str
-    runs: list[Run]
+    label: str  # what the runs' names share, such as "bn" of "bn_seed0"
+    runs: list[Run]  # at least one
 
     @property
     def config(self) -> dict:

@@ -39,27 +39,16 @@ PAPER = {
 
 @dataclasses.dataclass(eq=False)
 class Course:
-    """The held-out accuracy of one run against its steps.
-
-    Attributes:
-      run: the run.
-      split: held-out split, "val" or "test".
-      statistics: what BN normalised with, "ema" or "population".
-      steps: [T] int64; T may be 0.
-      accuracy: [T] fractions, NaN where not finite.
-      images: [T] training examples seen.
-      seconds: [T] since the run's start, evaluations included.
-      count: number of held-out pictures.
-    """
+    """The held-out accuracy of one run against its steps."""
 
     run: Run
-    split: str
-    statistics: str
-    steps: np.ndarray
-    accuracy: np.ndarray
-    images: np.ndarray
-    seconds: np.ndarray
-    count: int
+    split: str  # held-out split, "val" or "test"
+    statistics: str  # what BN normalised with, "ema" or "population"
+    steps: np.ndarray  # [T] int64; T may be 0
+    accuracy: np.ndarray  # [T] fractions, NaN where not finite
+    images: np.ndarray  # [T] training examples seen
+    seconds: np.ndarray  # [T] since the run's start, evaluations included
+    count: int  # number of held-out pictures
 
     @property
     def classes(self) -> int:

@@ -21,19 +21,12 @@ FIRST = 0.5  # of the target: "at first"
 
 
 class Claim(NamedTuple):
-    """A claim of the paper and how our networks are asked about it.
-
-    Attributes:
-      text: what is claimed.
-      paper: the paper's numbers.
-      networks: keys of those that are needed.
-      check: function of them to what ours say.
-    """
+    """A claim of the paper and how our networks are asked about it."""
 
     text: str
-    paper: str
-    networks: tuple[str, ...]
-    check: Callable[..., Finding]
+    paper: str  # the paper's numbers
+    networks: tuple[str, ...]  # keys of those that are needed
+    check: Callable[..., Finding]  # function of them to what ours say
 
 
 def claims_table(found: Sequence[Network]) -> Table:

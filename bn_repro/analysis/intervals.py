@@ -53,17 +53,12 @@ NONE = Interval(np.nan, np.nan, np.nan)
 
 
 class Difference(NamedTuple):
-    """A difference of two means, and how sure it is.
+    """A difference of two means, and how sure it is."""
 
-    Attributes:
-      mean: of the one less that of the other.
-      error: half the width of the interval at LEVEL; NaN if nothing is known of it.
-      rule: "paired", "Welch" or "binomial".
-    """
-
-    mean: float
+    mean: float  # of the one less that of the other
+    # half the width of the interval at LEVEL; NaN if nothing is known of it
     error: float
-    rule: str
+    rule: str  # "paired", "Welch" or "binomial"
 
     @property
     def is_tie(self) -> bool:
@@ -83,18 +78,12 @@ class Difference(NamedTuple):
 
 
 class Finding(NamedTuple):
-    """What our runs say to a claim, as text.
+    """What our runs say to a claim, as text."""
 
-    Attributes:
-      ours: the numbers.
-      n: seeds of each side, "3 and 5", or "-".
-      interval: 95 % interval of the number that decides, or "-".
-      verdict: YES, NO, OPEN, MISSING, "unfinished", or "-" where nothing is claimed.
-    """
-
-    ours: str
-    n: str
-    interval: str
+    ours: str  # the numbers
+    n: str  # seeds of each side, "3 and 5", or "-"
+    interval: str  # 95 % interval of the number that decides, or "-"
+    # YES, NO, OPEN, MISSING, "unfinished", or "-" where nothing is claimed
     verdict: str
 
 

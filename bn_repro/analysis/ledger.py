@@ -43,21 +43,14 @@ BOTH = ("none", "batch_norm")
 
 
 class Claim(NamedTuple):
-    """A claim and the function that asks the records about it.
-
-    Attributes:
-      text: what is claimed.
-      paper: the paper's number, or where it says so.
-      folder: of the runs, below results/; the config that made them has its name.
-      find: function of all runs of the folder, at least one, to what they say.
-      headline: whether it stands in README.
-    """
+    """A claim and the function that asks the records about it."""
 
     text: str
-    paper: str
-    folder: str
+    paper: str  # the paper's number, or where it says so
+    folder: str  # of the runs, below results/; the config that made them has its name
+    # function of all runs of the folder, at least one, to what they say
     find: Callable[[list[Run]], Finding]
-    headline: bool = True
+    headline: bool = True  # whether it stands in README
 
 
 class Entry(NamedTuple):

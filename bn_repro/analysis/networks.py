@@ -27,17 +27,11 @@ INDIFFERENT = ("data.train", "data.val", "data.dir", "data.workers", "log_every"
 
 @dataclasses.dataclass(eq=False)
 class Network:
-    """A network and its seeds.
+    """A network and its seeds."""
 
-    Attributes:
-      key: its key in RUNS without the seed, such as "bn_x5".
-      label: the paper's name, or else that of its runs.
-      courses: of its seeds, at least one.
-    """
-
-    key: str
-    label: str
-    courses: list[Course]
+    key: str  # its key in RUNS without the seed, such as "bn_x5"
+    label: str  # the paper's name, or else that of its runs
+    courses: list[Course]  # of its seeds, at least one
 
     @property
     def config(self) -> dict:
@@ -100,15 +94,10 @@ class Network:
 
 
 class Goal(NamedTuple):
-    """An accuracy to reach.
+    """An accuracy to reach."""
 
-    Attributes:
-      accuracy: fraction; NaN if it is not known yet.
-      network: whose accuracy at the end it is; None for a number.
-    """
-
-    accuracy: float
-    network: Network | None
+    accuracy: float  # fraction; NaN if it is not known yet
+    network: Network | None  # whose accuracy at the end it is; None for a number
 
     @property
     def name(self) -> str:

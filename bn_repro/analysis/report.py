@@ -24,21 +24,14 @@ SHOWN = 3  # arms that the summary names
 
 
 class Report(NamedTuple):
-    """What a report consists of.
+    """What a report consists of."""
 
-    Attributes:
-      title: what it is about.
-      notes: what is missing, unfinished, unreadable or left out; a sentence each.
-      drawings: the figures, in the order shown.
-      tables: in the order shown.
-      runs: all readable runs.
-    """
-
-    title: str
+    title: str  # what it is about
+    # what is missing, unfinished, unreadable or left out; a sentence each
     notes: list[str]
-    drawings: list[Drawing]
-    tables: list[Table]
-    runs: list[Run]
+    drawings: list[Drawing]  # the figures, in the order shown
+    tables: list[Table]  # in the order shown
+    runs: list[Run]  # all readable runs
 
     def markdown(self) -> str:
         """Returns title, notes, figures and tables as Markdown."""

@@ -31,37 +31,23 @@ from bn_repro.run_folder.records import Run
 
 
 class Part(NamedTuple):
-    """What is shown of some runs.
+    """What is shown of some runs."""
 
-    Attributes:
-      drawings: figures, in the order shown.
-      tables: in the order shown.
-      notes: what is missing, unfinished or left out; a sentence each.
-      side_by_side: runs whose layers are worth comparing, the most telling first.
-    """
-
-    drawings: list[Drawing]
-    tables: list[Table]
-    notes: list[str]
+    drawings: list[Drawing]  # figures, in the order shown
+    tables: list[Table]  # in the order shown
+    notes: list[str]  # what is missing, unfinished or left out; a sentence each
+    # runs whose layers are worth comparing, the most telling first
     side_by_side: list[Run]
 
 
 class Given(NamedTuple):
-    """What a part is made of.
+    """What a part is made of."""
 
-    Attributes:
-      workdir: where the runs come from, named in the notes.
-      runs: all of them.
-      sweep: what they are a sweep of, if they are one.
-      out: an existing folder.
-      target: accuracy to count steps to, see `networks.find_goal`.
-    """
-
-    workdir: Path
-    runs: list[Run]
-    sweep: Sweep | None
-    out: Path
-    target: str | float | None
+    workdir: Path  # where the runs come from, named in the notes
+    runs: list[Run]  # all of them
+    sweep: Sweep | None  # what they are a sweep of, if they are one
+    out: Path  # an existing folder
+    target: str | float | None  # accuracy to count steps to, see `networks.find_goal`
 
 
 EMPTY = Part([], [], [], [])

@@ -36,25 +36,16 @@ CHIPS = {
 
 
 class Machine(NamedTuple):
-    """Devices, and what joins them.
+    """Devices, and what joins them."""
 
-    Attributes:
-      name: as the table shows it.
-      chip: of each device.
-      devices: how many.
-      a_host: how many of them have one host's cores.
-      batch: examples on each.
-      link: GB/s that each device sends while it receives as much; the slowest link.
-      launch: microseconds a layer in which the device waits for the host.
-    """
-
-    name: str
-    chip: Chip
+    name: str  # as the table shows it
+    chip: Chip  # of each device
     devices: int
-    a_host: int
-    batch: int
+    a_host: int  # how many of them have one host's cores
+    batch: int  # examples on each
+    # GB/s that each device sends while it receives as much; the slowest link
     link: float
-    launch: float
+    launch: float  # microseconds a layer in which the device waits for the host
 
 
 H100, V5E = CHIPS["NVIDIA H100 80GB HBM3"], CHIPS["TPU v5 lite"]
@@ -69,23 +60,14 @@ SHARES = {"products": 0.25, "memory": 0.5, "links": 0.5}
 
 
 class Counts(NamedTuple):
-    """What one network asks for.
-
-    Attributes:
-      parameters: how many.
-      statistics: stored means and variances; 0 without BN.
-      macs: products with a sum in a forward pass of one example.
-      inputs: values that enter its convolutional layers, an example.
-      outputs: values that leave them.
-      layers: how many convolutional layers.
-    """
+    """What one network asks for."""
 
     parameters: int
-    statistics: int
-    macs: int
-    inputs: int
-    outputs: int
-    layers: int
+    statistics: int  # stored means and variances; 0 without BN
+    macs: int  # products with a sum in a forward pass of one example
+    inputs: int  # values that enter its convolutional layers, an example
+    outputs: int  # values that leave them
+    layers: int  # how many convolutional layers
 
     @property
     def flops(self) -> float:

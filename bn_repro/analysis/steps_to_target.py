@@ -24,15 +24,10 @@ from bn_repro.analysis.intervals import Interval
 
 
 class Steps(NamedTuple):
-    """Steps of each seed to a target.
+    """Steps of each seed to a target."""
 
-    Attributes:
-      needed: [n] float64, inf where a seed never reaches it.
-      seen: [n] steps of its last evaluation.
-    """
-
-    needed: np.ndarray
-    seen: np.ndarray
+    needed: np.ndarray  # [n] float64, inf where a seed never reaches it
+    seen: np.ndarray  # [n] steps of its last evaluation
 
     @property
     def reached(self) -> np.ndarray:

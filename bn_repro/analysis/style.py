@@ -76,21 +76,13 @@ def sequential(
 
 
 class Drawing(NamedTuple):
-    """A figure's files, its name and the caption that belongs under it.
+    """A figure's files, its name and the caption that belongs under it."""
 
-    Attributes:
-      png: file.
-      pdf: file.
-      title: such as "Figure 1".
-      caption: what it shows, in sentences.
-      alt: what it shows, for those who cannot see it.
-    """
-
-    png: Path
-    pdf: Path
-    title: str
-    caption: str
-    alt: str
+    png: Path  # file
+    pdf: Path  # file
+    title: str  # such as "Figure 1"
+    caption: str  # what it shows, in sentences
+    alt: str  # what it shows, for those who cannot see it
 
 
 def save(figure: Figure, stem: Path, title: str, caption: str, alt: str) -> Drawing:

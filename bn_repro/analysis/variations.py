@@ -23,15 +23,10 @@ LEAST_SETTINGS = 2
 
 
 class Setting(NamedTuple):
-    """Arms that differ in `model.norm` only.
+    """Arms that differ in `model.norm` only."""
 
-    Attributes:
-      label: what distinguishes the setting, such as "tanh".
-      arms: norm -> arm, without BN first; at least two.
-    """
-
-    label: str
-    arms: dict[str, Arm]
+    label: str  # what distinguishes the setting, such as "tanh"
+    arms: dict[str, Arm]  # norm -> arm, without BN first; at least two
 
 
 def find_settings(runs: Sequence[Run]) -> list[Setting]:

@@ -31,39 +31,24 @@ class Value(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """That a value of one arm is more than that of another, or than 0.
-
-    Attributes:
-      text: what is claimed.
-      paper: where.
-      value: its place among the values of the question.
-      more: arm.
-      less: arm; "" for 0.
-    """
+    """That a value of one arm is more than that of another, or than 0."""
 
     text: str
-    paper: str
-    value: int
-    more: str
-    less: str = ""
+    paper: str  # where
+    value: int  # its place among the values of the question
+    more: str  # arm
+    less: str = ""  # arm; "" for 0
 
 
 class Question(NamedTuple):
-    """An experiment: the columns of its table, the rows of its figure, its claim.
+    """An experiment: the columns of its table, the rows of its figure, its claim."""
 
-    Attributes:
-      text: the question.
-      values: columns of the table; drawn where no fields are.
-      claim: of the ledger.
-      fields: of a probe, or "effective_rate", drawn over steps, layers side by side.
-      logarithmic: those of them on such an axis.
-    """
-
-    text: str
-    values: tuple[Value, ...]
-    claim: Claim
+    text: str  # the question
+    values: tuple[Value, ...]  # columns of the table; drawn where no fields are
+    claim: Claim  # of the ledger
+    # of a probe, or "effective_rate", drawn over steps, layers side by side
     fields: tuple[str, ...] = ()
-    logarithmic: tuple[str, ...] = ()
+    logarithmic: tuple[str, ...] = ()  # those of them on such an axis
 
 
 ACCURACY = Value("test accuracy, %", recorded("test", "ema"))

@@ -21,14 +21,10 @@ WORDS_FILES = ("LOC_synset_mapping.txt", "synset_words.txt", "words.txt")
 
 
 class Classes(NamedTuple):
-    """The classes of a run or of a data set, in the order of the labels.
+    """The classes of a run or of a data set, in the order of the labels."""
 
-    Attributes:
-      names: for people.
-      folders: of the class folders; empty where a run from before did not record them.
-    """
-
-    names: tuple[str, ...]
+    names: tuple[str, ...]  # for people
+    # of the class folders; empty where a run from before did not record them
     folders: tuple[str, ...] = ()
 
 

@@ -26,23 +26,14 @@ SCALES_AT = 224
 
 
 class View(NamedTuple):
-    """A square of a resized picture, itself resized if it is not of the input's size.
+    """A square of a resized picture, resized if it is not of the input's size."""
 
-    Attributes:
-      height: of the resized picture, pixels.
-      width: likewise.
-      top: first row of the square in the resized picture.
-      left: first column.
-      side: of the square.
-      mirrored: left to right.
-    """
-
-    height: int
-    width: int
-    top: int
-    left: int
-    side: int
-    mirrored: bool = False
+    height: int  # of the resized picture, pixels
+    width: int  # likewise
+    top: int  # first row of the square in the resized picture
+    left: int  # first column
+    side: int  # of the square
+    mirrored: bool = False  # left to right
 
 
 def scales(image_size: int) -> list[int]:

@@ -32,21 +32,13 @@ from bn_repro.errors import UserError
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ImageFolder:
-    """The pictures of one split; `source[i]` reads the i-th in the order of names.
+    """The pictures of one split; `source[i]` reads the i-th in the order of names."""
 
-    Attributes:
-      path: the directory of the class folders, or the tar.
-      wnids: class folder names, in the order of the labels.
-      class_names: readable names if a words file lies beside, else `wnids`.
-      labels: class index of each picture, int32 [N].
-      names: "<class>/<file>" of each picture, as the disk has it, bytes [N].
-    """
-
-    path: str
-    wnids: list[str]
-    class_names: list[str]
-    labels: np.ndarray
-    names: np.ndarray
+    path: str  # the directory of the class folders, or the tar
+    wnids: list[str]  # class folder names, in the order of the labels
+    class_names: list[str]  # readable names if a words file lies beside, else `wnids`
+    labels: np.ndarray  # class index of each picture, int32 [N]
+    names: np.ndarray  # "<class>/<file>" of each picture, as the disk has it, bytes [N]
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -93,14 +85,10 @@ class ImageFolder:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ImageTar(ImageFolder):
-    """The same from a tar, read at each picture's offset.
+    """The same from a tar, read at each picture's offset."""
 
-    Attributes:
-      offsets: first byte of each picture, int64 [N].
-      sizes: bytes of each picture, int64 [N]; negative of a link that leads nowhere.
-    """
-
-    offsets: np.ndarray
+    offsets: np.ndarray  # first byte of each picture, int64 [N]
+    # bytes of each picture, int64 [N]; negative of a link that leads nowhere
     sizes: np.ndarray
 
     def _read(self, i: int) -> bytes:

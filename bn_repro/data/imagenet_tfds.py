@@ -21,22 +21,14 @@ COUNTS = {"train": 1_281_167, "val": 50_000}
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TfdsSource:
-    """One split of a prepared data set; a record is the file as it was stored.
+    """One split of a prepared data set; a record is the file as it was stored."""
 
-    Attributes:
-      records: TFDS's random access, `image` as encoded bytes.
-      wnids: the classes' WordNet ids, in the order of the labels.
-      class_names: readable names if a words file lies in the data directory, else the
-        WordNet ids.
-      name: of the data set, with its version.
-      label: the label of each of TFDS's labels.
-    """
-
-    records: object
-    wnids: list[str]
+    records: object  # TFDS's random access, `image` as encoded bytes
+    wnids: list[str]  # the classes' WordNet ids, in the order of the labels
+    # readable names if a words file lies in the data directory, else the WordNet ids
     class_names: list[str]
-    name: str
-    label: np.ndarray
+    name: str  # of the data set, with its version
+    label: np.ndarray  # the label of each of TFDS's labels
 
     def __len__(self) -> int:
         return len(self.records)

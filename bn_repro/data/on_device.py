@@ -23,16 +23,12 @@ _JUDGED_OVER = 10_000  # as `stream.Batches`
 
 
 class Pictures(NamedTuple):
-    """A decoded split.
+    """A decoded split."""
 
-    Attributes:
-      images: uint8 RGB [N, H, W, 3], zero right of and below smaller pictures.
-      labels: int32 [N].
-      sizes: height and width of each, int32 [N, 2]; 0 of one that does not decode.
-    """
-
+    # uint8 RGB [N, H, W, 3], zero right of and below smaller pictures
     images: np.ndarray
-    labels: np.ndarray
+    labels: np.ndarray  # int32 [N]
+    # height and width of each, int32 [N, 2]; 0 of one that does not decode
     sizes: np.ndarray
 
 

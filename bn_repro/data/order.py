@@ -21,21 +21,15 @@ _PERMUTE, _DEAL, _VISIT = 1, 2, 3
 
 @dataclasses.dataclass(frozen=True)
 class Order:
-    """The order of `count` examples in every epoch.
+    """The order of `count` examples in every epoch."""
 
-    Attributes:
-      count: number of examples, n.
-      seed: of the order; at least 0.
-      shuffle: "full": a new permutation each epoch; "shard": one permutation deals the
-        examples into shards, each epoch visits the shards in a new order and keeps the
-        order inside them.
-      shard_size: examples a shard; the last shard may be smaller.
-    """
-
-    count: int
-    seed: int
+    count: int  # number of examples, n
+    seed: int  # of the order; at least 0
+    # "full": a new permutation each epoch; "shard": one permutation deals the examples
+    # into shards, each epoch visits the shards in a new order and keeps the order
+    # inside them
     shuffle: str = "full"
-    shard_size: int = 1_024
+    shard_size: int = 1_024  # examples a shard; the last shard may be smaller
 
     def examples_at(self, positions: np.ndarray) -> np.ndarray:
         """Returns the example numbers, int32 [k], at stream positions, int64 [k]."""

@@ -24,19 +24,12 @@ _NAMES_SHOWN = 50
 
 @dataclasses.dataclass(frozen=True)
 class Pieces:
-    """How the batches are cut; each process has its contiguous part of every batch.
+    """How the batches are cut; each process has its contiguous part of every batch."""
 
-    Attributes:
-      batch_size: examples of a batch, over all processes.
-      process_index: of this process.
-      process_count: number of processes; divides the batch size.
-      most: examples in a piece.
-    """
-
-    batch_size: int
-    process_index: int
-    process_count: int
-    most: int = MOST
+    batch_size: int  # examples of a batch, over all processes
+    process_index: int  # of this process
+    process_count: int  # number of processes; divides the batch size
+    most: int = MOST  # examples in a piece
 
     def __post_init__(self):
         if self.batch_size % self.process_count:
@@ -66,25 +59,17 @@ class Pieces:
 
 @dataclasses.dataclass(frozen=True)
 class TrainingPieces:
-    """Random crops of the examples in the training order.
+    """Random crops of the examples in the training order."""
 
-    Attributes:
-      source: random access to undecoded pictures.
-      order: of the examples.
-      seed: of crops, mirroring and replacements.
-      size: side of the network's input, pixels.
-      view: writes a random view, as decode.training_view, given picture, rng and out.
-      allocate: shape -> what to hand on and the array to write, as Blocks.fill.
-      max_pixels: more are not decoded.
-    """
-
-    source: object
-    order: Order
-    seed: int
-    size: int
+    source: object  # random access to undecoded pictures
+    order: Order  # of the examples
+    seed: int  # of crops, mirroring and replacements
+    size: int  # side of the network's input, pixels
+    # writes a random view, as decode.training_view, given picture, rng and out
     view: Callable
+    # shape -> what to hand on and the array to write, as Blocks.fill
     allocate: Callable
-    max_pixels: int = decode.MAX_PIXELS
+    max_pixels: int = decode.MAX_PIXELS  # more are not decoded
 
     def read(self, positions: np.ndarray) -> tuple[np.ndarray, list[dict]]:
         """Returns the positions and the undecoded examples there."""
@@ -119,23 +104,15 @@ class TrainingPieces:
 
 @dataclasses.dataclass(frozen=True)
 class EvaluationPieces:
-    """The views of every example once, in the source's order.
+    """The views of every example once, in the source's order."""
 
-    Attributes:
-      source: random access to undecoded pictures.
-      shape: of an example's views, [..., H, W, 3].
-      view: writes them, given picture and out, as decode.evaluation_view.
-      allocate: shape -> what to hand on and the array to write, as Blocks.fill.
-      first: index of the first example.
-      max_pixels: more are not decoded.
-    """
-
-    source: object
-    shape: tuple[int, ...]
-    view: Callable
+    source: object  # random access to undecoded pictures
+    shape: tuple[int, ...]  # of an example's views, [..., H, W, 3]
+    view: Callable  # writes them, given picture and out, as decode.evaluation_view
+    # shape -> what to hand on and the array to write, as Blocks.fill
     allocate: Callable
-    first: int = 0
-    max_pixels: int = decode.MAX_PIXELS
+    first: int = 0  # index of the first example
+    max_pixels: int = decode.MAX_PIXELS  # more are not decoded
 
     def read(self, positions: np.ndarray) -> tuple[np.ndarray, list[dict | None]]:
         """Returns the indices, -1 beyond the last example, and the undecoded ones."""

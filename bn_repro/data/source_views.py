@@ -9,15 +9,10 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class EvenlySpaced:
-    """A source that holds `count` of another source's examples, evenly spaced.
+    """A source that holds `count` of another source's examples, evenly spaced."""
 
-    Attributes:
-      source: random access to examples.
-      count: number of examples, at most the source's.
-    """
-
-    source: object
-    count: int
+    source: object  # random access to examples
+    count: int  # number of examples, at most the source's
 
     def __len__(self) -> int:
         return min(self.count, len(self.source))
@@ -47,12 +42,9 @@ class Mixed:
 
     A mini-batch of a sorted source is of one class, whose own statistics take away what
     tells it from the others.
-
-    Attributes:
-      source: random access to examples.
     """
 
-    source: object
+    source: object  # random access to examples
 
     def __len__(self) -> int:
         return len(self.source)

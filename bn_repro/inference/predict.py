@@ -34,26 +34,17 @@ _UNRECORDED = (
 
 
 class Split(NamedTuple):
-    """The pictures of a split, in the source's order.
+    """The pictures of a split, in the source's order."""
 
-    Attributes:
-      name: "val", "test" or "train".
-      count: number of pictures.
-      class_names: in the order of labels.
-      crops: views of each picture.
-      host_views: how many of them the host makes; the device mirrors the others.
-      batches: (first picture, pictures a batch) -> iterator of this process's {"image":
-        uint8 [b, host_views, ...], "label", "mask", "index": [b]}.
-      inputs: uint8 images -> the network's input, see `train.Recipe`.
-    """
-
-    name: str
-    count: int
-    class_names: list[str]
-    crops: int
-    host_views: int
+    name: str  # "val", "test" or "train"
+    count: int  # number of pictures
+    class_names: list[str]  # in the order of labels
+    crops: int  # views of each picture
+    host_views: int  # how many of them the host makes; the device mirrors the others
+    # (first picture, pictures a batch) -> iterator of this process's {"image": uint8
+    # [b, host_views, ...], "label", "mask", "index": [b]}
     batches: Callable[[int, int], Iterator[dict]]
-    inputs: Callable
+    inputs: Callable  # uint8 images -> the network's input, see `train.Recipe`
 
 
 def open_split(
@@ -154,17 +145,11 @@ def view_probabilities(variables, images, *, model, inputs, crops: int):
 
 
 class Predictions(NamedTuple):
-    """What one network says about the first pictures of a split.
+    """What one network says about the first pictures of a split."""
 
-    Attributes:
-      probabilities: float32 [n, classes].
-      labels: int32 [n].
-      mask: bool [n], False where the picture could not be decoded.
-    """
-
-    probabilities: np.ndarray
-    labels: np.ndarray
-    mask: np.ndarray
+    probabilities: np.ndarray  # float32 [n, classes]
+    labels: np.ndarray  # int32 [n]
+    mask: np.ndarray  # bool [n], False where the picture could not be decoded
 
 
 class HowFar(NamedTuple):

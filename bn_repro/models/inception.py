@@ -13,29 +13,17 @@ from bn_repro.errors import UserError
 
 
 class Row(NamedTuple):
-    """One Inception module of Fig. 5; a width of 0 means that there is no such layer.
+    """One Inception module of Fig. 5; a width of 0 stands for no such layer."""
 
-    Attributes:
-      name: the figure's, without "inception".
-      conv_1x1: width of the 1x1 branch.
-      reduce_3x3: width of the 1x1 layer before the 3x3 one.
-      conv_3x3: width of the 3x3 layer.
-      reduce_double: width of the 1x1 layer before the double 3x3 branch.
-      double_3x3: width of both of its 3x3 layers.
-      pool: "average" or "max".
-      projection: width of the 1x1 layer after the pool; 0 passes the pool through.
-      stride: of the last 3x3 layer of each branch and of the pool.
-    """
-
-    name: str
-    conv_1x1: int
-    reduce_3x3: int
-    conv_3x3: int
-    reduce_double: int
-    double_3x3: int
-    pool: str
-    projection: int
-    stride: int
+    name: str  # the figure's, without "inception"
+    conv_1x1: int  # width of the 1x1 branch
+    reduce_3x3: int  # width of the 1x1 layer before the 3x3 one
+    conv_3x3: int  # width of the 3x3 layer
+    reduce_double: int  # width of the 1x1 layer before the double 3x3 branch
+    double_3x3: int  # width of both of its 3x3 layers
+    pool: str  # "average" or "max"
+    projection: int  # width of the 1x1 layer after the pool; 0 passes the pool through
+    stride: int  # of the last 3x3 layer of each branch and of the pool
 
 
 # The figure prints the input's size for 3c and 4e. In 4c and 4d its widths add up to

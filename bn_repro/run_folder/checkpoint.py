@@ -33,17 +33,11 @@ class DamagedError(UserError):
 
 
 class Checkpoint(NamedTuple):
-    """What a file holds.
+    """What a file holds."""
 
-    Attributes:
-      step: number of steps done.
-      arrays: by name.
-      about: "step", "run" and more, see `save`; empty in a file from before.
-    """
-
-    step: int
-    arrays: dict[str, np.ndarray]
-    about: dict
+    step: int  # number of steps done
+    arrays: dict[str, np.ndarray]  # by name
+    about: dict  # "step", "run" and more, see `save`; empty in a file from before
 
 
 def save(workdir, step: int, tree, keep: int, run: Mapping, **about) -> Path:

@@ -23,24 +23,18 @@ ANEW = "put a copy back, or start anew with --restart"
 
 
 class Found(NamedTuple):
-    """What a run goes on from.
+    """What a run goes on from."""
 
-    Attributes:
-      ended: "finished" or "diverged" where there is nothing more to do, else "".
-      checkpoint: the newest that can be taken; None to start with the first step.
-      notes: lines for the user.
-      forced: kinds of records to drop at the checkpoint's step, see
-        `RunWriter.cut`.
-      changed: dotted key -> (value there, value now) outside of the run's identity.
-      origin: where the run branched from; empty if it did not.
-    """
-
+    # "finished" or "diverged" where there is nothing more to do, else ""
     ended: str = ""
+    # the newest that can be taken; None to start with the first step
     checkpoint: Checkpoint | None = None
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # lines for the user
+    # kinds of records to drop at the checkpoint's step, see `RunWriter.cut`
     forced: tuple[str, ...] = ()
+    # dotted key -> (value there, value now) outside of the run's identity
     changed: dict = {}
-    origin: dict = {}
+    origin: dict = {}  # where the run branched from; empty if it did not
 
 
 def refuse_another_run(record: Mapping, workdir) -> None:

@@ -15,19 +15,12 @@ from bn_repro.sweep.axes import product
 
 
 class Planned(NamedTuple):
-    """One run of a sweep.
+    """One run of a sweep."""
 
-    Attributes:
-      name: its key in RUNS, or made of what its axes set.
-      workdir: its folder.
-      config: its configuration as JSON, as stated.
-      sets: dotted key -> value, as RUNS has them, or the axes.
-    """
-
-    name: str
-    workdir: Path
-    config: str
-    sets: dict
+    name: str  # its key in RUNS, or made of what its axes set
+    workdir: Path  # its folder
+    config: str  # its configuration as JSON, as stated
+    sets: dict  # dotted key -> value, as RUNS has them, or the axes
 
     def status(self) -> str:
         """Returns how the run stands; "waiting" if it was never started."""

@@ -38,19 +38,12 @@ from bn_repro.sweep.progress import LOG, Progress
 
 @dataclasses.dataclass
 class Row:
-    """A member's place in the program.
+    """A member's place in the program."""
 
-    Attributes:
-      member: of the sweep.
-      run: as `loop` runs it.
-      events: what is due when; at the same steps for all rows.
-      outcome: how it ended; empty while it is under way.
-    """
-
-    member: Planned
-    run: under_way.Training
-    events: list[due.Event]
-    outcome: str = ""
+    member: Planned  # of the sweep
+    run: under_way.Training  # as `loop` runs it
+    events: list[due.Event]  # what is due when; at the same steps for all rows
+    outcome: str = ""  # how it ended; empty while it is under way
 
     def do_due(self) -> None:
         """Does what is due after the run's step."""

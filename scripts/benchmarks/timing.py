@@ -33,25 +33,17 @@ class Figure(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One measured value.
+    """One measured value."""
 
-    Attributes:
-      what: is measured; names the row.
-      value: NaN where it could not be.
-      bound: that it should keep, "<= 2" or ">= 0.9".
-      kind: "time", "count" (the same at every run) or "error" (of rounding).
-      spread: quartiles of the value over rounds; empty where there is one.
-      figures: what the value is of: ours, then what it is compared with.
-      detail: anything else.
-    """
-
-    what: str
-    value: float
-    bound: str = ""
+    what: str  # is measured; names the row
+    value: float  # NaN where it could not be
+    bound: str = ""  # that it should keep, "<= 2" or ">= 0.9"
+    # "time", "count" (the same at every run) or "error" (of rounding)
     kind: str = "time"
-    spread: tuple = ()
+    spread: tuple = ()  # quartiles of the value over rounds; empty where there is one
+    # what the value is of: ours, then what it is compared with
     figures: Sequence[Figure] = ()
-    detail: str = ""
+    detail: str = ""  # anything else
 
     def __str__(self) -> str:
         told = [*map(str, self.figures), *filter(None, [self.detail])]

@@ -11,20 +11,13 @@ from bn_repro.run_folder.records import Run
 
 
 class LayerFigure(NamedTuple):
-    """A figure of the layers of a few runs.
+    """A figure of the layers of a few runs."""
 
-    Attributes:
-      draw: function of the runs to figure and caption.
-      most: runs side by side.
-      alt: what it shows, for those who cannot see it.
-      least_layers: networks with fewer are told about in the tables.
-      fields: of `records.PROBE_FIELDS`, those that it draws; not every run has all.
-    """
-
-    draw: Callable
-    most: int
-    alt: str
-    least_layers: int = 1
+    draw: Callable  # function of the runs to figure and caption
+    most: int  # runs side by side
+    alt: str  # what it shows, for those who cannot see it
+    least_layers: int = 1  # networks with fewer are told about in the tables
+    # of `records.PROBE_FIELDS`, those that it draws; not every run has all
     fields: frozenset = frozenset()
 
 

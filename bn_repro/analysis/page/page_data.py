@@ -28,17 +28,12 @@ MOST_KEYS = 4  # of the configuration with a column each; the filter finds all
 
 
 class PageData(NamedTuple):
-    """What the page's script reads.
+    """What the page's script reads."""
 
-    Attributes:
-      values: JSON-like; see `page_data`.
-      units: float32 [n], the percentiles of single units of all layers, run after run.
-      histograms: uint8 [n], as well; see `page_units.histograms`.
-    """
-
-    values: dict
+    values: dict  # JSON-like; see `page_data`
+    # float32 [n], the percentiles of single units of all layers, run after run
     units: np.ndarray
-    histograms: np.ndarray
+    histograms: np.ndarray  # uint8 [n], as well; see `page_units.histograms`
 
 
 def page_data(

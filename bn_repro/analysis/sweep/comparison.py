@@ -31,15 +31,10 @@ KEY_NAMES = {
 
 @dataclasses.dataclass(eq=False)
 class Point:
-    """The runs of one arm at one value of the swept key, which differ in the seed.
+    """The runs of one arm at one value of the swept key, which differ in the seed."""
 
-    Attributes:
-      value: of the swept key.
-      courses: at least one.
-    """
-
-    value: float
-    courses: list[Course]
+    value: float  # of the swept key
+    courses: list[Course]  # at least one
 
     @property
     def finished(self) -> list[Course]:
@@ -98,17 +93,11 @@ class Point:
 
 
 class SweptArm(NamedTuple):
-    """Runs that differ in the swept key and the seed only.
+    """Runs that differ in the swept key and the seed only."""
 
-    Attributes:
-      label: what distinguishes the arm, such as "With BN".
-      config: of one of its runs.
-      points: in the order of the values.
-    """
-
-    label: str
-    config: dict
-    points: list[Point]
+    label: str  # what distinguishes the arm, such as "With BN"
+    config: dict  # of one of its runs
+    points: list[Point]  # in the order of the values
 
     def tuned(self) -> Point | None:
         """Returns the point of the highest mean final accuracy over finished seeds.
@@ -120,17 +109,11 @@ class SweptArm(NamedTuple):
 
 
 class Sweep(NamedTuple):
-    """A sweep of one key.
+    """A sweep of one key."""
 
-    Attributes:
-      key: dotted key of the configuration.
-      arms: without BN first.
-      left_out: runs that belong to no arm.
-    """
-
-    key: str
-    arms: list[SweptArm]
-    left_out: list[Run]
+    key: str  # dotted key of the configuration
+    arms: list[SweptArm]  # without BN first
+    left_out: list[Run]  # runs that belong to no arm
 
     @property
     def name(self) -> str:
