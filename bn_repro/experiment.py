@@ -158,13 +158,8 @@ def refuse_single_values(config, devices: int, examples: int) -> None:
     """Raises UserError if a BN would normalise over a single value, and why.
 
     Its output would be beta, whatever the input. Feature maps of several locations have
-    several values an example (Sec. 3.2).
-
-    Args:
-      config: the resolved configuration.
-      devices: how many the batch is spread over.
-      examples: number that is cut into mini-batches of batch_size; the last may be
-        smaller.
+    several values an example (Sec. 3.2). `examples` are cut
+    into mini-batches of batch_size; the last may be smaller.
     """
     per_device = config.batch_size // devices
     groups, spanning = layers.check_groups(config.bn.batch, per_device, devices)

@@ -32,10 +32,7 @@ def documentation(text: str | None) -> str:
 def page(document: str | None, values: dict) -> str:
     """Returns what --help prints.
 
-    Args:
-      document: docstring of the command.
-      values: dotted keys of the configuration that is given, with their values; where
-        it is empty, those of configs/common.py are shown.
+    Of a configuration's dotted keys and values; those of configs/common.py if empty.
     """
     shared = flags.FLAGS.flags_by_module_dict()
     ours = {

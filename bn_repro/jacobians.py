@@ -172,12 +172,8 @@ def spectrum(forward: Callable, back: Callable, shape: tuple[int, ...]):
 
     Golub, Kahan and Lanczos' bidiagonalisation with full reorthogonalisation, from
     STARTS random vectors on the smaller side of J; the shares are Gauss' weights
-    (stochastic Lanczos quadrature). The largest are found best.
-
-    Args:
-      forward: v -> J v.
-      back: w -> J^T w.
-      shape: of v, float32.
+    (stochastic Lanczos quadrature). The largest are found best. `forward` is v -> J v,
+    `back` is w -> J^T w, for v of a shape.
     """
     w = jax.eval_shape(forward, jax.ShapeDtypeStruct(shape, jnp.float32)).shape
     if np.prod(w) < np.prod(shape):

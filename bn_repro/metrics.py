@@ -8,9 +8,7 @@ import numpy as np
 def cross_entropy(logits, labels):
     """Returns each example's cross-entropy in nats, [B], float32 or wider.
 
-    Args:
-      logits: [B, classes].
-      labels: [B], integers.
+    Of logits [B, classes] and integer labels [B].
     """
     logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
     return jax.nn.logsumexp(logits, -1) - _own_logit(logits, labels)
@@ -100,10 +98,6 @@ def histogram(x, bins: int):
 
     The bins span four standard deviations around the mean, within the values' range;
     the end bins also hold what lies beyond, so that the shares sum to 1.
-
-    Args:
-      x: values of any shape.
-      bins: number of bins.
     """
     mean, spread = jnp.mean(x), 4 * jnp.std(x)
     low = jnp.maximum(jnp.min(x), mean - spread)

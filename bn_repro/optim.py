@@ -12,9 +12,6 @@ def make_optimizer(optimizer) -> optax.GradientTransformation:
 
     The learning rate is not in here: it is part of the train state, so that runs that
     differ in it share a compiled step.
-
-    Args:
-      optimizer: the configuration's optimizer section.
     """
     transforms = [optax.identity()]
     if optimizer.l2:
@@ -59,10 +56,6 @@ def rate_factor(optimizer, steps_per_epoch: float) -> Callable:
 
     It is multiplied by decay_factor every decay_epochs epochs, in steps (GoogLeNet's
     4 % every 8 epochs), after a linear warm-up over warmup_steps.
-
-    Args:
-      optimizer: the configuration's optimizer section.
-      steps_per_epoch: training examples / batch size.
     """
     decay = optax.exponential_decay(
         1.0,

@@ -33,14 +33,7 @@ class Pace:
 def first(
     paces: Sequence[Pace], what: str, say: Callable[[str], None], steps: int = 0
 ) -> Iterator[None]:
-    """Gives a sign of life while runs do something for the first time, and compile it.
-
-    Args:
-      paces: of the runs that do it together.
-      what: it is.
-      say: prints a line.
-      steps: that they do meanwhile.
-    """
+    """Gives a sign of life while runs do, and compile, something for the first time."""
     if all(what in pace.first for pace in paces):
         yield
         return

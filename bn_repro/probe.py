@@ -95,9 +95,7 @@ def _measure(variables, images, labels, *, model, inputs, locations):
 def _values_by_unit(tap, locations: int):
     """Returns [B, units] as it is and [B, H, W, C] as [B locations, C].
 
-    Args:
-      tap: the input of a nonlinearity.
-      locations: how many locations of a feature map, evenly spaced; 0 = all.
+    Of `locations` evenly spaced places of a feature map; 0: of all.
     """
     if tap.ndim == 2:
         return tap
@@ -150,11 +148,7 @@ def _parameter_norms(params, names: list[str]) -> dict:
 def _norms(tree, names: list[str], kind: str = "kernel", mean: bool = False):
     """Returns the norm of each layer's arrays of one kind, [L]; NaN if it has none.
 
-    Args:
-      tree: parameters or their gradients.
-      names: of the layers, "module/part".
-      kind: in the names of the arrays: "kernel" (weights), "bias" or "scale".
-      mean: take the root mean square instead.
+    "kernel" (weights), "bias" or "scale"; the root mean square where `mean` is set.
     """
     norms = []
     for name in names:

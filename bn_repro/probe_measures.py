@@ -32,14 +32,7 @@ class Context:
     """The network and the probe set, for all probes of a run."""
 
     def __init__(self, model, inputs, batches, config):
-        """Compiles nothing yet.
-
-        Args:
-          model: (images, Mode) -> (logits, taps).
-          inputs: see `train.Recipe`.
-          batches: [(images, labels)] of the probe set.
-          config: the resolved configuration.
-        """
+        """Compiles nothing yet."""
         self.batches = batches
         self.g = layers.NONLINEARITIES[config.model.nonlinearity]
         self.config = config
@@ -77,9 +70,7 @@ def shapes(sample: Sample) -> dict:
 def shape(g: Callable, x) -> dict:
     """Returns excess kurtosis and distance of x and g(x), medians over units.
 
-    Args:
-      g: a nonlinearity.
-      x: [values, units].
+    Of x [values, units].
     """
     found = {}
     for side, values in (("input", x), ("output", g(x))):
@@ -92,11 +83,9 @@ def shape(g: Callable, x) -> dict:
 def from_gaussian(x):
     """Returns the excess kurtosis and Kolmogorov's distance of x from a Gaussian.
 
-    The Gaussian has the mean and standard deviation of each column; the distance is
-    the largest between the two cumulative distributions, 0 to 1.
-
-    Args:
-      x: [n, units]; NaN comes of a column without spread.
+    The Gaussian has the mean and standard deviation of each column; the distance is the
+    largest between the two cumulative distributions, 0 to 1. Of [n, units]; NaN comes
+    of a column without spread.
     """
     z = (x - x.mean(0)) / x.std(0)
     n = len(z)
@@ -130,8 +119,7 @@ def noise(sample: Sample) -> dict:
 def relative_noise(values) -> float:
     """Returns the median over units of the spread over rounds / over examples.
 
-    Args:
-      values: [rounds, examples, units].
+    Of [rounds, examples, units].
     """
     values = np.asarray(values, np.float64)
     within = values.var(0, ddof=1).mean(0)

@@ -47,13 +47,7 @@ def prepare(config, devices=None):
 def start_or_resume(config, stated, writer, parts, mesh, found) -> Training:
     """Returns the run as its newest checkpoint left it, or before its first step.
 
-    Args:
-      config: the resolved configuration.
-      stated: the values that resolve translated, as stated.
-      writer: of the run folder.
-      parts: of the experiment.
-      mesh: the devices.
-      found: what it goes on from, see `resume.look`.
+    It goes on from what `resume.look` found.
     """
     made = programs.so_far()
     saved = _saved(config, parts, found)

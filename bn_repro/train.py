@@ -110,13 +110,7 @@ def make_initialize(config, inputs, axis_name) -> Callable:
 
 
 def create_state(config, recipe: Recipe, image_shape) -> TrainState:
-    """Returns the state before the first step, drawn from config.seed.
-
-    Args:
-      config: the resolved configuration.
-      recipe: of the run.
-      image_shape: shape of one image.
-    """
+    """Returns the state before the first step, drawn from config.seed."""
     scales = {name: config.model[name] for name in models.INITIAL_SCALES}
     key = jax.random.key(config.seed)
     variables = recipe.initialize(key, scales, tuple(image_shape))

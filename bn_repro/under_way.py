@@ -148,9 +148,7 @@ def save(run: Training) -> None:
 def save_checkpoint(run: Training, then: Callable = lambda step: None) -> None:
     """Begins to write the checkpoint, and goes on: `RunWriter.background` writes it.
 
-    Args:
-      run: whose state is copied now.
-      then: called with the step once the checkpoint is written.
+    `then` is called with the step once it is written.
     """
     path, step = run.writer.path, run.step
     tree = {"state": run.state, "sums": run.sums, "seconds": np.asarray(run.elapsed())}

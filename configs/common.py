@@ -75,12 +75,7 @@ def with_seeds(arms: dict, seeds=range(5)) -> dict:
 
 
 def short_mnist(experiment: str, steps: int) -> config_dict.ConfigDict:
-    """Returns a short run of the network of Fig. 1 at a rate of 0.1, small records.
-
-    Args:
-      experiment: its name.
-      steps: of a mini-batch of 60.
-    """
+    """Returns a short run of the network of Fig. 1 at a rate of 0.1, small records."""
     config = get_config()
     config.experiment = experiment
     config.steps = config.checkpoint.every = steps

@@ -37,9 +37,7 @@ def figure2(found: Sequence[Network], goal: Goal, out: str | os.PathLike) -> Dra
 def draw_figure2(found: Sequence[Network], goal: Goal) -> tuple[Figure, str]:
     """Returns Fig. 2 and its caption.
 
-    Args:
-      found: the networks, at least one.
-      goal: the accuracy that a diamond marks on every curve that reaches it.
+    A diamond marks the goal on every curve that reaches it.
     """
     curves = [network.curve() for network in found]
     longest = max(network.steps for network in found)

@@ -56,8 +56,7 @@ def figure4_table(results: Sequence[dict]) -> Table:
 def statistics_table(results: Sequence[dict]) -> Table:
     """Returns accuracy by what BN normalises with, one row a network and kind.
 
-    Args:
-      results: what scripts/evaluate.py --compare_statistics wrote.
+    Of what scripts/evaluate.py --compare_statistics wrote.
     """
     rows = []
     for result in results:

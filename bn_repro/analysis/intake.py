@@ -90,11 +90,6 @@ def without_odd(what: str, make: Callable, runs: list[Run]) -> tuple:
 
     Odd is a run that fails alone. Where there is none, or the rest fails too, None is
     made. Bad input that the user gave raises UserError as ever.
-
-    Args:
-      what: is made, for the notes.
-      make: function of runs.
-      runs: any.
     """
     try:
         return make(runs), []

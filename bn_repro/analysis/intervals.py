@@ -139,9 +139,7 @@ def between(
 def ratio(one: Sequence[float], other: Sequence[float]) -> Interval:
     """Returns the ratio of the geometric means and Welch's t interval on the logs.
 
-    Args:
-      one: [n] positive values, one a seed.
-      other: [m], likewise.
+    Of positive values, one a seed, [n] and [m].
     """
     return Interval(*np.exp(difference(np.log(one), np.log(other))))
 
@@ -159,9 +157,7 @@ def share(count: int, total: int) -> Interval:
 def mcnemar(one: np.ndarray, other: np.ndarray) -> Paired:
     """Returns McNemar's exact two-sided test of two networks on the same pictures.
 
-    Args:
-      one: [N] bool, whether the network is right.
-      other: [N] bool, of the other network on the same pictures in the same order.
+    Of whether each is right, bool [N], in the same order.
 
     Raises:
       ValueError: the lengths differ.

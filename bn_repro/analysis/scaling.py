@@ -111,9 +111,7 @@ def rate(counts: Counts, machine: Machine) -> float:
 def table(networks: Mapping[str, Counts], examples: Mapping[str, int]) -> str:
     """Returns Markdown: step, images a second and hours of networks on machines.
 
-    Args:
-      networks: name -> counts at 224 pixels.
-      examples: name -> how many its training sees.
+    Of their counts at 224 pixels, and the examples that each sees.
     """
     lines = [["network", "pictures", *(machine.name for machine in MACHINES)]]
     lines.append(["---"] * len(lines[0]))
@@ -138,9 +136,7 @@ def hours(seconds: float) -> str:
 def cores_table(networks: Mapping[str, Counts], a_core: float) -> str:
     """Returns Markdown: the host cores that keep devices busy at 224 pixels.
 
-    Args:
-      networks: name -> counts; the fastest asks for most.
-      a_core: pictures that one core decodes a second.
+    By the fastest network, at `a_core` pictures that one core decodes a second.
     """
     rates = [1_000, 2_000, 5_000, 10_000]
     rows = [(f"{r:,} images a second", r, r) for r in rates]

@@ -48,10 +48,7 @@ def smoothed(accuracy: np.ndarray) -> np.ndarray:
 def first_reached(steps: np.ndarray, accuracy: np.ndarray, target: float) -> float:
     """Returns the steps at which a smoothed curve reaches a target, inf if never.
 
-    Args:
-      steps: [T].
-      accuracy: [T]; NaN is left out.
-      target: an accuracy.
+    Of steps and accuracy [T]; NaN is left out.
     """
     finite = np.isfinite(accuracy)
     if not finite.any() or np.isnan(target):

@@ -88,12 +88,7 @@ class Drawing(NamedTuple):
 def save(figure: Figure, stem: Path, title: str, caption: str, alt: str) -> Drawing:
     """Writes PNG and PDF without dates, so that equal runs give equal files.
 
-    Args:
-      figure: to be written.
-      stem: the files' path without the ending; its folder exists.
-      title: such as "Figure 1".
-      caption: what it shows.
-      alt: what it shows, for those who cannot see it.
+    `stem` is their path without the ending, in a folder that exists.
 
     Raises:
       UserError: a file cannot be written.
@@ -110,16 +105,7 @@ def save(figure: Figure, stem: Path, title: str, caption: str, alt: str) -> Draw
 def band(
     axes: Axes, curve, line: Line, label: str, width: float = 1.5, alpha: float = 0.2
 ) -> None:
-    """Draws a mean over seeds and a band from the lowest to the highest.
-
-    Args:
-      axes: to draw on.
-      curve: an `arms.Curve`.
-      line: how.
-      label: in the legend.
-      width: of the line.
-      alpha: of the band.
-    """
+    """Draws a mean over seeds and a band from the lowest to the highest."""
     look = {"color": line.color, "linestyle": line.dash, "label": label}
     axes.plot(curve.steps, curve.mean, linewidth=width, **look)
     axes.fill_between(

@@ -237,13 +237,7 @@ def write_seeds(
 ) -> None:
     """Writes a run of a rate for each seed, with accuracies that end at `finals`.
 
-    Args:
-      folder: of the run folders.
-      norm: "none" or "before".
-      rate: learning rate.
-      finals: [seeds]; 0.05 less comes before, and 0.01 more.
-      status: of all of them.
-      **overrides: of the configuration, section__key=value.
+    Accuracy 0.05 less comes before the final one, and 0.01 more at its best.
     """
     values = {"data__name": "mnist", "data__classes": 10, "model__name": "mlp"}
     values |= {"optimizer__learning_rate": rate, "model__norm": norm, **overrides}

@@ -59,12 +59,7 @@ def point(arm: Arm) -> Point:
 
 
 def variations_table(settings: Sequence[Setting], target: float) -> Table:
-    """Returns one row a setting and norm.
-
-    Args:
-      settings: of `find_settings`.
-      target: accuracy to which steps are counted.
-    """
+    """Returns one row a setting and norm."""
     to = f"Steps to {comparison_tables.target_text(target)}"
     rows = [
         {

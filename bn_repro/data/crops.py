@@ -112,11 +112,7 @@ def write_views(
 ) -> None:
     """Writes the views of a picture that are not mirrored, resizing once a scale.
 
-    Args:
-      picture: uint8 [H, W, 3].
-      crops: 1, 10 or 144.
-      eval_resize: the shorter side for a single crop.
-      out: uint8 [on_host(crops), size, size, 3], contiguous.
+    Into `out`, uint8 [on_host(crops), size, size, 3], contiguous.
     """
     size = out.shape[2]
     views = geometry(*picture.shape[:2], crops, size, eval_resize)

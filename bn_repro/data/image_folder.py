@@ -102,11 +102,7 @@ class ImageTar(ImageFolder):
 def open_source(data, split: str, recorded: Classes | None = None) -> ImageFolder:
     """Returns the pictures of a split, "train" or "val", of `config.data`.
 
-    Args:
-      data: `config.data`.
-      split: "train" or "val".
-      recorded: the classes of the run that is to see the pictures, if there is one:
-        they decide on the labels, and the classes must be the same.
+    `recorded`, the classes of the run that is to see them, decide on the labels.
 
     Raises:
       UserError: the path is missing, damaged or empty, the number of classes is not

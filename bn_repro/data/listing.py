@@ -102,10 +102,7 @@ class Listing:
     def take(self, members: Iterable[str], folders: Iterable[str], read) -> "Listing":
         """Lists the files and folders of a tar below `root`; returns self.
 
-        Args:
-          members: names of its files.
-          folders: names of its folders.
-          read: name of a file -> its first bytes.
+        `read` takes a name and returns the first bytes of the file.
         """
         for member in members:
             name = _below(self.root, member)
@@ -138,10 +135,6 @@ def of_split(whole: Callable[[], Listing], inside: Listing) -> Listing:
 
     A folder called like the split may be a class among others: it holds pictures
     itself, and so does a folder beside it that is called like no split.
-
-    Args:
-      whole: lists the folder that the user named.
-      inside: of the folder in it that is called like the split.
     """
     if not inside.loose:
         return inside

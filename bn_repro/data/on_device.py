@@ -119,10 +119,7 @@ def place(sizes: np.ndarray, example: int, position: int, config) -> tuple[int, 
 def pick(arrays, places, *, size: int):
     """Returns views uint8 [B, size, size, 3] and labels [B]; runs on the device.
 
-    Args:
-      arrays: (images, labels) of Pictures.
-      places: int32 [B, 6], as from `place`.
-      size: height and width of the network's input.
+    Of (images, labels) of Pictures at places, int32 [B, 6] as from `place`.
     """
     images, labels = arrays
     cut = jax.vmap(lambda picture, place: _view(picture, place, size))

@@ -11,11 +11,8 @@ from bn_repro.errors import UserError
 def find_builder(name: str, data_dir: str) -> tfds.core.DatasetBuilder:
     """Returns the builder of a prepared data set, whose `as_data_source` reads it.
 
-    Looks at the files alone, so it never starts a download.
-
-    Args:
-        name: TFDS's name of the data set.
-        data_dir: the folder that holds the folder `name`; "" is TFDS's default.
+    Looks at the files alone, so it never starts a download. An empty `data_dir` is the
+    default of TFDS.
 
     Raises:
         UserError: no such data set there, or not as random-access ArrayRecord files.

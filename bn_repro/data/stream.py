@@ -81,14 +81,8 @@ def eval_batches(config, source, process_index=0, process_count=1, batch_size=0)
 
     Each picture comes exactly once at any batch size, in the source's order; every
     process yields the same number of batches, the last ones padded. A picture that
-    cannot be decoded is masked like padding, but keeps its label and index.
-
-    Args:
-      config: resolved configuration; uses `eval.batch_size` and `data`.
-      source: random access to undecoded pictures, see `data.open_source`.
-      process_index: of this process.
-      process_count: number of processes; divides the batch size.
-      batch_size: another than `eval.batch_size`; 0: that.
+    cannot be decoded is masked like padding, but keeps its label and index. It
+    has `batch_size` examples over all processes; 0: as `eval.batch_size`.
 
     Returns:
       A `Batches` of dicts: "image" uint8 [b, size, size, 3], "label" int32 [b], "mask"

@@ -126,10 +126,6 @@ def _check(statistics: str) -> None:
 def combine(paths, out) -> dict:
     """Returns the result of an ensemble from its members' saved probabilities.
 
-    Args:
-      paths: probabilities_*.npz of each member, of the same split.
-      out: folder for the result.
-
     Returns:
       As `evaluate`; seconds is NaN, null in the file, if a member's were not saved, as
       in files from before they were recorded.
@@ -289,11 +285,7 @@ def _name(member: str, split: str, statistics: str, crops: int) -> str:
 def _key(member: Member, split, statistics: str) -> str:
     """Returns a name for exactly this evaluation.
 
-    Args:
-      member: with the variables that are evaluated, population statistics included:
-        those may be estimated again, on other devices or other training pictures.
-      split: the pictures.
-      statistics: "ema" or "population".
+    By its variables, population statistics included, as those may be estimated again.
     """
     data = member.config.data
     path = data.train if split.name == "train" else data.val

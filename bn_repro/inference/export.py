@@ -24,10 +24,7 @@ KNOWN = (*PLATFORMS, "rocm")
 def classifier(config, module, variables):
     """Returns the function of the exported network: uint8 images -> probabilities.
 
-    Args:
-      config: the resolved configuration.
-      module: the network.
-      variables: of the network; they become constants of the program.
+    The variables become constants of the program.
 
     Returns:
       uint8 [b, H, W, 3] (MNIST: [b, 28, 28] of 0 and 1) -> float32 [b, classes].

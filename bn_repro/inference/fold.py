@@ -43,10 +43,6 @@ class LinearMap(nn.Module):
 def inference_network(config, variables) -> tuple[nn.Module, dict]:
     """Returns the network with every BN folded or replaced, and its params.
 
-    Args:
-      config: the resolved configuration.
-      variables: params and batch_stats, whose statistics the maps are made of.
-
     Returns:
       (module, params): module.apply({"params": params}, images, Mode(True)) gives the
       logits of the trained network with stored statistics, but for rounding.

@@ -31,13 +31,7 @@ def estimate(
 ) -> dict:
     """Returns {N: batch_stats} from the N batches after the member's last step.
 
-    Args:
-      member: the trained network.
-      parts: its `experiment.Experiment`.
-      mesh: the devices.
-      counts: numbers of batches N.
-      report: called with (batches done, of how many).
-      biased: see `evaluate.PopulationStatistics`.
+    `report` is called with (batches done, of how many).
     """
     config = member.config
     find = evaluate.PopulationStatistics(config, parts.recipe, mesh, biased)

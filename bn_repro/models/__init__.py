@@ -80,9 +80,7 @@ NORMS = {
 def shapes(config, network=None) -> dict:
     """Returns the shapes and dtypes of a network's variables, computing none of them.
 
-    Args:
-      config: the resolved configuration.
-      network: a module; by default what `build` makes of config.
+    Of the module, by default what `build` makes of config.
     """
     network = network or build(config)
     shape = data.find(config.data).image_shape(config.data)

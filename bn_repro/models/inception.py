@@ -121,9 +121,7 @@ class Inception(nn.Module):
     def __call__(self, images, mode: layers.Mode):
         """Returns logits [B, classes] and taps, each nonlinearity's input [B, H, W, C].
 
-        Args:
-          images: [B, H, W, 3].
-          mode: how to run the pass.
+        Of images [B, H, W, 3].
 
         Raises:
           UserError: padding is "port" and a side is no multiple of 32.

@@ -79,9 +79,7 @@ class MLP(nn.Module):
     def __call__(self, images, mode: layers.Mode):
         """Returns logits [B, classes] and taps, each nonlinearity's input [B, units].
 
-        Args:
-          images: [B, ...], flattened here.
-          mode: how to run the pass.
+        Of images [B, ...], flattened here.
         """
         init = nn.initializers.normal(self.init_stddev)
         z = images.reshape(images.shape[0], -1).astype(self.dtype)  # [B, 784]

@@ -88,10 +88,6 @@ def latest(workdir, run: Mapping) -> Checkpoint | None:
 
     Damaged ones are named in a warning and passed over.
 
-    Args:
-      workdir: the run folder.
-      run: the recorded configuration that it has to be of.
-
     Raises:
       UserError: there are checkpoints, but none can be taken.
     """
@@ -113,10 +109,7 @@ def latest(workdir, run: Mapping) -> Checkpoint | None:
 def load(path, run: Mapping, step: int | None = None) -> Checkpoint:
     """Returns a checkpoint or weights, verified to be of a run and a step.
 
-    Args:
-      path: the file.
-      run: the recorded configuration that it has to be of.
-      step: that it has to be of; None where any will do.
+    `step` None: of any step.
 
     Raises:
       DamagedError: it is not what it should be.

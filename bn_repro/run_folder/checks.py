@@ -146,9 +146,7 @@ def row(value: dict) -> dict:
 def arrays(value: Mapping[str, np.ndarray], constant=()) -> Mapping[str, np.ndarray]:
     """Returns arrays by name that all have an entry for each of "steps".
 
-    Args:
-      value: the arrays.
-      constant: names of those that have none.
+    Those named in `constant` have none.
     """
     steps = value["steps"]
     if steps.ndim != 1 or steps.dtype.kind not in "iu":

@@ -44,11 +44,7 @@ def differing_keys(a: Mapping, b: Mapping) -> dict[str, tuple]:
 
 
 def stated(config: Mapping) -> dict:
-    """Returns dotted key -> value, as the user stated it before resolve().
-
-    Args:
-      config: what a config.json of any age holds.
-    """
+    """Returns dotted key -> value, as the user stated it before resolve()."""
     flat = flatten(files.plain({k: v for k, v in config.items() if k != "stated"}))
     return of_today(flat | flatten(files.plain(config.get("stated") or {})))
 

@@ -23,11 +23,7 @@ FREE = (
 
 
 def of(config: Mapping) -> dict:
-    """Returns dotted key -> value of the keys that make a run, as the user stated them.
-
-    Args:
-      config: what config.json holds.
-    """
+    """Returns dotted key -> value, as stated, of the keys that make a run."""
     parts = tuple(name for name in FREE if name.endswith("."))
     return {
         key: value

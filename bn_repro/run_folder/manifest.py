@@ -20,10 +20,7 @@ PACKAGES = ("jax", "jaxlib", "flax", "optax", "grain", "numpy")
 def describe(config, params, **data) -> dict:
     """Returns the manifest of a run that starts now, as plain values.
 
-    Args:
-      config: the resolved configuration.
-      params: the network's parameters, for their number.
-      **data: fields that say what the data are.
+    Fields of the data stand beside what is found here.
     """
     revision, dirty = git_revision()
     return {

@@ -211,11 +211,6 @@ def kept_rows(path: Path, step: int, forced: Sequence[str]) -> list[dict]:
 def read_checked(path: Path, check, missing: dict | None = None) -> dict:
     """Returns the object in a JSON file, as one of `checks` approves of it.
 
-    Args:
-      path: the file.
-      check: of its value.
-      missing: what stands for a missing file; None: that is an error.
-
     Raises:
       UserError: it is damaged; names it.
     """
@@ -257,9 +252,7 @@ def find_runs(path: str | os.PathLike) -> list[Run]:
 def group(runs: Sequence[Run], ignoring: Sequence[str]) -> list[list[Run]]:
     """Returns the runs of one stated configuration together, in order of the first.
 
-    Args:
-      runs: to group.
-      ignoring: dotted keys that may differ within a group, such as "seed".
+    Dotted keys to ignore, such as "seed", may differ within a group.
     """
     groups: dict[str, list[Run]] = {}
     for run in runs:

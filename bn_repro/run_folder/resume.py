@@ -38,12 +38,7 @@ class Found(NamedTuple):
 
 
 def refuse_another_run(record: Mapping, workdir) -> None:
-    """Raises UserError if workdir holds a run that takes other steps, naming the keys.
-
-    Args:
-      record: the configuration as it will be recorded.
-      workdir: the run folder; it need not exist.
-    """
+    """Raises UserError, naming the keys, if workdir holds a run of other steps."""
     there = records.config(workdir)
     if there is None:
         return
@@ -135,10 +130,6 @@ def _lost_weights(folder: Path, there: Mapping, status: Mapping) -> str:
 
 def look(record: Mapping, workdir) -> Found:
     """Returns what a run goes on from; to be called by the holder of the folder's lock.
-
-    Args:
-      record: the configuration as it will be recorded.
-      workdir: the run folder; it need not hold anything.
 
     Raises:
       UserError: the folder holds another run, or what it would go on from is missing or

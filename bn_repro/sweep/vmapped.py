@@ -192,11 +192,7 @@ class Program:
     def advance(self, carries: list, step: int, n: int, active: list[bool]) -> list:
         """Returns each run's (state, sums) after n <= steps_per_call more steps.
 
-        Args:
-          carries: each run's (state, sums).
-          step: of the active runs.
-          n: number of steps.
-          active: which runs; the others stay as they are.
+        Only `active` runs move.
         """
         indices = np.stack([feed.indices(step, n) for feed in self._feeds])
         return self._compiled(

@@ -29,9 +29,7 @@ TOLERANCE = {"time": 0.25, "count": 0.001, "error": 1.0}
 def section(rows: Iterable[Row], about: dict) -> dict:
     """Returns what the JSON file holds of one benchmark.
 
-    Args:
-      rows: measured; those that could not be are left out.
-      about: commit, versions, device and the like.
+    Rows that could not be measured are left out.
     """
     kept = [_plain(row) for row in rows if not math.isnan(row.value)]
     return {**about, "rows": kept}
@@ -82,11 +80,6 @@ def file_of(machine: str, jax_version: str) -> Path:
 
 def add(path: Path, name: str, sections: dict) -> None:
     """Puts sections into a machine's file, in place of those of the same benchmarks.
-
-    Args:
-      path: of the file.
-      name: of the machine, as the table shows it.
-      sections: benchmark -> `section`.
 
     Raises:
       UserError: the file is damaged, or the disk refuses it.
@@ -157,10 +150,6 @@ def worse(fresh: Iterable[Row], committed: dict) -> list[str]:
     """Returns a line for each fresh row that is worse than the committed by too much.
 
     Worse is more, or less where the bound is of the least; TOLERANCE says how much.
-
-    Args:
-      fresh: rows as measured now.
-      committed: a machine's file, as read.
     """
     known = {r["what"]: r for s in committed["sections"].values() for r in s["rows"]}
     found = []

@@ -76,11 +76,8 @@ def alternate(candidates: dict[str, Callable], rounds: int = 15) -> dict[str, Fi
     """Returns each candidate's seconds a call.
 
     Every round calls each of them once, so that a slow moment of the machine meets all
-    of them alike; the first round is not counted.
-
-    Args:
-      candidates: name -> function that returns when its work is done.
-      rounds: how many counted rounds.
+    of them alike; the first round is not counted. Of name -> function that returns when
+    its work is done, in counted `rounds`.
     """
     seconds = {name: [] for name in candidates}
     for _ in range(rounds + 1):

@@ -175,9 +175,7 @@ def after(config, workdir: Path, whole, good: bool = True, what="", begin=start)
 def faulty(at: int, act) -> None:
     """Has the at-th write, fsync, replace or unlink of this process do `act` instead.
 
-    Args:
-      at: 1 is the first; 0 stands for all of them.
-      act: called with (the real call, its arguments).
+    `at` counts from 1, 0 is all of them; `act` takes the real call and its arguments.
     """
     from bn_repro.run_folder import files, writer
 

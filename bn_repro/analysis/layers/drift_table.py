@@ -72,10 +72,7 @@ def last_layer(
 ) -> dict[tuple, float]:
     """Returns `convergence.by_seed` of the median drifts of the last layer's units.
 
-    Args:
-      runs: of one arm; those that recorded the last layer of most of them count.
-      measure: "location" or "scale".
-      over: the steps, see `windows`.
+    Of one arm; "location" or "scale". Runs that recorded the last layer of most count.
     """
     probed = [run for run in runs if drift.has_percentiles(run.activations)]
     if not probed or over is None:

@@ -23,9 +23,6 @@ MOST_BANDS = 8  # layers; more are drawn as a heat map
 def draw_layers(runs: Sequence[Run]) -> tuple[Figure, str]:
     """Returns bands for networks of few layers and heat maps for others, and a caption.
 
-    Args:
-      runs: those drawn side by side.
-
     Raises:
       UserError: a run has fewer than two probes.
     """
@@ -38,10 +35,6 @@ def draw_bands(
     runs: Sequence[Run], layers: Sequence[str] | None = None
 ) -> tuple[Figure, str]:
     """Returns percentile bands, a row a layer and a column a run, and their caption.
-
-    Args:
-      runs: the columns.
-      layers: the rows; default all layers of the runs.
 
     Raises:
       UserError: a run has fewer than two probes.
@@ -119,9 +112,7 @@ def draw_heat_maps(runs: Sequence[Run]) -> tuple[Figure, str]:
 def draw_drift(runs: Sequence[Run], from_step: int = 0) -> tuple[Figure, str]:
     """Returns location and scale drift by layer, a curve a run, and the caption.
 
-    Args:
-      runs: the curves, all over the steps that all of them cover.
-      from_step: what comes before this step is left out.
+    Over the steps that all of them cover, from `from_step` on.
 
     Raises:
       UserError: a run has fewer than two probes.

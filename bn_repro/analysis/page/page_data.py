@@ -50,11 +50,6 @@ def page_data(
     at first), "target" (an accuracy), and what `page_style`,
     `page_sweeps`, `page_layers` and `page_units` say of themselves.
 
-    Args:
-      runs: at least one.
-      viewer_runs: whose single units can be looked at; see `page_units.select`.
-      target: that the page begins with, see `networks.find_goal`.
-
     Raises:
       UserError: `viewer_runs` or `target` names a run that is not there.
     """

@@ -30,11 +30,6 @@ def styles(
     A style is {"colors": [on white, on black], "dash", "legend": label of its entry};
     the scale, {"title", "labels", "colors": [on white, on black]}, is None where
     nothing was swept.
-
-    Args:
-      runs: all of them.
-      found: their arms, which differ in the seed only.
-      sweep: of the runs, if they are one.
     """
     return _swept(runs, sweep) if sweep else _networks(runs, found)
 

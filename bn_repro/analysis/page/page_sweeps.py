@@ -24,11 +24,6 @@ def sweeps(
     axis, "arms": [{"label", "dash", "points": [{"x", "runs"}]}], and "best": sentences
     on the arms' best against each other; of two keys "names", the values "x" and "y"
     as text, and "arms": [{"label", "cells": {"place in y,place in x": runs}}].
-
-    Args:
-      runs: all runs, in the page's order.
-      keys: those that differ between them.
-      sweep: what `comparison.find_sweep` found.
     """
     single = [found for key in keys if (found := _one(runs, key, sweep))]
     single.sort(key=lambda one: -one.pop("most"))

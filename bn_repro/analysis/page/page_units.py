@@ -52,10 +52,6 @@ def viewer(
     a layer's kept units, the typical one of them, and where its [T, P, units] values
     begin. "left_out" and "unprobed" name the other runs, "limit" is the number of units
     that a layer may keep within VIEWER_VALUES, None if all are kept.
-
-    Args:
-      runs: all runs.
-      shown: those whose units are kept.
     """
     limit = _units_per_layer(shown)
     entries, units, counts = [], [np.zeros(0, "<f4")], [np.zeros(0, np.uint8)]

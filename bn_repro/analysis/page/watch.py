@@ -16,11 +16,8 @@ NICENESS = 10  # the runs come first
 def watch(draw: Callable[[str], list[Run]], pause: float = PAUSE) -> None:
     """Draws a report every minute and prints how the runs stand, until Ctrl-C.
 
-    What cannot be read yet is said, and tried again: a sweep may not have begun.
-
-    Args:
-      draw: draws the report; takes the time of day as text, returns the runs.
-      pause: seconds between two reports.
+    What cannot be read yet is said, and tried again: a sweep may not have begun. `draw`
+    takes the time of day as text and returns the runs; `pause` is in seconds.
     """
     os.nice(NICENESS)
     try:

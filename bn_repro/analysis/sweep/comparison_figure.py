@@ -34,11 +34,8 @@ def draw_sweep(sweep: Sweep, target: float) -> tuple[Figure, str]:
     """Returns the figure of a sweep and its caption.
 
     Final accuracy, as a logarithmic error where the best comes beyond HIGH, and steps
-    to the target; what its marks mean stands below.
-
-    Args:
-      sweep: the sweep.
-      target: the accuracy to which steps are counted; NaN leaves that panel empty.
+    to the target; what its marks mean stands below. A target of NaN leaves its panel
+    empty.
     """
     figure = Figure(figsize=(9.5, 4.6))
     final, steps = figure.subplots(1, 2)
