@@ -6,8 +6,6 @@ python scripts/export.py --workdir runs/mnist/bn_seed0 --out exported/mnist \
 
 BN is folded into the weights (Algorithm 2, step 11). network.bin is read with
 jax.export, network.json has labels and preprocessing; docs/inference.md has a loader.
-Prints
-floating-point operations, bytes and seconds before and after folding.
 """
 
 from absl import flags
@@ -41,16 +39,7 @@ def main():
         member = member._replace(class_names=(), class_folders=folders)
     mesh = parallel.make_mesh()
     variables = ensemble.chosen_variables(member, _STATISTICS.value, mesh)
-    compared = export.compare(member, variables)
     export.write(member, variables, _OUT.value, tuple(_PLATFORMS.value))
-    for name in ("before", "after"):
-        cost = compared[name]
-        print(
-            f"{name} folding: {cost['parameters']:,} parameters, "
-            f"{cost['flops']:.4g} flops, {cost['bytes']:.4g} bytes, "
-            f"{1e3 * cost['seconds']:.2f} ms for 32 images"
-        )
-    print(f"logits differ by {compared['logits_differ_by']:.1e} of the largest")
     print(f"written to {_OUT.value}")
 
 

@@ -1,6 +1,5 @@
 """The inference network as files that are used without this package."""
 
-import time
 from pathlib import Path
 
 import jax
@@ -8,7 +7,7 @@ import jax.export  # not an attribute of jax before it is imported
 import jax.numpy as jnp
 import numpy as np
 
-from bn_repro import data, models
+from bn_repro import data
 from bn_repro.errors import UserError
 from bn_repro.inference import fold, predict
 from bn_repro.inference.members import Member
@@ -51,13 +50,15 @@ def write(member: Member, variables, out, platforms=PLATFORMS) -> dict:
       The description: labels, preprocessing constants, versions.
 
     Raises:
-      UserError: an unknown platform, the folder cannot be written, or the run did not
-        record its classes' names and the data that have them are missing.
+      UserError: an unknown platform, outputs that are not finite, the folder cannot be
+        written, or the run did not record its classes' names and the data that have
+        them are missing.
     """
     if not platforms or set(platforms) - set(KNOWN):
         raise UserError(f"platforms are {list(platforms)}; use some of {list(KNOWN)}")
     module, params = fold.inference_network(member.config, variables)
     function = jax.jit(classifier(member.config, module, {"params": params}))
+    _refuse_not_finite(member, function)
     shape = image_shape(member.config)
     (batch,) = jax.export.symbolic_shape("b")
     images = jax.ShapeDtypeStruct((batch, *shape), jnp.uint8)
@@ -95,72 +96,13 @@ def image_shape(config) -> tuple[int, ...]:
     return data.find(config.data).image_shape(config.data)
 
 
-def compare(member: Member, variables, batch_size: int = 32, rounds: int = 9) -> dict:
-    """Returns cost before and after folding, measured on this machine.
-
-    Args:
-      member: the trained network.
-      variables: params and the statistics to fold.
-      batch_size: images a call.
-      rounds: alternated calls of both; seconds are medians.
-
-    Returns:
-      {"before": ..., "after": ...}, each {parameters, flops, bytes, seconds}, and
-      "logits_differ_by", the largest difference over the largest logit.
-
-    Raises:
-      UserError: the logits are not finite.
-    """
-    module, params = fold.inference_network(member.config, variables)
-    images = _noise(member.config, batch_size)
-    networks = {
-        "before": (models.build(member.config), variables),
-        "after": (module, {"params": params}),
-    }
-    compiled = {
-        name: _compile(member.config, *network, images)
-        for name, network in networks.items()
-    }
-    seconds = {name: [] for name in compiled}
-    for _ in range(rounds + 1):
-        for name, (run, arguments) in compiled.items():
-            start = time.perf_counter()
-            jax.block_until_ready(run(*arguments))
-            seconds[name].append(time.perf_counter() - start)
-    before, after = (run(*arguments) for run, arguments in compiled.values())
-    largest = float(jnp.abs(before).max())
-    if not np.isfinite(largest):
-        raise UserError(
-            f"{member.path}: its logits are not finite, so there is nothing to export; "
-            f"the run may have diverged"
-        )
-    return {
-        name: _cost(run, arguments) | {"seconds": float(np.median(seconds[name][1:]))}
-        for name, (run, arguments) in compiled.items()
-    } | {"logits_differ_by": float(jnp.abs(before - after).max()) / largest}
-
-
-def _compile(config, module, variables, images):
-    inputs = data.find(config.data).inputs(config)
-
-    def logits(variables, images):
-        return module.apply(variables, inputs(images, None), Mode(True))[0]
-
-    arguments = jax.device_put((variables, images))
-    return jax.jit(logits).lower(*arguments).compile(), arguments
-
-
-def _cost(run, arguments) -> dict:
-    cost = run.cost_analysis()
-    leaves = jax.tree.leaves(arguments[0]["params"])
-    return {
-        "parameters": sum(leaf.size for leaf in leaves),
-        "flops": cost["flops"],
-        "bytes": cost["bytes accessed"],
-    }
-
-
-def _noise(config, batch_size: int):
-    random = np.random.default_rng(0)
+def _refuse_not_finite(member: Member, function) -> None:
+    """Raises UserError if probabilities of random pictures are not finite."""
+    config = member.config
     most = data.find(config.data).pixel_values
-    return random.integers(0, most, (batch_size, *image_shape(config)), np.uint8)
+    noise = np.random.default_rng(0).integers(0, most, (8, *image_shape(config)))
+    if not np.isfinite(function(noise.astype(np.uint8))).all():
+        raise UserError(
+            f"{member.path}: its outputs are not finite, so there is nothing to "
+            f"export; the run may have diverged"
+        )
