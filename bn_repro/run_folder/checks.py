@@ -10,72 +10,45 @@ import numpy as np
 
 STATUSES = ("running", "finished", "diverged", "interrupted", "failed")
 _NUMBER = (int, float)
-_CONFIG = {  # what readers of any run rely on
-    "experiment": str,
-    "seed": int,
-    "steps": int,
-    "batch_size": int,
-    "reference_batch": int,
-    "bn": dict,
-    "bn.batch": str,
-    "bn.epsilon": _NUMBER,
-    "bn.ema_decay": _NUMBER,
-    "model": dict,
-    "model.name": str,
-    "model.norm": str,
-    "model.nonlinearity": str,
-    "model.dropout": _NUMBER,
-    "model.hidden": list,
-    "data": dict,
-    "data.name": str,
-    "data.limit": int,
-    "optimizer": dict,
-    "optimizer.learning_rate": _NUMBER,
-    "optimizer.momentum": _NUMBER,
-    "optimizer.l2": _NUMBER,
-    "probe": dict,
-    "probe.percentiles": list,
-    "eval": dict,
-    "checkpoint": dict,
-    "checkpoint.every": int,
-    "stated": dict,
-}
-_STATUS = {"status": str, "step": int, "first_bad_step": int, "message": str}
+
+
+def _schema(kinds: Mapping) -> dict:
+    """Returns key -> type of type -> keys."""
+    return {key: kind for kind, keys in kinds.items() for key in keys.split()}
+
+
+_CONFIG = _schema(  # what readers of any run rely on
+    {
+        dict: "bn model data optimizer probe eval checkpoint stated",
+        str: "experiment bn.batch model.name model.norm model.nonlinearity data.name",
+        int: "seed steps batch_size reference_batch data.limit checkpoint.every",
+        list: "model.hidden probe.percentiles",
+        _NUMBER: "bn.epsilon bn.ema_decay model.dropout "
+        "optimizer.learning_rate optimizer.momentum optimizer.l2",
+    }
+)
+_STATUS = _schema({str: "status message", int: "step first_bad_step"})
 _CLASSES = {"names": list, "folders": list}
-_MANIFEST = {
-    "command": str,
-    "git_revision": str,
-    "versions": dict,
-    "devices": list,
-    "machine": str,
-    "starts": list,
-    "started": str,
-    "ended": str,
-    "images_per_second": _NUMBER,
-    "parameter_count": int,
-}
-_EVALUATION = {
-    "members": list,
-    "crops": int,
-    "statistics": str,
-    "top1_error": _NUMBER,
-    "top5_error": _NUMBER,
-    "count": int,
-}
-_COMPARED = {
-    "statistics": str,
-    "accuracy": _NUMBER,
-    "loss": _NUMBER,
-    "count": int,
-}
+_MANIFEST = _schema(
+    {
+        str: "command git_revision machine started ended",
+        dict: "versions",
+        list: "devices starts",
+        int: "parameter_count",
+        _NUMBER: "images_per_second",
+    }
+)
+_EVALUATION = _schema(
+    {
+        list: "members",
+        str: "statistics",
+        int: "crops count",
+        _NUMBER: "top1_error top5_error",
+    }
+)
+_COMPARED = _schema({str: "statistics", _NUMBER: "accuracy loss", int: "count"})
 _POPULATION = {"batches": int, "biased": bool}
-_ROW = {
-    "step": int,
-    "examples": _NUMBER,
-    "seconds": _NUMBER,
-    "split": str,
-    "statistics": str,
-}
+_ROW = _schema({int: "step", _NUMBER: "examples seconds", str: "split statistics"})
 
 
 def config(value: dict) -> dict:
