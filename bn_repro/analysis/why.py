@@ -23,13 +23,6 @@ from bn_repro.analysis.why_values import (
 from bn_repro.run_folder.records import Run
 
 
-class Value(NamedTuple):
-    """A number a run: its heading, with the unit, and how it is found."""
-
-    name: str
-    of: Callable[[Run], float]
-
-
 class Claim(NamedTuple):
     """That a value of one arm is more than that of another, or than 0."""
 
@@ -44,14 +37,21 @@ class Question(NamedTuple):
     """An experiment: the columns of its table, the rows of its figure, its claim."""
 
     text: str  # the question
-    values: tuple[Value, ...]  # columns of the table; drawn where no fields are
+    # columns of the table: heading, with the unit, -> function of a run; drawn where no
+    # fields are
+    values: dict[str, Callable[[Run], float]]
     claim: Claim  # of the ledger
     # of a probe, or "effective_rate", drawn over steps, layers side by side
     fields: tuple[str, ...] = ()
     logarithmic: tuple[str, ...] = ()  # those of them on such an axis
 
 
-ACCURACY = Value("test accuracy, %", recorded("test", "ema"))
+ACCURACY = {"test accuracy, %": recorded("test", "ema")}
+LOSS = {"training loss": recorded("train", "batch", "loss", 1)}
+GRADIENTS = {
+    "log10 of first gradient, step 0": log10(probed("gradient_norm", 0, 0)),
+    "log10 of last gradient, step 0": log10(probed("gradient_norm", -1, 0)),
+}
 POPULATION = recorded("test", "population")
 NEAREST = less(probed("output_distance"), probed("input_distance"))
 TRAIN, TEST = recorded("train", "ema"), recorded("test", "ema")
@@ -59,13 +59,13 @@ TRAIN, TEST = recorded("train", "ema"), recorded("test", "ema")
 QUESTIONS = {
     "why_naive_gradient": Question(
         "What if descent does not know of the normalisation?",
-        (
-            Value("b, root mean square, first layer", probed("shift_rms", 0)),
-            Value("b, last layer", probed("shift_rms")),
-            Value("norm of W, last layer", probed("weight_norm")),
-            Value("training loss", recorded("train", "batch", "loss", 1)),
-            ACCURACY,
-        ),
+        {
+            "b, root mean square, first layer": probed("shift_rms", 0),
+            "b, last layer": probed("shift_rms"),
+            "norm of W, last layer": probed("weight_norm"),
+            **LOSS,
+            **ACCURACY,
+        },
         Claim(
             "A bias that descent does not know to be normalised away grows",
             "Sec. 2: yes",
@@ -77,13 +77,13 @@ QUESTIONS = {
     ),
     "why_weight_scale": Question(
         "Why do learning rates up to 30 train?",
-        (
-            Value("log10 of norm of W, first layer", log10(probed("weight_norm", 0))),
-            Value("log10 of norm of W, last layer", log10(probed("weight_norm"))),
-            Value("log10 of rate / norm², first", log10(probed("effective_rate", 0))),
-            Value("log10 of rate / norm², last", log10(probed("effective_rate"))),
-            ACCURACY,
-        ),
+        {
+            "log10 of norm of W, first layer": log10(probed("weight_norm", 0)),
+            "log10 of norm of W, last layer": log10(probed("weight_norm")),
+            "log10 of rate / norm², first": log10(probed("effective_rate", 0)),
+            "log10 of rate / norm², last": log10(probed("effective_rate")),
+            **ACCURACY,
+        },
         Claim(
             "With BN weights are larger after training at rate 30 than at 0.01",
             "Sec. 3.3: larger weights, smaller gradients",
@@ -96,16 +96,16 @@ QUESTIONS = {
     ),
     "why_saturation": Question(
         "Why before the nonlinearity, and what saturates?",
-        (
-            Value("saturated at first, layer 1, share", probed("saturated", 0, 0)),
-            Value("at the end, layer 1", probed("saturated", 0)),
-            Value("input: distance from Gaussian", probed("input_distance")),
-            Value("output: distance from Gaussian", probed("output_distance")),
-            Value("output less input", NEAREST),
-            Value("input: excess kurtosis", probed("input_kurtosis")),
-            Value("output: excess kurtosis", probed("output_kurtosis")),
-            ACCURACY,
-        ),
+        {
+            "saturated at first, layer 1, share": probed("saturated", 0, 0),
+            "at the end, layer 1": probed("saturated", 0),
+            "input: distance from Gaussian": probed("input_distance"),
+            "output: distance from Gaussian": probed("output_distance"),
+            "output less input": NEAREST,
+            "input: excess kurtosis": probed("input_kurtosis"),
+            "output: excess kurtosis": probed("output_kurtosis"),
+            **ACCURACY,
+        },
         Claim(
             "W u + b is nearer a Gaussian than g(W u + b), without BN",
             "Sec. 3.2: yes",
@@ -116,17 +116,14 @@ QUESTIONS = {
     ),
     "why_batch_size": Question(
         "How many examples need be normalised together, and with which statistics?",
-        (
-            Value("moving averages", recorded("test", "ema")),
-            Value("Algorithm 2", POPULATION),
-            Value("mini-batch", recorded("test", "batch")),
-            Value(
-                "Algorithm 2 less mini-batch",
-                less(POPULATION, recorded("test", "batch")),
-            ),
-            Value("noise of an input, share of its spread", probed("batch_noise")),
-            Value("noise of a logit, likewise", probed("logit_noise")),
-        ),
+        {
+            "moving averages": recorded("test", "ema"),
+            "Algorithm 2": POPULATION,
+            "mini-batch": recorded("test", "batch"),
+            "Algorithm 2 less mini-batch": less(POPULATION, recorded("test", "batch")),
+            "noise of an input, share of its spread": probed("batch_noise"),
+            "noise of a logit, likewise": probed("logit_noise"),
+        },
         Claim(
             "In groups of 60 Algorithm 2 is more accurate than in groups of 2",
             "-",
@@ -137,11 +134,11 @@ QUESTIONS = {
     ),
     "why_dropout": Question(
         "Does BN take the place of dropout?",
-        (
-            Value("training accuracy, %", TRAIN),
-            Value("test accuracy, %", TEST),
-            Value("gap, points", less(TRAIN, TEST)),
-        ),
+        {
+            "training accuracy, %": TRAIN,
+            "test accuracy, %": TEST,
+            "gap, points": less(TRAIN, TEST),
+        },
         Claim(
             "With BN no dropout is more accurate than half of it, 60,000 examples",
             "Sec. 3.4: dropout can be removed",
@@ -152,15 +149,15 @@ QUESTIONS = {
     ),
     "why_jacobians": Question(
         "Are the singular values of the layers near 1?",
-        (
-            Value("share in [1/2, 2] at first", probed("jacobian_near_one", at=0)),
-            Value("share in [1/2, 2] at the end", probed("jacobian_near_one")),
-            Value("median at the end", probed("jacobian_median")),
-            Value("least", probed("jacobian_least")),
-            Value("largest", probed("jacobian_largest")),
-            Value("through all, largest", probed("through_largest")),
-            ACCURACY,
-        ),
+        {
+            "share in [1/2, 2] at first": probed("jacobian_near_one", at=0),
+            "share in [1/2, 2] at the end": probed("jacobian_near_one"),
+            "median at the end": probed("jacobian_median"),
+            "least": probed("jacobian_least"),
+            "largest": probed("jacobian_largest"),
+            "through all, largest": probed("through_largest"),
+            **ACCURACY,
+        },
         Claim(
             "More singular values are within [1/2, 2] with BN, initial deviation 0.1",
             "Sec. 3.3: a conjecture",
@@ -173,12 +170,12 @@ QUESTIONS = {
     ),
     "why_gradient_change": Question(
         "Does a layer's gradient change less when the layers before it step?",
-        (
-            Value("relative change, median", median_after_start("gradient_change")),
-            Value("cosine, median over probes", median_after_start("gradient_cosine")),
-            Value("relative change at the end", probed("gradient_change")),
-            ACCURACY,
-        ),
+        {
+            "relative change, median": median_after_start("gradient_change"),
+            "cosine, median over probes": median_after_start("gradient_cosine"),
+            "relative change at the end": probed("gradient_change"),
+            **ACCURACY,
+        },
         Claim(
             "The last hidden layer's gradient changes less with BN, rate 0.1",
             "Sec. 1: less internal covariate shift",
@@ -191,11 +188,11 @@ QUESTIONS = {
     ),
     "why_noise": Question(
         "Does BN still help where noise after it upsets the distributions?",
-        (
-            ACCURACY,
-            Value("training loss", recorded("train", "batch", "loss", 1)),
-            Value("gradient's relative change", median_after_start("gradient_change")),
-        ),
+        {
+            **ACCURACY,
+            **LOSS,
+            "gradient's relative change": median_after_start("gradient_change"),
+        },
         Claim(
             "With noise after BN the network is still more accurate than without BN",
             "- (Santurkar et al. 2018: yes)",
@@ -206,16 +203,11 @@ QUESTIONS = {
     ),
     "why_explosion": Question(
         "What of gradients that explode?",
-        (
-            Value("log10 of first / last gradient, step 0", gradient_fall),
-            Value(
-                "log10 of first gradient, step 0", log10(probed("gradient_norm", 0, 0))
-            ),
-            Value(
-                "log10 of last gradient, step 0", log10(probed("gradient_norm", -1, 0))
-            ),
-            ACCURACY,
-        ),
+        {
+            "log10 of first / last gradient, step 0": gradient_fall,
+            **GRADIENTS,
+            **ACCURACY,
+        },
         Claim(
             "At twice He's scale the first gradient is larger without BN",
             "Sec. 3.3: yes",
@@ -228,16 +220,11 @@ QUESTIONS = {
     ),
     "why_inception_init": Question(
         "Does Inception depend less on its initial scale with BN?",
-        (
-            Value("validation accuracy, %", recorded("val", "ema")),
-            Value("training loss", recorded("train", "batch", "loss", 1)),
-            Value(
-                "log10 of first gradient, step 0", log10(probed("gradient_norm", 0, 0))
-            ),
-            Value(
-                "log10 of last gradient, step 0", log10(probed("gradient_norm", -1, 0))
-            ),
-        ),
+        {
+            "validation accuracy, %": recorded("val", "ema"),
+            **LOSS,
+            **GRADIENTS,
+        },
         Claim(
             "From a quarter of He's scale Inception trains better with BN",
             "Sec. 3.3: less dependent on the initial values",
@@ -248,13 +235,13 @@ QUESTIONS = {
     ),
     "why_gamma_beta": Question(
         "What does training do to gamma and beta?",
-        (
-            Value("gamma, root mean square, layer 1", probed("scale_rms", 0)),
-            Value("gamma, last layer", probed("scale_rms")),
-            Value("beta, layer 1", probed("shift_rms", 0)),
-            Value("beta, last layer", probed("shift_rms")),
-            ACCURACY,
-        ),
+        {
+            "gamma, root mean square, layer 1": probed("scale_rms", 0),
+            "gamma, last layer": probed("scale_rms"),
+            "beta, layer 1": probed("shift_rms", 0),
+            "beta, last layer": probed("shift_rms"),
+            **ACCURACY,
+        },
         Claim(
             "Training moves beta of the last hidden layer from 0",
             "Sec. 3: they are learned",
@@ -269,8 +256,9 @@ QUESTIONS = {
 def find(folder: str, runs: Sequence[Run]) -> Finding:
     """Returns what the runs of an experiment say to its claim."""
     question = QUESTIONS[folder]
-    value, claim = question.values[question.claim.value], question.claim
-    sides = [_by_seed(runs, arm, value.of) for arm in (claim.more, claim.less) if arm]
+    claim = question.claim
+    name, of = list(question.values.items())[claim.value]
+    sides = [_by_seed(runs, arm, of) for arm in (claim.more, claim.less) if arm]
     if not all(sides):
         return Finding(
             f"no run of {claim.more} and {claim.less}", "-", "-", intervals.MISSING
@@ -279,7 +267,7 @@ def find(folder: str, runs: Sequence[Run]) -> Finding:
     digits = min(digits_of(values.mean()) for values in seeds)
     texts = [tables.mean_text(values, digits=digits) for values in seeds]
     named = zip((claim.more, claim.less), texts, strict=False)
-    ours = f"{value.name}: " + "; ".join(f"{arm} {text}" for arm, text in named)
+    ours = f"{name}: " + "; ".join(f"{arm} {text}" for arm, text in named)
     if claim.less:
         found = intervals.between(*sides).interval
     else:

@@ -1,6 +1,6 @@
 """Draws and tables any of `why.QUESTIONS`, arms side by side."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,9 +24,9 @@ def question_table(runs: Sequence[Run]) -> Table:
     rows = []
     for arm in arms.group(runs):
         runs_ = arm.done() or arm.runs
-        values = [[value.of(run) for run in runs_] for value in question.values]
+        values = [[of(run) for run in runs_] for of in question.values.values()]
         rows.append([arm.label, str(len(arm.done())), *map(_cell, values)])
-    columns = ["Runs", "n", *(value.name for value in question.values)]
+    columns = ["Runs", "n", *question.values]
     note = (
         "n: seeds that finished. Mean over them, with the 95 % t interval; over those "
         "that diverged where n is 0."
@@ -100,22 +100,22 @@ def draw_values(runs: Sequence[Run]) -> tuple[Figure, str]:
     count = len(question.values)
     figure = Figure(figsize=(2.3 * count + 1.8, 0.27 * len(found) + 1.4))
     panels = figure.subplots(1, count, sharey=True, squeeze=False)[0]
-    for axes, value in zip(panels, question.values, strict=True):
-        _points(axes, value, found)
+    for axes, (name, of) in zip(panels, question.values.items(), strict=True):
+        _points(axes, of, found)
+        axes.set_title(name, fontsize=8)
     caption = "Each point is a seed, the bar their mean; one row a configuration."
     return figure, caption
 
 
-def _points(axes: Axes, value: why.Value, found: Sequence[Arm]) -> None:
+def _points(axes: Axes, of: Callable, found: Sequence[Arm]) -> None:
     for place, (arm, line) in enumerate(zip(found, lines_of(found), strict=True)):
-        values = [value.of(run) for run in arm.done()]
+        values = [of(run) for run in arm.done()]
         color = line.color
         axes.plot(values, [place] * len(values), "o", ms=3, color=color, alpha=0.7)
         if values:
             axes.plot([np.mean(values)], [place], "|", ms=12, color=color, mew=2)
     axes.set_yticks(range(len(found)), [arm.label for arm in found], fontsize=8)
     axes.set_ylim(len(found) - 0.5, -0.5)
-    axes.set_title(value.name, fontsize=8)
     style.plain(axes)
 
 
