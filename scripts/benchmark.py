@@ -50,8 +50,10 @@ def main():
     if _TABLE.value:
         from benchmarks import costs
 
+        from bn_repro.run_folder import files
+
         for page in (table, costs):
-            page.write_page()
+            files.write_between(page.PAGE, page.BEGIN, page.END, page.markdown())
             print(f"Written: {page.PAGE}")
         return 0
     unknown = [name for name in _ONLY.value if name not in BENCHMARKS]

@@ -10,6 +10,8 @@ python scripts/report.py --claims
 python scripts/report.py --claims --out README.md
 """
 
+from pathlib import Path
+
 from absl import flags
 
 from bn_repro import cli
@@ -61,12 +63,14 @@ def main():
 def claims():
     """Prints what the records say to each claim; renews a file's headline."""
     from bn_repro.analysis import ledger  # likewise
+    from bn_repro.run_folder import files
 
     if not (_WORKDIR.value or ledger.RESULTS.is_dir()):
         raise UserError("the committed results are in the checkout; give --workdir")
     found = ledger.entries(_WORKDIR.value or ledger.RESULTS)
     if _OUT.value:
-        ledger.update(_OUT.value, found)
+        between = ledger.BEGIN, ledger.END, ledger.headline(found)
+        files.write_between(Path(_OUT.value), *between)
     print(ledger.table(found).markdown())
 
 

@@ -29,8 +29,7 @@ from bn_repro.analysis.layers import drift_table
 from bn_repro.analysis.networks import Network
 from bn_repro.analysis.sweep import comparison
 from bn_repro.analysis.tables import Table
-from bn_repro.errors import UserError
-from bn_repro.run_folder import files, records
+from bn_repro.run_folder import records
 from bn_repro.run_folder.records import Run
 
 ROOT = Path(__file__).parents[2]
@@ -85,24 +84,7 @@ def table(ledger: Sequence[Entry]) -> Table:
 def headline(ledger: Sequence[Entry]) -> str:
     """Returns what stands between the markers in README, as Markdown."""
     rows = [_cells(entry) for entry in ledger if entry.claim.headline]
-    body = Table("", COLUMNS, rows).markdown().split("\n\n", 1)[1]
-    return f"{BEGIN}\n\n{body}\n{END}"
-
-
-def update(path: str | os.PathLike, ledger: Sequence[Entry]) -> None:
-    """Writes the headline between the markers of a file.
-
-    Raises:
-      UserError: the file cannot be read or written, or has no markers.
-    """
-    path = Path(path)
-    with files.naming(path, "read"):
-        text = path.read_text()
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise UserError(f"{path} has no lines {BEGIN} and {END} to write between")
-    files.write_atomically(path, (before + headline(ledger) + after).encode())
+    return Table("", COLUMNS, rows).markdown().split("\n\n", 1)[1].rstrip()
 
 
 def _cells(entry: Entry) -> list[str]:

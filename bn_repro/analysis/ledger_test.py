@@ -5,6 +5,7 @@ import pytest
 
 from bn_repro.analysis import ledger
 from bn_repro.errors import UserError
+from bn_repro.run_folder import files
 
 README = ledger.ROOT / "README.md"
 
@@ -21,7 +22,8 @@ def findings(entries, folder="mnist"):
 
 def test_readme_says_what_the_records_say(committed):
     """If not: python scripts/report.py --claims --out README.md."""
-    assert ledger.headline(committed) in README.read_text()
+    text = f"{ledger.BEGIN}\n\n{ledger.headline(committed)}\n\n{ledger.END}"
+    assert text in README.read_text()
 
 
 def test_a_changed_record_is_seen(tmp_path, committed):
@@ -78,13 +80,14 @@ def test_the_committed_claims_of_mnist(committed):
 def test_the_headline_is_written_between_its_markers(tmp_path, committed):
     path = tmp_path / "README.md"
     path.write_text(f"before\n{ledger.BEGIN}\nold\n{ledger.END}\nafter\n")
-    ledger.update(path, committed)
-    expected = f"before\n{ledger.headline(committed)}\nafter\n"
-    assert path.read_text() == expected
-    ledger.update(path, committed)
-    assert path.read_text() == expected
+    rows = ledger.headline(committed)
+    written = path, ledger.BEGIN, ledger.END, rows
+    expected = f"before\n{ledger.BEGIN}\n\n{rows}\n\n{ledger.END}\nafter\n"
+    for _ in range(2):
+        files.write_between(*written)
+        assert path.read_text() == expected
     path.write_text("no markers")
     with pytest.raises(UserError, match="README.md has no lines <!-- claims"):
-        ledger.update(path, committed)
+        files.write_between(*written)
     with pytest.raises(UserError, match="cannot read .*absent.md"):
-        ledger.update(tmp_path / "absent.md", committed)
+        files.write_between(tmp_path / "absent.md", *written[1:])

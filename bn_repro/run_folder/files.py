@@ -81,6 +81,17 @@ def read_json(path: Path, missing: dict | None = None) -> dict:
     return value
 
 
+def write_between(path: Path, begin: str, end: str, content: str) -> None:
+    """Writes content between two lines of a page; UserError if it lacks them."""
+    with naming(path, "read"):
+        before, first, rest = path.read_text().partition(begin)
+    _, last, after = rest.partition(end)
+    if not (first and last):
+        raise UserError(f"{path} has no lines {begin} and {end} to write between")
+    text = f"{before}{begin}\n\n{content}\n\n{end}{after}"
+    write_atomically(path, text.encode())
+
+
 def digest(arrays: Mapping) -> str:
     """Returns the sha256 over names, dtypes, shapes and values of numpy arrays."""
     sha256 = hashlib.sha256()

@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from benchmarks.table import write_between
 from bn_repro import config_files, models
 from bn_repro.analysis import scaling
 from bn_repro.cli import ROOT
@@ -97,8 +96,3 @@ def markdown() -> str:
             scaling.cores_table(counts, A_CORE),
         ]
     )
-
-
-def write_page() -> None:
-    """Writes the predictions into docs/costs.md."""
-    write_between(PAGE, BEGIN, END, markdown())

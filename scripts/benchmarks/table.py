@@ -130,22 +130,6 @@ def _cell(row: dict) -> str:
     return f"{text}: {', '.join(told)}" if told else text
 
 
-def write_page(path: Path = PAGE, folder: Path = FOLDER) -> None:
-    """Writes the table between the markers of the page; UserError if it has none."""
-    write_between(path, BEGIN, END, markdown(folder))
-
-
-def write_between(path: Path, begin: str, end: str, content: str) -> None:
-    """Writes content between two lines of a page; UserError if it lacks them."""
-    with files.naming(path, "read"):
-        before, first, rest = path.read_text().partition(begin)
-    _, last, after = rest.partition(end)
-    if not (first and last):
-        raise UserError(f"{path} has no lines {begin} and {end} to write between")
-    text = f"{before}{begin}\n\n{content}\n\n{end}{after}"
-    files.write_atomically(path, text.encode())
-
-
 def worse(fresh: Iterable[Row], committed: dict) -> list[str]:
     """Returns a line for each fresh row that is worse than the committed by too much.
 

@@ -11,6 +11,7 @@ from benchmarks import table
 from benchmarks.timing import Figure, Row, missing, ratio
 from bn_repro.cli import ROOT
 from bn_repro.errors import UserError
+from bn_repro.run_folder import files
 
 ABOUT = {"commit": "abc", "versions": {"jax": "1"}}
 
@@ -101,7 +102,7 @@ def test_a_file_or_page_of_something_else_is_refused(tmp_path):
     page = tmp_path / "page.md"
     page.write_text(table.BEGIN)
     with pytest.raises(UserError, match="has no lines"):
-        table.write_page(page)
+        files.write_between(page, table.BEGIN, table.END, table.markdown())
 
 
 @pytest.mark.slow
