@@ -41,50 +41,32 @@ def at_precision(method: Callable) -> Callable:
 
 
 class Mode(NamedTuple):
-    """How a forward pass is run.
+    """How a forward pass is run."""
 
-    Attributes:
-      use_running_average: normalise with the stored statistics, not the mini-batch's.
-      update_stats: move the stored statistics towards the mini-batch's.
-      dropout_keys: one key an example, [B]; None switches dropout off.
-      mask: [B] booleans, False for padding, which never touches statistics.
-    """
-
+    # normalise with the stored statistics, not the mini-batch's
     use_running_average: bool = False
-    update_stats: bool = False
-    dropout_keys: jax.Array | None = None
-    mask: jax.Array | None = None
+    update_stats: bool = False  # move the stored statistics towards the mini-batch's
+    dropout_keys: jax.Array | None = None  # one an example, [B]; None: no dropout
+    mask: jax.Array | None = None  # [B] booleans, False for padding: in no statistic
 
 
 class BatchNorm(nn.Module):
     """Batch Normalization (Algorithm 1); a drop-in for `flax.linen.BatchNorm`.
 
-    The fields down to `force_float32_reductions` are flax's with its defaults, and so
-    are the variables: params `scale` (gamma) and `bias` (beta), batch_stats `mean` and
-    `var`. What differs: the variance is always taken in two passes, in float32 or
-    wider; with a mask all devices' values count alike, and where it leaves none nothing
-    moves; differentiation is in reverse mode only, and none of it goes through the
-    statistics to store, whose dtype stays what it was.
+    The fields down to `force_float32_reductions` are flax's with its defaults and
+    meanings, and so are the variables: params `scale` (gamma) and `bias` (beta),
+    batch_stats `mean` and `var`. What differs: the variance is always taken in two
+    passes, in float32 or wider, so `use_fast_variance` is of no effect; with a mask all
+    devices' values count alike, and where it leaves none nothing moves; differentiation
+    is in reverse mode only, and none of it goes through the statistics to store, whose
+    dtype stays what it was: `param_dtype` if it is wider than float32 or
+    `force_float32_reductions` is off, else float32. `axis` may be several; each feature
+    has statistics, gamma and beta.
 
     Where the collection `ema_count` exists it holds the number of updates, for the bias
     correction of the moving averages; else they follow flax's rule.
 
     Attributes:
-      use_running_average: normalise with the stored statistics; here or in the call.
-      axis: of the features, one or several; each has statistics, gamma and beta.
-      momentum: share of the stored statistics that a step keeps.
-      epsilon: eps, added to the variance.
-      dtype: of the output; None: what the input's and the parameters' promote to.
-      param_dtype: of scale and bias, and of the stored statistics if it is wider than
-        float32 or `force_float32_reductions` is off.
-      use_bias: whether there is a beta.
-      use_scale: whether there is a gamma.
-      bias_init: initialiser of beta.
-      scale_init: initialiser of gamma.
-      axis_name: mesh axis, or axes, whose devices' examples are normalised together.
-      axis_index_groups: groups of devices along axis_name, instead of all of them.
-      use_fast_variance: of no effect, see above.
-      force_float32_reductions: False stores the statistics in param_dtype.
       batch: what is normalised together: "global" (the examples of all devices along
         axis_name, as in flax), "device" (those on this device) or N (groups of N
         consecutive examples of a device; the number of all devices' is "global").
