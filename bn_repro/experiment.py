@@ -144,13 +144,8 @@ def _on_device(config, recipe, mesh, source):
 
     memory = mesh.local_devices[0].memory_stats() or {}
     limit = memory.get("bytes_limit")
-    say = (
-        functools.partial(print, flush=True)
-        if parallel.is_main()
-        else lambda line: None
-    )
     room = limit and int(ROOM * limit)
-    pictures = on_device.load(source, config.data, say, room)
+    pictures = on_device.load(source, config.data, parallel.say, room)
     return on_device_feed.OnDeviceFeed(config, recipe, mesh, pictures)
 
 
@@ -158,8 +153,8 @@ def refuse_single_values(config, devices: int, examples: int) -> None:
     """Raises UserError if a BN would normalise over a single value, and why.
 
     Its output would be beta, whatever the input. Feature maps of several locations have
-    several values an example (Sec. 3.2). `examples` are cut
-    into mini-batches of batch_size; the last may be smaller.
+    several values an example (Sec. 3.2). `examples` are cut into mini-batches of
+    batch_size; the last may be smaller.
     """
     per_device = config.batch_size // devices
     groups, spanning = layers.check_groups(config.bn.batch, per_device, devices)

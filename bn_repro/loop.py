@@ -50,12 +50,12 @@ def run(
         found = parallel.on_main(lambda: opened(restart, branch_from))
         found = found or opened(False, branch_from)
         for note in found.notes:
-            under_way.say(note)
+            parallel.say(note)
         if found.ended:
-            under_way.say(f"{workdir} is {found.ended} already; nothing to do")
+            parallel.say(f"{workdir} is {found.ended} already; nothing to do")
             return found.ended
-        under_way.say(describe(config, stated))
-        under_way.say(_begins(config, mesh, workdir))
+        parallel.say(describe(config, stated))
+        parallel.say(_begins(config, mesh, workdir))
         writer = RunWriter(workdir)
         stack.enter_context(recording_failure(writer))
         parts = experiment.make(config, mesh)
@@ -108,7 +108,7 @@ def _train(run: Training, events: list[Event], preemption) -> str:
     while run.step < run.config.steps:
         n = min(event.next_after(run.step) for event in events) - run.step
         n = int(min(n, run.config.steps_per_call))
-        with pace.first([run.pace], "steps", under_way.say, n):
+        with pace.first([run.pace], "steps", parallel.say, n):
             carried = run.state, run.sums
             run.state, run.sums = run.parts.feed.advance(*carried, run.step, n)
             first_bad = int(jax.device_get(run.state.first_bad_step))

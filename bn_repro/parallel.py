@@ -100,6 +100,12 @@ def is_main() -> bool:
     return jax.process_index() == 0
 
 
+def say(line: str) -> None:
+    """Prints a line, if there is one, on the process that writes records."""
+    if line and is_main():
+        print(line, flush=True)
+
+
 def on_main(action):
     """Returns what action returns on the process that writes records, None elsewhere.
 

@@ -85,7 +85,7 @@ def _saved(config, parts, found) -> dict:
     state = train.create_state(config, parts.recipe, parts.image_shape)
     saved = {"state": state, "sums": train.zero_sums(config), "seconds": np.zeros(())}
     if not found.checkpoint:
-        if checkpoint.not_finite(under_way.arrays_of(state.variables())):
+        if checkpoint.not_finite(checkpoint.arrays_of(state.variables())):
             state = state.replace(first_bad_step=state.step)
         return saved | {"state": state}
     step, arrays, _ = found.checkpoint
@@ -102,7 +102,7 @@ def _saved(config, parts, found) -> dict:
             f"the checkpoint of step {step:,} is of a run with learning rate {rate}, "
             f"not {state.learning_rate}"
         )
-    under_way.say(f"Resuming from step {step:,}")
+    parallel.say(f"Resuming from step {step:,}")
     return restored
 
 

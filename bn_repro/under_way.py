@@ -10,6 +10,7 @@ import numpy as np
 
 from bn_repro import due, experiment, metrics, pace, parallel, programs, train
 from bn_repro.errors import UserError
+from bn_repro.parallel import say
 from bn_repro.run_folder import checkpoint, manifest, records, seen, tensorboard
 from bn_repro.run_folder.writer import RunWriter
 
@@ -201,15 +202,10 @@ def close(run: Training, status: str) -> None:
 
 def _save_weights(run: Training) -> None:
     variables = jax.device_get(run.state.variables())
-    if checkpoint.not_finite(arrays_of(variables)):  # as drawn: no step leaves such
+    arrays = checkpoint.arrays_of(variables)
+    if checkpoint.not_finite(arrays):  # as drawn: no step leaves such
         return
     checkpoint.save_weights(run.writer.path, variables, run.step, run.recorded)
-
-
-def arrays_of(tree) -> dict:
-    """Returns the arrays of a tree by name, on the host."""
-    leaves = checkpoint.named_leaves(jax.device_get(tree))
-    return {name: np.asarray(leaf) for name, leaf in leaves}
 
 
 def record_failure(writer, error: BaseException) -> None:
@@ -228,9 +224,3 @@ def record_failure(writer, error: BaseException) -> None:
         writer.write_status(status, before["step"], message=message)
     except UserError:
         pass  # the error itself is about to be raised, and says more
-
-
-def say(line: str) -> None:
-    """Prints a line on the process that writes records."""
-    if line and parallel.is_main():
-        print(line, flush=True)

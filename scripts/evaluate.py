@@ -68,7 +68,7 @@ def main():
         batch_size=_BATCH.value,
         limit=_LIMIT.value,
         save_probabilities=_SAVE.value,
-        say=_say,
+        say=parallel.say,
     )
     return _print(row, out) if parallel.is_main() else None
 
@@ -83,19 +83,12 @@ def _compare(networks, mesh, out: str) -> None:
 
     ensemble.make_folder(out)  # minutes before it is needed
     for member in ensemble.told_apart(networks):
-        rows = population.compare(member, mesh, limit=_LIMIT.value, report=_say)
+        rows = population.compare(member, mesh, limit=_LIMIT.value, report=parallel.say)
         if parallel.is_main():
             file = Path(out) / f"statistics_{member.name.replace('/', '_')}.json"
             files.write_json(file, {"member": member.name, "rows": rows})
             print(figure4.statistics_table([files.read_json(file)]).markdown())
             print(f"written to {file}")
-
-
-def _say(line: str) -> None:
-    from bn_repro import parallel
-
-    if parallel.is_main():
-        print(line, flush=True)
 
 
 def _networks():

@@ -191,7 +191,9 @@ def test_a_limit_is_of_the_evaluated_pictures_alone(networks, tmp_path):
     row, _ = evaluate([member], tmp_path / "out", **options)
     assert row["count"] == 20
     kept = checkpoint.read(bn / "population_2.npz")
-    for name, leaf in checkpoint.named_leaves({"batch_stats": whole["batch_stats"]}):
+    for name, leaf in checkpoint.arrays_of(
+        {"batch_stats": whole["batch_stats"]}
+    ).items():
         np.testing.assert_array_equal(leaf, kept[name])
     with pytest.raises(UserError, match="limit is -3; it must be at least 0"):
         evaluate([member], tmp_path / "out", limit=-3)

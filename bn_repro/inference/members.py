@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import jax
-import numpy as np
 from ml_collections import config_dict
 
 from bn_repro import config_files, data, models
@@ -123,5 +122,4 @@ def _arrays(run) -> tuple[int, dict]:
 
 def fingerprint(member: Member) -> str:
     """Returns a digest of a member's weights and statistics."""
-    leaves = checkpoint.named_leaves(jax.device_get(member.variables))
-    return files.digest({name: np.asarray(leaf) for name, leaf in leaves})
+    return files.digest(checkpoint.arrays_of(member.variables))

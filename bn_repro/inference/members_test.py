@@ -39,7 +39,7 @@ def test_variables_are_those_of_the_last_step(workdir):
     assert (member.name, member.step) == ("bn_7", step)
     assert member.config.data.limit == 50
     assert member.config.model.hidden == (20, 15)
-    for name, leaf in checkpoint.named_leaves(member.variables):
+    for name, leaf in checkpoint.arrays_of(member.variables).items():
         np.testing.assert_array_equal(leaf, arrays[f"state/{name}"], err_msg=name)
 
 

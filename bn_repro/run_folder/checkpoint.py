@@ -179,8 +179,11 @@ def restore(template, arrays: dict[str, np.ndarray], fields=()):
     below = {f: [n for n in arrays if f"{n}/".startswith(f"{f}/")] for f in fields}
     younger = tuple(f"{field}/" for field, names in below.items() if not names)
 
+    known = set()
+
     def leaf(path, like):
         name = _name(path)
+        known.add(name)
         if f"{name}/".startswith(younger):
             return like
         saved = arrays.get(name)
@@ -194,7 +197,7 @@ def restore(template, arrays: dict[str, np.ndarray], fields=()):
         return saved
 
     tree = jax.tree_util.tree_map_with_path(leaf, template)
-    if others := sorted(arrays.keys() - {name for name, _ in named_leaves(template)}):
+    if others := sorted(arrays.keys() - known):
         raise UserError(
             f"the checkpoint holds {others[0]}, which the network lacks: it is of "
             f"another network"
@@ -210,7 +213,7 @@ def write(
     Raises:
       UserError: the file cannot be written, or a value is not finite.
     """
-    arrays = {name: np.asarray(leaf) for name, leaf in named_leaves(tree)}
+    arrays = arrays_of(tree)
     if name := not_finite(arrays):
         raise UserError(f"{path} is not written: {name} is not finite")
     if about:
@@ -229,12 +232,12 @@ def not_finite(arrays: Mapping[str, np.ndarray]) -> str | None:
     return None
 
 
-def named_leaves(tree) -> list[tuple[str, object]]:
-    """Returns the leaves of a tree with their paths, such as "params/conv1/kernel"."""
+def arrays_of(tree) -> dict[str, np.ndarray]:
+    """Returns the arrays of a tree by path, like "params/conv1/kernel", on the host."""
     import jax
 
-    paths, _ = jax.tree_util.tree_flatten_with_path(tree)
-    return [(_name(path), leaf) for path, leaf in paths]
+    leaves = jax.tree_util.tree_leaves_with_path(jax.device_get(tree))
+    return {_name(path): np.asarray(leaf) for path, leaf in leaves}
 
 
 def _name(path) -> str:
