@@ -33,8 +33,7 @@ def page() -> str:
         f"| `{key}` | `{default}` | {_cell(meaning)} | {_cell(KEYS[key].what)} |\n"
         for key, default, meaning in documented(SOURCE.read_text())
     ]
-    config = config_files.load(str(SOURCE))
-    together = [f"- `{key}` must be {what(config)}.\n" for key, _, what in CONDITIONS]
+    together = [f"- `{key}` must be {what}.\n" for key, _, what in CONDITIONS]
     return "".join([HEAD, *rows, "\nAnd together:\n\n", *together])
 
 
