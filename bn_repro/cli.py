@@ -98,9 +98,11 @@ def _parse(argv: list[str], required, unless) -> list[str]:
         f"config.{key}": kinds.get(type(value), arguments.NUMBER)
         for key, value in keys.items()
     }
+    # Overrides of a config file that is missing are not unknown.
+    flagged = [name for name in given if keys or not name.startswith("config.")]
     needed = required if given.keys().isdisjoint(unless) else required[:1]
     problem = (
-        arguments.unknown(_without_overrides(given, keys), takes)
+        arguments.unknown(flagged, takes)
         or arguments.without_value(words, takes)
         or arguments.strays(words, takes, keys)
         or _missing([name for name in needed if name not in given])
@@ -197,11 +199,6 @@ def _check_overrides(given: Mapping, keys: Mapping) -> None:
             raise UserError(f"{key} is part of a key; override {base} as a whole")
         meant = arguments.did_you_mean(key, keys) or "; configs/common.py has all keys"
         raise UserError(f"the config has no key {key}{meant}")
-
-
-def _without_overrides(given: Mapping, keys: Mapping) -> list[str]:
-    """Returns the flags given, without overrides of a config file that is missing."""
-    return [name for name in given if keys or not name.startswith("config.")]
 
 
 def _missing(names: list[str]) -> str:

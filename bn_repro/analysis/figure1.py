@@ -31,17 +31,12 @@ class Typical(NamedTuple):
     percentiles: np.ndarray  # [3, T]: 15th, 50th, 85th of the unit's input
 
 
-def figure1(
-    selected: arms.Figure1, out: str | os.PathLike, statistics: str = "ema"
-) -> Drawing:
+def figure1(selected: arms.Figure1, out: str | os.PathLike) -> Drawing:
     """Draws Fig. 1 (a, b, c) as figure1.png and figure1.pdf in the folder `out`.
 
-    Args:
-      selected: the arms; one of them, or their activations, may be missing.
-      out: an existing folder.
-      statistics: which statistics normalise in (a): "ema" or "batch".
+    An arm, or its activations, may be missing.
     """
-    figure, caption = draw_figure1(selected, statistics)
+    figure, caption = draw_figure1(selected)
     return style.save(
         figure,
         Path(out) / "figure1",
@@ -53,7 +48,7 @@ def figure1(
 
 
 @style.styled
-def draw_figure1(selected: arms.Figure1, statistics: str = "ema") -> tuple[Figure, str]:
+def draw_figure1(selected: arms.Figure1) -> tuple[Figure, str]:
     """Returns Fig. 1 and its caption.
 
     The axes are the paper's; where our curves leave them they grow and the caption says
@@ -61,7 +56,7 @@ def draw_figure1(selected: arms.Figure1, statistics: str = "ema") -> tuple[Figur
     """
     figure = Figure(figsize=(11, 3.5))
     accuracy, without, with_bn = figure.subplots(1, 3, width_ratios=(1.15, 1, 1))
-    notes = _accuracy_panel(accuracy, selected, statistics)
+    notes = _accuracy_panel(accuracy, selected)
     plain, bn = _typical(selected.plain), _typical(selected.bn)
     limits = _input_limits([unit for unit in (plain, bn) if unit])
     _input_panel(without, plain, f"(b) {_label('plain', selected)}", "plain", limits)
@@ -72,10 +67,10 @@ def draw_figure1(selected: arms.Figure1, statistics: str = "ema") -> tuple[Figur
     return figure, " ".join(notes)
 
 
-def _accuracy_panel(axes: Axes, selected: arms.Figure1, statistics: str) -> list[str]:
+def _accuracy_panel(axes: Axes, selected: arms.Figure1) -> list[str]:
     best = []
     for key, arm in (("bn", selected.bn), ("plain", selected.plain)):
-        curve = arms.curve(arm, "test", statistics, "accuracy") if arm else None
+        curve = arms.curve(arm, "test", "ema", "accuracy") if arm else None
         if curve is None:
             continue
         label = _label(key, selected) if _rates_differ(selected) else LABELS[key]
@@ -87,15 +82,15 @@ def _accuracy_panel(axes: Axes, selected: arms.Figure1, statistics: str) -> list
     axes.set_ylabel("fraction of test images correct")
     if best:
         axes.legend(loc="lower right")
-    return _accuracy_notes(selected, statistics, low)
+    return _accuracy_notes(selected, low)
 
 
-def _accuracy_notes(selected: arms.Figure1, statistics: str, low: float) -> list[str]:
+def _accuracy_notes(selected: arms.Figure1, low: float) -> list[str]:
     shown = [(key, getattr(selected, key)) for key in ("bn", "plain")]
     seeds = ", ".join(f"{key}: seeds {_seeds(arm)}" for key, arm in shown if arm)
     several = any(len(arm.shown()) > 1 for _, arm in shown if arm)
     band = "Mean over seeds, band from lowest to highest" if several else "One seed"
-    by = tables.STATISTICS[statistics]
+    by = tables.STATISTICS["ema"]
     notes = [f"(a) {band} ({seeds}); BN evaluated with {by}."]
     notes += [
         f"No run {key} has finished." for key, arm in shown if arm and not arm.done()

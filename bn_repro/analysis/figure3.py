@@ -64,7 +64,7 @@ def steps_text(steps: Steps, network: Network) -> str:
     needed = steps.needed[steps.reached]
     text = ""
     if needed.size:
-        text = f"{_geometric(needed):,.0f}"
+        text = f"{np.exp(np.log(np.maximum(needed, 1)).mean()):,.0f}"
         text += f" ({needed.min():,.0f}-{needed.max():,.0f})" if needed.size > 1 else ""
     if steps.reached.all():
         return text
@@ -210,10 +210,6 @@ def _why_not(missed: Sequence) -> str:
         return tables.status_text(missed[0].run) if len(missed) == 1 else "diverged"
     seen = max(course.steps[-1] if course.steps.size else 0 for course in missed)
     return f"not {'within' if all(c.ended for c in missed) else 'yet at'} {seen:,}"
-
-
-def _geometric(values: np.ndarray) -> float:
-    return float(np.exp(np.log(np.maximum(values, 1)).mean()))
 
 
 def _paper_best(key: str) -> str:

@@ -58,7 +58,8 @@ def load(workdir: str | os.PathLike) -> tuple[list[Run], list[str]]:
         f"Left out: {run.name}, of the same configuration as {kept.name}"
         for run, kept in repeats
     ]
-    notes += listed("Not finished, in no mean", _unfinished(runs), tables.status_text)
+    unfinished = [run for run in runs if run.status["status"] != "finished"]
+    notes += listed("Not finished, in no mean", unfinished, tables.status_text)
     notes += listed("Finished without an accuracy", _blind(runs))
     notes += [note for run in runs for note in _mend_activations(run)]
     return runs, notes + listed("Of other probes than the other seeds", _unlike(runs))
@@ -111,10 +112,6 @@ def _fault(make: Callable, runs: list[Run]) -> str:
     except Exception as error:
         return f"{type(error).__name__}: {error}"
     return ""
-
-
-def _unfinished(runs: Sequence[Run]) -> list[Run]:
-    return [run for run in runs if run.status["status"] != "finished"]
 
 
 def _blind(runs: Sequence[Run]) -> list[Run]:

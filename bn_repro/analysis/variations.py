@@ -101,7 +101,9 @@ def draw_variations(settings: Sequence[Setting]) -> tuple[Figure, str]:
                 line = style.NORMS.get(name, style.OTHER_NORM)
                 style.band(axes, errors, line, name)
         if gone := [
-            arms.norm_name(n) for n, arm in setting.arms.items() if _diverged(arm)
+            arms.norm_name(norm)
+            for norm, arm in setting.arms.items()
+            if {run.status["status"] for run in arm.runs} == {"diverged"}
         ]:
             text = f"{', '.join(gone)}: diverged"
             at = {"transform": axes.transAxes, "ha": "right", "va": "top"}
@@ -124,12 +126,13 @@ def draw_variations(settings: Sequence[Setting]) -> tuple[Figure, str]:
 
 def deepest(settings: Sequence[Setting]) -> list[Run]:
     """Returns the first run of each arm of the setting with most layers."""
-    most = max(settings, key=lambda s: max(map(_depth, s.arms.values())))
+
+    def depth(setting: Setting) -> int:
+        every = (run for arm in setting.arms.values() for run in arm.runs)
+        return max(len(tables.layers_of(run)) for run in every)
+
+    most = max(settings, key=depth)
     return [figure1.typical_run(arm.shown()) for arm in most.arms.values()]
-
-
-def _depth(arm: Arm) -> int:
-    return max(len(tables.layers_of(run)) for run in arm.runs)
 
 
 def _errors(arm: Arm) -> Curve | None:
@@ -144,10 +147,6 @@ def _gap(arm: Arm) -> str:
     if not trained.size or trained.size != tested.size:
         return "-"
     return f"{100 * (trained - tested).mean():+.2f}"
-
-
-def _diverged(arm: Arm) -> bool:
-    return all(run.status["status"] == "diverged" for run in arm.runs)
 
 
 def _against(arm: Arm, plain: Arm | None) -> str:

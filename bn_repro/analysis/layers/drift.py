@@ -185,13 +185,13 @@ def quartiles(values: np.ndarray) -> Quartiles:
     return Quartiles(*(float(cut) for cut in cuts))
 
 
-def typical_unit(activations: dict, layer: str, from_step: int = 0) -> int:
+def typical_unit(activations: dict, layer: str) -> int:
     """Returns the unit whose location drift is the median of its layer.
 
     Of an even number of units the lower of the two middle ones; of equal drifts the
     first unit.
     """
-    return _middle(unit_drifts(activations, layer, from_step)[0])
+    return _middle(unit_drifts(activations, layer)[0])
 
 
 def typical_run(every: Sequence[dict | None]) -> int:

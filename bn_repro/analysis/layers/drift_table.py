@@ -62,11 +62,6 @@ def windows(runs: Sequence[Run]) -> list[drift.Window | None]:
     return [drift.window(every, start) for start in FROM_STEPS]
 
 
-def layer_drifts(arm: Arm, layer: str, over: drift.Window) -> np.ndarray:
-    """Returns [finished runs, location and scale, median and quartiles over units]."""
-    return _drifts(arm, [layer], over)
-
-
 def last_layer(
     runs: Sequence[Run], measure: str, over: drift.Window | None
 ) -> dict[tuple, float]:
@@ -80,7 +75,7 @@ def last_layer(
     last = Counter(layers_of(run)[-1] for run in probed).most_common(1)[0][0]
     able = [run for run in probed if last in layers_of(run)]
     column = ("location", "scale").index(measure)
-    medians = layer_drifts(Arm("", able), last, over)[:, column, 0]
+    medians = _drifts(Arm("", able), [last], over)[:, column, 0]
     return convergence.by_seed(able, medians)
 
 

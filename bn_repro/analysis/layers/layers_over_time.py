@@ -31,16 +31,14 @@ def draw_layers(runs: Sequence[Run]) -> tuple[Figure, str]:
 
 
 @style.styled
-def draw_bands(
-    runs: Sequence[Run], layers: Sequence[str] | None = None
-) -> tuple[Figure, str]:
+def draw_bands(runs: Sequence[Run]) -> tuple[Figure, str]:
     """Returns percentile bands, a row a layer and a column a run, and their caption.
 
     Raises:
       UserError: a run has fewer than two probes.
     """
     _require_probes(runs)
-    layers = layers or layer_axes.all_layers(runs)
+    layers = layer_axes.all_layers(runs)
     size = (3.6 * len(runs) + 0.6, 1.7 * len(layers) + 0.8)
     figure = Figure(figsize=size)
     grid = figure.subplots(len(layers), len(runs), sharey=True, squeeze=False)
