@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from benchmarks import batch_norm, inception, timing
-from benchmarks.timing import Figure, Row, alternate, ratio
+from benchmarks.timing import Figure, Row, alternate, counted, ratio
 from bn_repro import config_files, experiment, feeds, parallel, train
 from bn_repro.analysis import scaling
 from bn_repro.layers import BatchNorm
@@ -40,7 +40,7 @@ def bandwidth(peaks, shape):
     x, dy = (jax.random.normal(jax.random.key(i), shape) for i in (0, 1))
     step = batch_norm.compiled(BatchNorm(use_running_average=False), x, dy)
     run = lambda: jax.block_until_ready(step(x, dy))  # noqa: E731
-    moved = batch_norm.bytes_accessed(step) / 1e9
+    moved = counted(step, "bytes accessed") / 1e9
     ours = alternate({"ours": run}, 20)["ours"].per_second(moved, "GB/s")
     what = f"Accelerator: BN of {'x'.join(map(str, shape))}, GB/s"
     yield Row(what, ours.median, "", "time", (), [ours])
@@ -102,7 +102,7 @@ def images(peaks, size: int, width: float, dtype: str, batches, toy: bool):
         yield Row(f"{name}, images/s", ours.median, "", "time", (), [ours], detail)
         if peaks:
             peak = peaks[1 + DTYPES.index(dtype)]
-            done = seconds.per_second(flops(compiled) / 1e12, "TFLOP/s")
+            done = seconds.per_second(counted(compiled, "flops") / 1e12, "TFLOP/s")
             full = Figure("peak", [peak] * len(done.values), "TFLOP/s")
             yield ratio(f"{name}, FLOP/s over the device's", done, full)
 
@@ -121,13 +121,6 @@ def timed(step, arguments, rounds: int, name: str) -> Figure:
         with jax.profiler.trace(f"{timing.trace_to}/{name}"):
             run()
     return seconds
-
-
-def flops(compiled) -> float:
-    """Returns what XLA's cost analysis counts in one step."""
-    analysis = compiled.cost_analysis()
-    analysis = analysis[0] if isinstance(analysis, list) else analysis
-    return analysis.get("flops", 0.0)
 
 
 def all_devices(size: int, width: float, batch: int, rounds: int) -> Row:
@@ -151,17 +144,8 @@ def all_devices(size: int, width: float, batch: int, rounds: int) -> Row:
 
 def on_mesh(case, mesh):
     """Returns the training step over a mesh, as the loop runs it, and its arguments."""
-    config = config_files.load("imagenet:bn_x30")
-    config.batch_size = config.reference_batch = case.batch
-    config.bn.batch, config.model.width = "device", case.width
-    config = resolve(config)[0]
-    recipe = train.make_recipe(config, lambda images, keys: images, 1_281_167)
-    shape = (case.size, case.size, 3)
-    state = train.create_state(config, recipe, shape)
+    config, recipe, state, batch = inception.parts(case, axis_name=parallel.AXIS)
     carry = parallel.replicate((state, train.zero_sums(config)), mesh)
-    index = jnp.arange(case.batch)
-    pictures = jax.random.normal(jax.random.key(0), (case.batch, *shape))
-    batch = {"image": pictures, "label": index % 1000, "position": index}
     batch = parallel.shard(jax.device_get(batch), mesh)
     step = feeds.streamed_step(recipe, mesh)
     return step, (*carry, parallel.replicated_key(0, mesh), batch)

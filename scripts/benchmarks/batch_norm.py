@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from benchmarks.timing import Figure, Row, alternate, ratio
+from benchmarks.timing import Figure, Row, alternate, counted, ratio
 from bn_repro import batch_norm
 from bn_repro.layers import BatchNorm
 
@@ -24,7 +24,7 @@ def measure(toy: bool = False):
     )
     new = jax.__version_info__ >= (0, 12)
     units = [
-        Figure(who, [bytes_accessed(step) / x.nbytes])
+        Figure(who, [counted(step, "bytes accessed") / x.nbytes])
         for who, step in (("ours", ours), ("flax", flax))
     ]
     what = "BN: bytes accessed / bytes of the input"
@@ -55,13 +55,6 @@ def compiled(layer, x, dy):
         return y, pullback(dy), updated
 
     return jax.jit(step).lower(x, dy).compile()
-
-
-def bytes_accessed(executable) -> float:
-    """Returns what XLA's cost analysis counts."""
-    analysis = executable.cost_analysis()
-    analysis = analysis[0] if isinstance(analysis, list) else analysis
-    return analysis["bytes accessed"]
 
 
 def variance_error(x) -> float:

@@ -45,9 +45,9 @@ def measure(toy: bool = False):
         yield ratio(what, *rates, case.bound, f"{available_cores()} cores")
 
 
-def our_step(case, name: str = "bn_x30", dtype: str = "float32"):
-    """Returns what takes one training step of a network of Sec. 4.2.2."""
-    step, arguments = compiled_step(case, name, dtype)
+def our_step(case):
+    """Returns what takes one training step of BN-x30."""
+    step, arguments = compiled_step(case)
     state = arguments[0]
 
     def run():
@@ -60,23 +60,26 @@ def our_step(case, name: str = "bn_x30", dtype: str = "float32"):
 
 def compiled_step(case, name: str = "bn_x30", dtype: str = "float32"):
     """Returns the training step on one device, jitted, and its arguments."""
+    _, recipe, state, batch = parts(case, name, dtype)
+    step = partial(train.train_step, recipe=recipe, axis_name=None)
+    return jax.jit(step, donate_argnums=0), (state, batch, jax.random.key(2))
+
+
+def parts(case, name: str = "bn_x30", dtype: str = "float32", axis_name=None):
+    """Returns configuration, recipe, state and a batch of noise of a network."""
     config = config_files.load(f"imagenet:{name}")
     config.batch_size = config.reference_batch = case.batch
     config.bn.batch, config.model.width = "device", case.width
     config.model.dtype = dtype
     config = resolve(config)[0]
     inputs = lambda images, keys: images  # noqa: E731
-    recipe = train.make_recipe(config, inputs, 1_281_167, axis_name=None)
+    recipe = train.make_recipe(config, inputs, 1_281_167, axis_name)
     shape = (case.size, case.size, 3)
     state = train.create_state(config, recipe, shape)
-    keys = jax.random.split(jax.random.key(0), 3)
-    batch = {
-        "image": jax.random.normal(keys[0], (case.batch, *shape)),
-        "label": jax.random.randint(keys[1], (case.batch,), 0, config.data.classes),
-        "position": jnp.arange(case.batch),
-    }
-    step = partial(train.train_step, recipe=recipe, axis_name=None)
-    return jax.jit(step, donate_argnums=0), (state, batch, keys[2])
+    index = jnp.arange(case.batch)
+    pictures = jax.random.normal(jax.random.key(0), (case.batch, *shape))
+    batch = {"image": pictures, "label": index % config.data.classes, "position": index}
+    return config, recipe, state, batch
 
 
 def torch_step(case):

@@ -12,7 +12,6 @@ OpenCV always the whole picture.
 import contextlib
 import importlib.util
 import os
-import pathlib
 import tarfile
 import tempfile
 import time
@@ -21,13 +20,11 @@ import cv2
 import numpy as np
 import psutil
 
+from benchmarks import SAMPLE
 from benchmarks.timing import Figure, Row, missing, ratio
 from bn_repro import config_files
 from bn_repro.data import augment, decode, image_folder, stream
 
-SAMPLE = pathlib.Path(
-    "shared", "data", "imagenet-sample-250.tar"
-)  # beside the checkout
 ROUNDS, BATCHES, WARM_UP = 7, 12, 6
 SIZE, AREA, ASPECT = 224, (0.08, 1.0), (3 / 4, 4 / 3)
 TF_FLAX, TF_SAME = "tf.data as in Flax's example", "tf.data alike"
@@ -35,12 +32,11 @@ TF_FLAX, TF_SAME = "tf.data as in Flax's example", "tf.data alike"
 
 def measure(toy: bool = False):
     """Yields the ratios on full-size ImageNet pictures, and a worker's memory."""
-    sample = pathlib.Path(__file__).resolve().parents[3] / SAMPLE
-    if not sample.exists():
-        yield missing(f"Input: no ../{SAMPLE}")
+    if not SAMPLE.exists():
+        yield missing(f"Input: no {SAMPLE.name}")
         return
     with tempfile.TemporaryDirectory() as folder:
-        with tarfile.open(sample) as tar:
+        with tarfile.open(SAMPLE) as tar:
             tar.extractall(folder, filter="data")
         yield from compare(folder, 1 if toy else ROUNDS)
 

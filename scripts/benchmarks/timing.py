@@ -67,6 +67,13 @@ def missing(what: str) -> Row:
     return Row(what, float("nan"))
 
 
+def counted(executable, what: str) -> float:
+    """Returns what XLA's cost analysis counts: "flops" or "bytes accessed"."""
+    analysis = executable.cost_analysis()
+    analysis = analysis[0] if isinstance(analysis, list) else analysis
+    return analysis.get(what, 0.0)
+
+
 def number(value: float) -> str:
     """Returns a number of three digits or more, without an exponent if it is large."""
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"

@@ -10,22 +10,21 @@ import tempfile
 import jax
 import numpy as np
 
+from benchmarks import SAMPLE
 from benchmarks.timing import alternate, missing, ratio
 from bn_repro import config_files, models, parallel
 from bn_repro.inference import members, predict
 from bn_repro.resolve import resolve
 
-SAMPLE = pathlib.Path("shared", "data", "imagenet-sample-250.tar")
 PICTURES, CROPS, BATCH, ROUNDS = 24, 144, 144, 5
 
 
 def measure(toy: bool = False):
     """Yields the ratio of an evaluation's time to that of its forward passes alone."""
-    sample = pathlib.Path(__file__).resolve().parents[3] / SAMPLE
-    if not sample.exists():
-        yield missing(f"144 views: no ../{SAMPLE}")
+    if not SAMPLE.exists():
+        yield missing(f"144 views: no {SAMPLE.name}")
         return
-    member = untrained(str(sample))
+    member = untrained(str(SAMPLE))
     mesh = parallel.make_mesh()
     split = predict.open_split(member.config, CROPS)
     with tempfile.TemporaryDirectory() as folder:

@@ -40,16 +40,12 @@ def disk(folder: Path, scale: float):
             file.write(".")
         return real(*arguments)
 
-    runs.wait(
-        runs.start(config, folder / "counted", functools.partial(runs.faulty, 0, note))
-    )
+    runs.run(config, folder / "counted", functools.partial(runs.faulty, 0, note))
     calls = range(1, tally.stat().st_size + 1)
     for at in calls if scale == 1 else random.sample(calls, max(5, int(60 * scale))):
         act = functools.partial(refuse, FULL[at % len(FULL)])
-        child = runs.start(
-            config, workdir := runs.new(folder), functools.partial(runs.faulty, at, act)
-        )
-        ended = runs.wait(child)
+        before = functools.partial(runs.faulty, at, act)
+        ended = runs.run(config, workdir := runs.new(folder), before)
         said = ended == 0 or runs.one_line(Path(f"{workdir}.log").read_text())
         name = "a write refused (full, quota, read-only, no permission, I/O error)"
         yield name, *runs.after(config, workdir, whole, said, f"call {at}: {ended}")
@@ -61,7 +57,7 @@ def disk(folder: Path, scale: float):
         try:
             (small / "run").mkdir()
             (link := folder / f"on_{size}k").symlink_to(small / "run")
-            good = (ended := runs.wait(runs.start(config, link))) in (0, 2)
+            good = (ended := runs.run(config, link)) in (0, 2)
             subprocess.run(["mount", "-o", "remount,size=64m", str(small)], check=True)
             outcome = runs.after(config, link, whole, good, ended)
             yield "a disk of 16 to 150 KB that fills", *outcome
@@ -87,7 +83,7 @@ def damage(folder: Path, scale: float):
 
     from bn_repro.run_folder import checkpoint, files, records
 
-    runs.wait(runs.start(runs.mnist(steps=40), run := folder / "run"))
+    runs.run(runs.mnist(steps=40), run := folder / "run")
     config = records.read_run(run).config
     newest, before = checkpoint.steps(run)[:2]
     path = checkpoint.path_of(run, newest)
@@ -108,7 +104,7 @@ def damage(folder: Path, scale: float):
     }
     bad = {"renamed": checkpoint.path_of(run, before).read_bytes()}
     for key, value in others.items():
-        runs.wait(runs.start(runs.mnist(steps=newest, **{key: value}), folder / key))
+        runs.run(runs.mnist(steps=newest, **{key: value}), folder / key)
         bad[key] = checkpoint.path_of(folder / key, newest).read_bytes()
     key = next(k for k in arrays if k.startswith("state/params/"))
     arrays[key] = np.full_like(arrays[key], np.nan)
@@ -117,7 +113,7 @@ def damage(folder: Path, scale: float):
     for name, bytes_ in bad.items():
         shutil.copytree(run, copy := runs.new(folder))
         checkpoint.path_of(copy, newest).write_bytes(bytes_)
-        ended = runs.wait(runs.start(runs.mnist(steps=newest + 5), copy))
+        ended = runs.run(runs.mnist(steps=newest + 5), copy)
         said = "trying the one before it" in (text := runs.log(copy))
         what = f"{name}: {text[-400:]}"
         fault = "checkpoints of another run or step, or not finite"
@@ -130,13 +126,8 @@ def lost(folder: Path, scale: float):
 
     whole, _ = runs.reference(runs.mnist(), folder)
     act = functools.partial(die, 1)
-    runs.wait(
-        runs.start(
-            runs.mnist(),
-            run := folder / "cut",
-            functools.partial(runs.faulty, 150, act),
-        )
-    )
+    before = functools.partial(runs.faulty, 150, act)
+    runs.run(runs.mnist(), run := folder / "cut", before)
     (run / "lock").unlink(missing_ok=True)
     names = sorted(p.relative_to(run) for p in run.rglob("*") if p.is_file())
     cases = [(n, half) for n in [*names, Path("checkpoints")] for half in (1, 0)]
@@ -148,7 +139,7 @@ def lost(folder: Path, scale: float):
             os.truncate(copy / name, (copy / name).stat().st_size // 2)
         else:
             (copy / name).unlink()
-        ended, text = runs.wait(runs.start(runs.mnist(), copy)), runs.log(copy)
+        ended, text = runs.run(runs.mnist(), copy), runs.log(copy)
         same = ended == 0 and runs.content(copy) == whole
         said = ended == 2 and runs.one_line(text)
         what = f"{name}: {text[-400:]}"

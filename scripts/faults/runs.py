@@ -122,6 +122,11 @@ def wait(child: int, seconds: float = 1800) -> int | None:
     return None
 
 
+def run(config, workdir: Path, before=lambda: None) -> int | None:
+    """Trains in a process of its own and returns how that ended, see `wait`."""
+    return wait(start(config, workdir, before))
+
+
 def log(workdir: Path) -> str:
     """Returns what the runs of a folder printed, and empties the log."""
     path = Path(f"{workdir}.log")
@@ -138,22 +143,22 @@ def content(workdir: Path) -> dict:
     """Returns what a run leaves that must not depend on faults, by name, as bytes."""
     from bn_repro.run_folder import checkpoint, records
 
-    run = records.read_run(workdir)
-    step, arrays, _ = checkpoint.latest(workdir, run.config)
+    made = records.read_run(workdir)
+    step, arrays, _ = checkpoint.latest(workdir, made.config)
     arrays |= checkpoint.read(workdir / checkpoint.WEIGHTS)
-    arrays |= {f"hits {name}": x for name, x in run.hits.items()}
-    arrays |= {f"probe {name}": x for name, x in (run.activations or {}).items()}
+    arrays |= {f"hits {name}": x for name, x in made.hits.items()}
+    arrays |= {f"probe {name}": x for name, x in (made.activations or {}).items()}
     del arrays["seconds"]
     found = {n: x if isinstance(x, list) else x.tobytes() for n, x in arrays.items()}
-    rows = [{k: v for k, v in r.items() if k != "seconds"} for r in run.metrics]
-    return found | {"rows": rows, "status": run.status, "step": step}
+    rows = [{k: v for k, v in r.items() if k != "seconds"} for r in made.metrics]
+    return found | {"rows": rows, "status": made.status, "step": step}
 
 
 def reference(config, folder: Path) -> tuple[dict, float]:
     """Returns the content of a run that meets no fault, and the seconds it took."""
-    wait(start(config, folder / "warm"))  # compiles
+    run(config, folder / "warm")  # compiles
     began = time.monotonic()
-    if wait(start(config, folder / "whole")) != 0:
+    if run(config, folder / "whole") != 0:
         raise RuntimeError(f"the run without a fault failed: {log(folder / 'whole')}")
     return content(folder / "whole"), time.monotonic() - began
 

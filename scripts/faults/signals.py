@@ -109,9 +109,8 @@ def preempt(folder: Path, scale: float):
     runs.wait(_pair(runs.mnist(), folder / "pair"))
     whole = runs.content(folder / "pair")
     for i in range(max(1, round(4 * scale))):
-        ended = runs.wait(
-            _pair(runs.mnist(), workdir := runs.new(folder), signaled=i % 2)
-        )
+        child = _pair(runs.mnist(), workdir := runs.new(folder), signaled=i % 2)
+        ended = runs.wait(child)
         outcome = runs.after(runs.mnist(), workdir, whole, ended == 0, ended, _pair)
         yield "SIGTERM to one of two processes of a run", *outcome
 

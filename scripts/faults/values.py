@@ -25,9 +25,8 @@ def overflow(folder: Path, scale: float):
         for w, norm in itertools.product(weights, norms)
     ]
     for values in hostile if scale >= 1 else random.sample(hostile, 3):
-        ended = runs.wait(
-            runs.start(runs.mnist(steps=40, **values), workdir := runs.new(folder))
-        )
+        config = runs.mnist(steps=40, **values)
+        ended = runs.run(config, workdir := runs.new(folder))
         bad = [
             f"{file.name} {name}"
             for file in [*workdir.glob("weights.npz"), *workdir.glob("checkpoints/*")]
@@ -58,7 +57,7 @@ def broken(folder: Path, scale: float):
         path.symlink_to("nowhere") if bytes_ is None else path.write_bytes(bytes_)
         more = {"data.workers": workers, "model.name": "mlp"}
         config = runs.pictures(root, **more, **{"data.max_bad_fraction": 0.5})
-        ended = runs.wait(runs.start(config, workdir := runs.new(folder)))
+        ended = runs.run(config, workdir := runs.new(folder))
         path.unlink()
         text = runs.log(workdir)
         named = f"{kind}.JPEG" in text and "Traceback" not in text

@@ -21,7 +21,7 @@ class BNInception(nn.Module):
         self._add("conv2_3x3", 64, 192, 3)
         channels = 192
         for name, *row in TABLE:
-            channels = self._add_module(f"inception_{name}", channels, *row)
+            channels = self._add_module(f"inception_{name}", channels, row)
         self.last_linear = nn.Linear(channels, classes)
 
     def _add(self, name: str, inputs: int, outputs: int, size: int = 1, stride=1):
@@ -29,19 +29,8 @@ class BNInception(nn.Module):
         self.add_module(name, conv)
         self.add_module(f"{name}_bn", nn.BatchNorm2d(outputs, eps=1e-5, momentum=0.9))
 
-    def _add_module(
-        self,
-        name,
-        inputs,
-        one,
-        reduce,
-        three,
-        double_reduce,
-        double,
-        pool,
-        proj,
-        stride,
-    ):
+    def _add_module(self, name, inputs, row):
+        one, reduce, three, double_reduce, double, pool, proj, stride = row
         if one:
             self._add(f"{name}_1x1", inputs, one)
         self._add(f"{name}_3x3_reduce", inputs, reduce)
