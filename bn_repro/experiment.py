@@ -9,7 +9,7 @@ import numpy as np
 from ml_collections import config_dict
 
 from bn_repro import data, evaluate, feeds, layers, parallel, resolve, train
-from bn_repro.data.source_views import EvenlySpaced, Mixed
+from bn_repro.data import source_views
 from bn_repro.errors import UserError
 from bn_repro.probe import Probe
 from bn_repro.run_folder import files
@@ -109,7 +109,8 @@ def _streamed(config, data_set: data.DataSet, mesh) -> Experiment:
         return stream.train_batches(config, sources["train"], step, *processes)
 
     def evaluation(statistics, batch_size):
-        source = Mixed(held_out) if statistics == "batch" else held_out
+        is_batch = statistics == "batch"
+        source = source_views.mixed(held_out) if is_batch else held_out
         padded = batch_size + -batch_size % mesh.size
         batches = functools.partial(
             stream.eval_batches, config, source, *processes, padded
@@ -222,7 +223,8 @@ def _first_examples(config, source):
     """
     from bn_repro.data import stream
 
-    subset = Mixed(EvenlySpaced(source, config.probe.examples))
+    subset = source_views.limited(source, config.probe.examples)
+    subset = source_views.mixed(subset)
     batches = list(stream.eval_batches(config, subset))
     mask = np.concatenate([batch["mask"] for batch in batches])
     images, labels = (

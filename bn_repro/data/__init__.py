@@ -2,7 +2,7 @@
 
 from bn_repro.data import imagenet, mnist
 from bn_repro.data.data_set import Arrays, DataSet, Splits
-from bn_repro.data.source_views import EvenlySpaced
+from bn_repro.data.source_views import limited
 from bn_repro.errors import UserError
 
 SOURCES = {"mnist": mnist.DATA_SET, "imagenet": imagenet.DATA_SET}
@@ -51,4 +51,4 @@ def open_source(keys, split: str, recorded=None):
       UserError: as `load`.
     """
     source = find(keys).sources[keys.source](keys, split, recorded)
-    return EvenlySpaced(source, keys.limit) if keys.limit else source
+    return limited(source, keys.limit) if keys.limit else source

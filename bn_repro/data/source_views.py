@@ -1,28 +1,28 @@
 """Sources are sorted by class: evenly spaced examples of one, or all in mixed order."""
 
 import dataclasses
-import functools
 import hashlib
 
 import numpy as np
 
 
-@dataclasses.dataclass(frozen=True)
-class EvenlySpaced:
-    """A source that holds `count` of another source's examples, evenly spaced."""
+@dataclasses.dataclass(frozen=True, eq=False)
+class Chosen:
+    """A source that holds some of another source's examples, in an order of its own."""
 
     source: object  # random access to examples
-    count: int  # number of examples, at most the source's
+    indices: np.ndarray  # of those held, in that source
+    what: str  # says which those are, for `digest`
 
     def __len__(self) -> int:
-        return min(self.count, len(self.source))
+        return len(self.indices)
 
     def __getitem__(self, i: int) -> dict:
-        return self.source[int(evenly_spaced(len(self.source), len(self))[i])]
+        return self.source[int(self.indices[i])]
 
     def digest(self) -> str:
         """Returns the sha256 of which examples it holds."""
-        held = f"{len(self)} evenly spaced of {self.source.digest()}"
+        held = f"{len(self)} {self.what} of {self.source.digest()}"
         return hashlib.sha256(held.encode()).hexdigest()
 
     @property
@@ -36,30 +36,20 @@ class EvenlySpaced:
         return self.source.wnids
 
 
-@dataclasses.dataclass(frozen=True)
-class Mixed:
-    """A source with its examples in one fixed random order.
+def limited(source, count: int) -> Chosen:
+    """Returns a source of at most `count` of another's examples, evenly spaced."""
+    size = len(source)
+    return Chosen(source, evenly_spaced(size, min(count, size)), "evenly spaced")
+
+
+def mixed(source) -> Chosen:
+    """Returns a source with another's examples in one fixed random order.
 
     A mini-batch of a sorted source is of one class, whose own statistics take away what
     tells it from the others.
     """
-
-    source: object  # random access to examples
-
-    def __len__(self) -> int:
-        return len(self.source)
-
-    def __getitem__(self, i: int) -> dict:
-        return self.source[int(self._order[i])]
-
-    @property
-    def class_names(self) -> list[str]:
-        """Names of the classes, in the order of the labels."""
-        return self.source.class_names
-
-    @functools.cached_property
-    def _order(self) -> np.ndarray:
-        return np.random.default_rng(0).permutation(len(self.source))
+    order = np.random.default_rng(0).permutation(len(source))
+    return Chosen(source, order, "mixed")
 
 
 def evenly_spaced(size: int, count: int) -> np.ndarray:

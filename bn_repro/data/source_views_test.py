@@ -1,21 +1,21 @@
 import numpy as np
 
 from bn_repro.data.image_folder import open_source
-from bn_repro.data.source_views import EvenlySpaced, Mixed
+from bn_repro.data.source_views import limited, mixed
 
 
 def test_evenly_spaced_examples_are_of_all_classes(imagenet_config):
     source = open_source(imagenet_config.data, "train")
-    few = EvenlySpaced(source, 6)
+    few = limited(source, 6)
     assert [few[i]["label"] for i in range(len(few))] == [0, 0, 1, 1, 2, 2]
     assert few.class_names == source.class_names
 
 
 def test_mixed_examples_are_the_same_in_another_order(imagenet_config):
     source = open_source(imagenet_config.data, "train")
-    mixed = Mixed(source)
-    names = [mixed[i]["name"] for i in range(len(mixed))]
+    other = mixed(source)
+    names = [other[i]["name"] for i in range(len(other))]
     assert sorted(names) == [source[i]["name"] for i in range(len(source))]
-    assert names == [Mixed(source)[i]["name"] for i in range(len(source))]
-    labels = np.array([mixed[i]["label"] for i in range(len(mixed))])
+    assert names == [mixed(source)[i]["name"] for i in range(len(source))]
+    labels = np.array([other[i]["label"] for i in range(len(other))])
     assert (np.diff(labels) != 0).sum() > 5  # sorted, it changes twice
