@@ -18,7 +18,17 @@ from bn_repro.data.order import Order
 from bn_repro.parallel import AXIS, REPLICATED, SHARDED
 
 
-class InMemoryFeed:
+class Feed:
+    """What does training steps of a run; `_take_seeds` takes what runs vary."""
+
+    def for_run(self, config):
+        """Returns the feed of a run that differs only in its seeds."""
+        feed = copy.copy(self)
+        feed._take_seeds(config)
+        return feed
+
+
+class InMemoryFeed(Feed):
     """The data set lives on every device; many steps run in one dispatch."""
 
     def __init__(self, config, recipe, mesh, arrays, pick=None):
@@ -35,17 +45,14 @@ class InMemoryFeed:
         self.mesh = mesh
         self.block = min(config.steps_per_call, config.steps)
         self.arrays = parallel.replicate(tuple(arrays), mesh)
-        self.chunk = partial(_chunk, recipe=recipe, pick=pick or _pick)
+        pick = pick or _pick
+        views = parallel.spmd(pick, mesh, (REPLICATED, SHARDED), (SHARDED, SHARDED))
+        self._views = jax.jit(views)
+        self.chunk = partial(_chunk, recipe=recipe, pick=pick)
         specs = (REPLICATED,) * 4 + (P(None, AXIS), REPLICATED)
         chunk = parallel.spmd(self.chunk, mesh, specs, (REPLICATED, REPLICATED))
         self._compiled = jax.jit(chunk, donate_argnums=(0, 1))
         self._take_seeds(config)
-
-    def for_run(self, config):
-        """Returns the feed of a run that differs only in its seeds."""
-        feed = copy.copy(self)
-        feed._take_seeds(config)
-        return feed
 
     def _take_seeds(self, config):
         data = config.data
@@ -73,15 +80,12 @@ class InMemoryFeed:
 
     def batches(self, step: int):
         """Yields the batches from `step` on, spread over the devices; as streamed."""
-        images, labels = (np.asarray(parallel.local(x)) for x in self.arrays)
         while True:
-            index = self.indices(step, 1)[0]
+            index = parallel.split(self.indices(step, 1)[0], self.mesh, SHARDED)
+            image, label = self._views(self.arrays, index)
             position = step * self._batch_size + np.arange(self._batch_size)
-            batch = {"image": images[index], "label": labels[index]}
-            batch["position"] = position.astype(np.int32)
-            yield {
-                name: parallel.split(x, self.mesh, SHARDED) for name, x in batch.items()
-            }
+            position = parallel.split(position.astype(np.int32), self.mesh, SHARDED)
+            yield {"image": image, "label": label, "position": position}
             step += 1
 
 
@@ -121,7 +125,7 @@ def streamed_step(recipe, mesh):
     return jax.jit(one_step, donate_argnums=(0, 1))
 
 
-class StreamedFeed:
+class StreamedFeed(Feed):
     """Batches come from an iterator; one dispatch a step, the next batch on its way."""
 
     def __init__(self, config, recipe, mesh, open_batches):
@@ -137,15 +141,8 @@ class StreamedFeed:
         parallel.check_batch(config.batch_size, mesh)
         self.mesh = mesh
         self._open_batches = open_batches
-        self._take_seeds(config)
-
         self._step = streamed_step(recipe, mesh)
-
-    def for_run(self, config):
-        """Returns the feed of a run that differs only in its seeds."""
-        feed = copy.copy(self)
-        feed._take_seeds(config)
-        return feed
+        self._take_seeds(config)
 
     def _take_seeds(self, config):
         self._key = parallel.replicated_key(config.seed, self.mesh)
@@ -155,16 +152,13 @@ class StreamedFeed:
     def advance(self, state, sums, step: int, n: int):
         """Returns state and sums after n more steps from `step`."""
         if step != self._next_step:
-            self._batches = self._open(step)
-            self._ready = self._fetch()
+            self._batches = self.batches(step)
+            self._ready = next(self._batches)
         for _ in range(n):
             state, sums = self._step(state, sums, self._key, self._ready)
-            self._ready = self._fetch()  # decoded and sent while the step runs
+            self._ready = next(self._batches)  # decoded and sent while the step runs
         self._next_step = step + n
         return state, sums
-
-    def _fetch(self):
-        return self._on_devices(next(self._batches))
 
     def batches(self, step: int):
         """Yields the batches from `step` on, spread over the devices."""

@@ -2,12 +2,10 @@
 
 from functools import partial
 
-import jax
 import numpy as np
 
-from bn_repro import feeds, parallel
+from bn_repro import feeds
 from bn_repro.data import on_device
-from bn_repro.parallel import REPLICATED, SHARDED
 
 
 class OnDeviceFeed(feeds.InMemoryFeed):
@@ -21,8 +19,6 @@ class OnDeviceFeed(feeds.InMemoryFeed):
         self._sizes = pictures.sizes
         pick = partial(on_device.pick, size=config.data.image_size)
         super().__init__(config, recipe, mesh, pictures[:2], pick)
-        specs = (REPLICATED, SHARDED)
-        self._views = jax.jit(parallel.spmd(pick, mesh, specs, (SHARDED, SHARDED)))
         self._step = feeds.streamed_step(recipe, mesh)
         self.by_step = mesh.devices.flat[0].platform == "cpu"
 
@@ -47,13 +43,3 @@ class OnDeviceFeed(feeds.InMemoryFeed):
         for _, batch in zip(range(n), self.batches(step), strict=False):
             state, sums = self._step(state, sums, self.key, batch)
         return state, sums
-
-    def batches(self, step: int):
-        """Yields the batches from `step` on, spread over the devices."""
-        while True:
-            places = parallel.split(self.indices(step, 1)[0], self.mesh, SHARDED)
-            image, label = self._views(self.arrays, places)
-            position = step * self._batch_size + np.arange(self._batch_size)
-            position = parallel.split(position.astype(np.int32), self.mesh, SHARDED)
-            yield {"image": image, "label": label, "position": position}
-            step += 1
