@@ -122,33 +122,19 @@ def write_probe(writer: RunWriter, step: int, norm: str, seed: int) -> None:
 
 def write_course(
     path: Path,
-    accuracies: list[float],
+    accuracies: list[float],  # on 5,000 pictures, from step 0 on
     status: str = "finished",
     *,
     every: int = 250,
-    at: Sequence[int] | None = None,
-    steps: int = 3000,
+    at: Sequence[int] | None = None,  # steps of the evaluations, in place of `every`
+    steps: int = 3000,  # that the configuration asks for
     seed: int = 0,
     split: str = "val",
-    statistics: Sequence[str] = ("ema",),
-    hits: np.random.Generator | None = None,
-    **overrides,
+    statistics: Sequence[str] = ("ema",),  # with any but the first 0.01 higher
+    hits: np.random.Generator | None = None,  # draws which pictures are right
+    **overrides,  # of the configuration, section__key=value
 ) -> None:
-    """Writes a run of Inception with these accuracies, an evaluation `every` steps.
-
-    Args:
-      path: the run's folder.
-      accuracies: on 5,000 pictures, from step 0 on.
-      status: how the run stands.
-      every: steps between evaluations.
-      at: steps of the evaluations, in place of `every`.
-      steps: that the configuration asks for.
-      seed: of the configuration.
-      split: held-out split.
-      statistics: of BN; with any but the first accuracies are 0.01 higher.
-      hits: draws which pictures are right; None: that is not recorded.
-      **overrides: of the configuration, section__key=value.
-    """
+    """Writes a run of Inception with these accuracies, an evaluation `every` steps."""
     values = config("before", seed, steps)
     values |= {"experiment": "tiny_imagenet", "batch_size": 32}
     values["model"] |= {"name": "inception", "nonlinearity": "relu", "width": 0.25}
