@@ -66,11 +66,8 @@ def _meant(argv, places: list[int], flags, keys) -> str:
     before = next((i for i in range(places[0])[::-1] if FLAG.fullmatch(argv[i])), None)
     flag, value = FLAG.fullmatch(argv[before]).groups() if before is not None else "  "
     takes = flags.get(flag, "")
-    if (
-        "/" in first
-        and takes != LIST
-        and "workdir" in flags.keys() - given(argv).keys()
-    ):
+    free = "workdir" in flags.keys() - given(argv).keys()
+    if "/" in first and takes != LIST and free:
         return f"--workdir={first}"
     if takes == SWITCH and value is None:
         return f"--{flag}={first}"
@@ -165,9 +162,8 @@ def at_home(word: str) -> str:
     Raises:
       UserError: there is no such home.
     """
-    name, equals, value = (
-        word.partition("=") if word.startswith("-") else ("", "", word)
-    )
+    split = word.partition("=") if word.startswith("-") else ("", "", word)
+    name, equals, value = split
     paths = [
         os.path.expanduser(path) if re.match(r"~[^/]*(/|$)", path) else path
         for path in value.split(",")

@@ -39,9 +39,8 @@ class Devices(NamedTuple):
         if isinstance(axis_name, str) and groups is None:
             return axis_name
         groups = groups and tuple(tuple(group) for group in groups)
-        return cls(
-            axis_name if isinstance(axis_name, str) else tuple(axis_name), groups
-        )
+        name = axis_name if isinstance(axis_name, str) else tuple(axis_name)
+        return cls(name, groups)
 
 
 Array = jax.Array

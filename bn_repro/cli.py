@@ -262,9 +262,7 @@ def guarded(main: Callable[[], int | None]) -> int:
     except (RuntimeError, AssertionError):
         if _has_devices():
             raise
-        asked = [
-            f"{name}={os.environ[name]}" for name in PLATFORMS if name in os.environ
-        ]
+        asked = [f"{k}={os.environ[k]}" for k in PLATFORMS if k in os.environ]
         return fail(
             f"{' with '.join(asked)} asks for devices that are not there; unset it, or "
             "use JAX_PLATFORMS=cpu"

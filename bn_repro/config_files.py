@@ -44,9 +44,8 @@ def find(value: str) -> str:
             what = "is a folder" if file and Path(file).is_dir() else "is not there"
             full = "/" in file or file.endswith(".py")
             known = [f"configs/{n}.py" if full else n for n in names()]
-            raise UserError(
-                f"the config file {file!r} {what}{did_you_mean(file, known)}"
-            )
+            what += did_you_mean(file, known)
+            raise UserError(f"the config file {file!r} {what}")
         file = str(packaged)
     return file + colon + run_name
 

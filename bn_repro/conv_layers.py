@@ -81,9 +81,8 @@ class ConvNormAct(nn.Module):
             name="pointwise",
         )()
         kernels = depthwise.astype(self.dtype), pointwise.astype(self.dtype)
-        return convolutions.separable_convolution(
-            u, *kernels, self.stride, self.symmetric
-        )
+        options = self.stride, self.symmetric
+        return convolutions.separable_convolution(u, *kernels, *options)
 
 
 class Kernel(nn.Module):
@@ -128,8 +127,7 @@ def local_response_norm(x, size: int = 5, alpha: float = 1e-4, beta: float = 0.7
     """
     wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
     zero = np.array(0, wide.dtype)
-    total = lax.reduce_window(
-        wide**2, zero, lax.add, (1, 1, 1, size), (1, 1, 1, 1), "SAME"
-    )
+    window, stride = (1, 1, 1, size), (1, 1, 1, 1)
+    total = lax.reduce_window(wide**2, zero, lax.add, window, stride, "SAME")
     # x^-beta as exp(-beta log x): its gradient needs no second power.
     return (wide * jnp.exp(-beta * jnp.log1p(alpha / size * total))).astype(x.dtype)

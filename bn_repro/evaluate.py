@@ -203,9 +203,8 @@ class PopulationStatistics:
         """
         own = config_dict.ConfigDict(config.to_dict())
         own.bn.biased = biased
-        step = partial(
-            batch_statistics, model=models.build(own, AXIS), inputs=recipe.inputs
-        )
+        model = models.build(own, AXIS)
+        step = partial(batch_statistics, model=model, inputs=recipe.inputs)
         specs = (REPLICATED, SHARDED, REPLICATED, REPLICATED)
         self._step = jax.jit(parallel.spmd(step, mesh, specs, REPLICATED))
         self._mesh = mesh

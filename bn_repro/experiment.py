@@ -112,12 +112,10 @@ def _streamed(config, data_set: data.DataSet, mesh) -> Experiment:
         is_batch = statistics == "batch"
         source = source_views.mixed(held_out) if is_batch else held_out
         padded = batch_size + -batch_size % mesh.size
-        batches = functools.partial(
-            stream.eval_batches, config, source, *processes, padded
-        )
-        return evaluate.StreamedEvaluation(
-            recipe, mesh, batches, statistics, len(source)
-        )
+        arguments = config, source, *processes, padded
+        batches = functools.partial(stream.eval_batches, *arguments)
+        count = len(source)
+        return evaluate.StreamedEvaluation(recipe, mesh, batches, statistics, count)
 
     if config.data.on_device:
         feed = _on_device(config, recipe, mesh, sources["train"])
@@ -163,9 +161,8 @@ def refuse_single_values(config, devices: int, examples: int) -> None:
     layer = _of_one_value(config)
     if not layer or (size > 1 and examples % size != 1):
         return
-    last = (
-        "" if size == 1 else f"the last of {examples:,} examples in groups of {size}: "
-    )
+    last = f"the last of {examples:,} examples in groups of {size}: "
+    last = "" if size == 1 else last
     raise UserError(
         f"batch_size={config.batch_size} on {devices} devices with bn.batch="
         f"{config.bn.batch} has BN normalise over one example ({last}{layer} has one "

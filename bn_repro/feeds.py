@@ -57,9 +57,8 @@ class InMemoryFeed(Feed):
     def _take_seeds(self, config):
         data = config.data
         self._batch_size = config.batch_size
-        self._order = Order(
-            len(self.arrays[1]), data.seed, data.shuffle, data.shard_size
-        )
+        count = len(self.arrays[1])
+        self._order = Order(count, data.seed, data.shuffle, data.shard_size)
         self.key = parallel.replicated_key(config.seed, self.mesh)
 
     def indices(self, step: int, n: int) -> np.ndarray:

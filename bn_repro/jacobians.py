@@ -51,9 +51,8 @@ def dense(sample) -> dict:
         scale = np.ones(x.shape[1])
         if "bn" in layer:
             var = (z @ np.float64(layer["kernel"])).var(0)
-            scale = layer["bn"]["scale"] / np.sqrt(
-                var + sample.context.config.bn.epsilon
-            )
+            variance = var + sample.context.config.bn.epsilon
+            scale = layer["bn"]["scale"] / np.sqrt(variance)
         jacobian = layer_jacobian(np.float64(layer["kernel"]), scale, slope)
         through = jacobian if through is None else jacobian @ through
         rows.append(_singular(jacobian) | _through(through))

@@ -47,9 +47,8 @@ def documented(source: str) -> Iterator[tuple[str, str, str]]:
         if getattr(function, "name", None) not in prefix_of:
             continue
         for node in function.body:
-            target = (
-                ast.unparse(node.targets[0]) if isinstance(node, ast.Assign) else ""
-            )
+            is_assignment = isinstance(node, ast.Assign)
+            target = ast.unparse(node.targets[0]) if is_assignment else ""
             if target.startswith("config.") and not isinstance(node.value, ast.Call):
                 key = prefix_of[function.name] + target.removeprefix("config.")
                 yield key, ast.unparse(node.value), _comment(lines, node)

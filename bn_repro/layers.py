@@ -193,9 +193,8 @@ class BatchNorm(nn.Module):
         traced = isinstance(self.epsilon, jax.core.Tracer)
         paper = self.scaled and self.gradient == "full"
         if paper and mask is None and not jnp.iscomplexobj(x) and not traced:
-            y, mu, var = batch_norm.batch_norm(
-                grouped, gamma, beta, self.epsilon, axes, devices
-            )
+            options = self.epsilon, axes, devices
+            y, mu, var = batch_norm.batch_norm(grouped, gamma, beta, *options)
         else:
             mu, var = batch_norm.moments(grouped, axes, mask, devices)
             y = self._transform(grouped, mu, var, gamma, beta)

@@ -90,9 +90,8 @@ def _open(stack, recorded, workdir, restart: bool, branch_from) -> resume.Found:
 @contextlib.contextmanager
 def recording_failure(writer):
     """Leaves in status.json how the run failed, or that a signal ended it at once."""
-    with interrupt.telling(
-        lambda: under_way.record_failure(writer, KeyboardInterrupt())
-    ):
+    tell = functools.partial(under_way.record_failure, writer, KeyboardInterrupt())
+    with interrupt.telling(tell):
         try:
             yield
         except BaseException as error:

@@ -32,9 +32,8 @@ def l2_penalty(params, l2: float):
     """Returns l2 / 2 times the sum of all squared weights."""
     if l2 == 0:
         return 0.0
-    weights = jax.tree.map(
-        lambda w, weight: w if weight else None, params, is_weight(params)
-    )
+    kept = is_weight(params)
+    weights = jax.tree.map(lambda w, keep: w if keep else None, params, kept)
     return 0.5 * l2 * squared_norm(weights)
 
 

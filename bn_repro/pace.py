@@ -24,9 +24,8 @@ class Pace:
         if done <= 0:
             return f"compiled in {compiled:.0f} s"
         spent = max(time.perf_counter() - self._started - compiled, 0.0)
-        return (
-            f"{datetime.timedelta(seconds=round(spent / done * (steps - step)))} left"
-        )
+        left = datetime.timedelta(seconds=round(spent / done * (steps - step)))
+        return f"{left} left"
 
 
 @contextlib.contextmanager

@@ -83,9 +83,8 @@ def _measure(variables, images, labels, *, model, inputs, locations):
     """Returns each nonlinearity's input [values, units] and the loss's gradients."""
 
     def loss(params):
-        logits, taps = model.apply(
-            {**variables, "params": params}, inputs(images, None), Mode()
-        )
+        variables_ = {**variables, "params": params}
+        logits, taps = model.apply(variables_, inputs(images, None), Mode())
         return metrics.cross_entropy(logits, labels).mean(), taps
 
     grads, taps = jax.grad(loss, has_aux=True)(variables["params"])

@@ -138,9 +138,8 @@ def gradient_changes(sample: Sample) -> dict:
     gradient = lambda params: sample.context.gradient(  # noqa: E731
         params, sample.variables, images, labels
     )
-    found = change_by_layer(
-        gradient, sample.variables["params"], list(sample.taps), sample.rate
-    )
+    params, names = sample.variables["params"], list(sample.taps)
+    found = change_by_layer(gradient, params, names, sample.rate)
     return {"gradient_cosine": found[:, 0], "gradient_change": found[:, 1]}
 
 

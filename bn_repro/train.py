@@ -174,9 +174,8 @@ def train_step(state: TrainState, batch: dict, key, *, recipe: Recipe, axis_name
         )
         return metrics.cross_entropy(logits, batch["label"]).mean(), (logits, updated)
 
-    (mean_loss, (logits, updated)), grads = jax.value_and_grad(loss, has_aux=True)(
-        state.params
-    )
+    gradient = jax.value_and_grad(loss, has_aux=True)
+    (mean_loss, (logits, updated)), grads = gradient(state.params)
     sums = metrics.sums(logits, batch["label"])
     grads, mean_loss, stats, sums = _average(
         (grads, mean_loss, updated.get("batch_stats", {}), sums), axis_name
@@ -214,9 +213,8 @@ def _descend(state, grads, mean_loss, stats, updated, recipe, sums):
     finite &= (added <= MOST_ADDED) & _all_finite(stats)
     good = finite & (state.first_bad_step < 0)
     keep_if = partial(jax.tree.map, partial(jnp.where, good))
-    params = jax.tree.map(
-        lambda w, v: w - jnp.where(good, rate * v, 0), state.params, updates
-    )
+    move = lambda w, v: w - jnp.where(good, rate * v, 0)  # noqa: E731
+    params = jax.tree.map(move, state.params, updates)
     first_bad = jnp.where(finite | (state.first_bad_step >= 0), -1, state.step)
     new = state.replace(
         step=state.step + good,

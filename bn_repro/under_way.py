@@ -122,9 +122,8 @@ def population_statistics(run: Training) -> dict:
     """Returns Algorithm 2's statistics of the network as it is now, replicated."""
     parts, config = run.parts, run.config
     n = config.eval.population_batches_during
-    found = parts.population(
-        run.state.variables(), parts.feed, config.seed, run.step, (n,)
-    )
+    now = run.state.variables(), parts.feed, config.seed, run.step
+    found = parts.population(*now, (n,))
     return parallel.replicate(found[n], parts.feed.mesh)
 
 
@@ -157,10 +156,7 @@ def save_checkpoint(run: Training, then: Callable = lambda step: None) -> None:
     tree = jax.tree.map(np.array, jax.device_get(tree))
     about = {"records": seen.of(path, step)}
     if forced := due.forced_records(run.config, step):
-        about |= {
-            "forced": forced,
-            "records_unforced": seen.of(path, step, forced),
-        }
+        about |= {"forced": forced, "records_unforced": seen.of(path, step, forced)}
     if run.origin:
         about["branched_from"] = run.origin
     keep = run.config.checkpoint.keep

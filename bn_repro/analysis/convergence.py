@@ -95,9 +95,8 @@ def course(run: Run, statistics: str = "ema") -> Course:
     """Returns the course of a run: of the validation split, or else the test split."""
     split = "val" if any(row.get("split") == "val" for row in run.metrics) else "test"
     steps, accuracy = run.series(split, statistics, "accuracy")
-    others = [
-        run.series(split, statistics, name)[1] for name in ("examples", "seconds")
-    ]
+    names = ("examples", "seconds")
+    others = [run.series(split, statistics, name)[1] for name in names]
     images, seconds = (
         values if values.size == steps.size else np.full(steps.size, np.nan)
         for values in others

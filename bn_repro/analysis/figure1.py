@@ -92,9 +92,8 @@ def _accuracy_notes(selected: arms.Figure1, low: float) -> list[str]:
     band = "Mean over seeds, band from lowest to highest" if several else "One seed"
     by = tables.STATISTICS["ema"]
     notes = [f"(a) {band} ({seeds}); BN evaluated with {by}."]
-    notes += [
-        f"No run {key} has finished." for key, arm in shown if arm and not arm.done()
-    ]
+    unfinished = [key for key, arm in shown if arm and not arm.done()]
+    notes += [f"No run {key} has finished." for key in unfinished]
     if low != PAPER_ACCURACY[0]:
         notes.append("The paper's accuracy axis starts at 0.7, this one at 0.")
     return notes
@@ -116,9 +115,8 @@ def _typical(arm: Arm | None) -> Typical | None:
     layer = run.activations["layers"][-1]
     unit = drift.typical_unit(run.activations, layer)
     rows = [drift.percentile(run.activations, layer, p) for p in PERCENTILES]
-    return Typical(
-        run, layer, unit, run.activations["steps"], np.stack(rows)[:, :, unit]
-    )
+    steps, rows = run.activations["steps"], np.stack(rows)[:, :, unit]
+    return Typical(run, layer, unit, steps, rows)
 
 
 def _label(key: str, selected: arms.Figure1) -> str:

@@ -116,14 +116,9 @@ def _last_layer(
     selected: arms.Figure1, measure: str, start: int, over: drift.Window | None
 ) -> list[str]:
     claim = f"Last hidden layer: less {measure} drift with BN, from step {start:,} on"
+    claim = [claim, "Fig. 1b, 1c: yes"]
     if over is None:
-        return [
-            claim,
-            "Fig. 1b, 1c: yes",
-            "no two probes there",
-            _seeds(selected),
-            BOTH,
-        ]
+        return [*claim, "no two probes there", _seeds(selected), BOTH]
     found = {
         key: drift_table.last_layer(arm.done(), measure, over) if arm else {}
         for key in ("plain", "bn")
@@ -136,7 +131,7 @@ def _last_layer(
         for key, medians in found.items()
     ]
     ours = _verdict(**found) + ", ".join(texts)
-    return [claim, "Fig. 1b, 1c: yes", ours, _seeds(selected), BOTH]
+    return [*claim, ours, _seeds(selected), BOTH]
 
 
 def _verdict(plain: dict[tuple, float], bn: dict[tuple, float]) -> str:

@@ -121,9 +121,8 @@ def _marks(
             axes.plot(*end, "x", color=color, markersize=9, clip_on=False)
     reached = _reached(curve, goal)
     if reached <= steps:
-        axes.plot(
-            [reached], [goal.accuracy], color=color, clip_on=False, zorder=5, **DIAMOND
-        )
+        look = {"color": color, "clip_on": False, "zorder": 5}
+        axes.plot([reached], [goal.accuracy], **look, **DIAMOND)
 
 
 def _reached(curve: Curve, goal: Goal) -> float:
@@ -148,9 +147,8 @@ def _caption(found: Sequence[Network], goal: Goal) -> str:
         f"{figure3.statistics_note(found)} {seeds_note(found)}"
     ]
     if np.isfinite(goal.accuracy):
-        parts.append(
-            f"Diamond: the curve, smoothed, reaches {goal.text()}; horizontal line."
-        )
+        diamond = "Diamond: the curve, smoothed, reaches"
+        parts.append(f"{diamond} {goal.text()}; horizontal line.")
         if goal.network and goal.network.at_chance().all():
             parts.append("The target is chance itself: steps to it say nothing.")
     if any(network.diverged for network in found):

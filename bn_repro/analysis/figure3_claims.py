@@ -162,9 +162,7 @@ def _chance_limit(course: Course) -> float:
 
 
 def _not_sparse(*compared: Network) -> Finding:
-    shares = [
-        np.array([zero_share(c) for c in network.counted]) for network in compared
-    ]
+    shares = [np.array([zero_share(c) for c in n.counted]) for n in compared]
     if not all(np.isfinite(values).all() for values in shares):
         return _finding("not recorded", compared, "-", OPEN)
     found = [intervals.mean(values) for values in shares]

@@ -146,9 +146,8 @@ def _less_drift(measure: str, runs: list[Run], since: int = 0) -> Finding:
     found = [drift_table.last_layer(arm.done(), measure, over) for arm in both]
     if len(found) != 2 or not all(found):
         return _missing("both networks with probes")
-    without, with_bn = (
-        tables.mean_text(np.array(list(medians.values()))) for medians in found
-    )
+    values = (np.array(list(medians.values())) for medians in found)
+    without, with_bn = map(tables.mean_text, values)
     ours = f"{without} without, {with_bn} with BN"
     return _of_difference(ours, found, intervals.between(*found), 1, "less")
 

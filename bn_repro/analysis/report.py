@@ -125,9 +125,8 @@ def runs_table(runs: list[Run]) -> Table:
                 "Revision": _revision(manifest),
             }
         )
-    return Table.of(
-        "Runs", rows, "A revision with + had changes that were not committed."
-    )
+    note = "A revision with + had changes that were not committed."
+    return Table.of("Runs", rows, note)
 
 
 def config_table(runs: list[Run]) -> Table | None:
@@ -158,12 +157,8 @@ def _compose(
         runs = sweep.runs()
     part = report_parts.compose(report_parts.Given(workdir, runs, sweep, out, target))
     shown, notes = [*part.tables], notes + part.notes
-    for make in (
-        tables.results_table,
-        drift_table.drift_table,
-        runs_table,
-        config_table,
-    ):
+    drawers = tables.results_table, drift_table.drift_table, runs_table, config_table
+    for make in drawers:
         table, odd = intake.without_odd(make.__name__, make, runs)
         shown += [table] if table and table.rows else []
         notes += odd

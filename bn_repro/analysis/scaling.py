@@ -142,9 +142,8 @@ def cores_table(networks: Mapping[str, Counts], a_core: float) -> str:
     rows = [(f"{r:,} images a second", r, r) for r in rates]
     for machine in MACHINES:
         r = max(rate(counts, machine) for counts in networks.values())
-        rows.append(
-            (f"{machine.name}, predicted", r, r * machine.a_host / machine.devices)
-        )
+        a_host = r * machine.a_host / machine.devices
+        rows.append((f"{machine.name}, predicted", r, a_host))
     lines = [["device or machine", "images/s", "images/s a host", "its cores"]]
     lines.append(["---"] * 4)
     lines += [

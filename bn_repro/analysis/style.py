@@ -108,9 +108,8 @@ def band(
     """Draws a mean over seeds and a band from the lowest to the highest."""
     look = {"color": line.color, "linestyle": line.dash, "label": label}
     axes.plot(curve.steps, curve.mean, linewidth=width, **look)
-    axes.fill_between(
-        curve.steps, curve.low, curve.high, color=line.color, alpha=alpha, lw=0
-    )
+    look = {"color": line.color, "alpha": alpha, "lw": 0}
+    axes.fill_between(curve.steps, curve.low, curve.high, **look)
 
 
 def legend_below(figure: Figure, panels, columns: int, **more) -> None:
@@ -128,9 +127,8 @@ def step_axis(axes: Axes, steps: int) -> None:
     """Labels the axis of training steps, in thousands, from 0 to `steps`."""
     axes.set_xlim(0, steps)
     axes.set_xlabel("training steps")
-    axes.xaxis.set_major_formatter(
-        FuncFormatter(lambda x, _: f"{x / 1000:g}K" if x else "0")
-    )
+    thousands = FuncFormatter(lambda x, _: f"{x / 1000:g}K" if x else "0")
+    axes.xaxis.set_major_formatter(thousands)
     plain(axes)
 
 

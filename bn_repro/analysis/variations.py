@@ -176,20 +176,14 @@ def _signals(arm: Arm) -> dict[str, str]:
 def _differing(configs: list[dict]) -> list[str]:
     """Returns the keys that differ, the nonlinearity before depth and dropout."""
     first = ["model.nonlinearity", "model.hidden", "model.dropout"]
-    keys = [
-        key
-        for key in tables.varying_keys(configs)
-        if key not in configuration.NORM_KEYS
-    ]
+    varying = tables.varying_keys(configs)
+    keys = [key for key in varying if key not in configuration.NORM_KEYS]
     return sorted(keys, key=lambda k: first.index(k) if k in first else len(first))
 
 
 def _unusual(config: dict, configs: list[dict]) -> int:
     """Returns how many keys have another value than most configurations."""
-    flat, flats = (
-        configuration.stated(config),
-        [configuration.stated(c) for c in configs],
-    )
+    flat, *flats = map(configuration.stated, [config, *configs])
     values = {key: [str(f.get(key)) for f in flats] for key in _differing(configs)}
     usual = {key: max(found, key=found.count) for key, found in values.items()}
     return sum(str(flat.get(key)) != value for key, value in usual.items())

@@ -69,9 +69,8 @@ def draw_over_steps(runs: Sequence[Run]) -> tuple[Figure, str]:
     layers = layer_signals.spaced(names, MOST_LAYERS)
     rows = len(question.fields)
     figure = Figure(figsize=(3.4 * len(layers) + 0.6, 2.3 * rows + 1.1))
-    panels = figure.subplots(
-        rows, len(layers), sharex=True, sharey="row", squeeze=False
-    )
+    shared = {"sharex": True, "sharey": "row", "squeeze": False}
+    panels = figure.subplots(rows, len(layers), **shared)
     lines = lines_of(found)
     for row, field in zip(panels, question.fields, strict=True):
         for axes, layer in zip(row, layers, strict=True):
@@ -137,10 +136,8 @@ def lines_of(found: Sequence[Arm]) -> list[style.Line]:
     sweep = comparison.find_sweep([run for arm in found for run in arm.runs])
     if sweep is None or sweep.left_out:
         colors = (*style.SERIES, *style.PAGE_SERIES[3:])
-        return [
-            style.Line(colors[i % len(colors)], DASHES[i % 2])
-            for i in range(len(found))
-        ]
+        places = range(len(found))
+        return [style.Line(colors[i % len(colors)], DASHES[i % 2]) for i in places]
     values = sorted({point.value for arm in sweep.arms for point in arm.points})
     colors = dict(zip(values, style.sequential(len(values)), strict=True))
     dashes = {

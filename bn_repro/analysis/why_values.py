@@ -54,9 +54,8 @@ def log10(of: Callable) -> Callable[[Run], float]:
 
 def gradient_fall(run: Run) -> float:
     """Returns log10 of the first layer's gradient over the last's, at step 0."""
-    return log10(probed("gradient_norm", 0, 0))(run) - log10(
-        probed("gradient_norm", -1, 0)
-    )(run)
+    first, last = (log10(probed("gradient_norm", i, 0)) for i in (0, -1))
+    return first(run) - last(run)
 
 
 def median_after_start(field: str) -> Callable[[Run], float]:

@@ -62,9 +62,8 @@ def distort(
 def _amounts(key: jax.Array, strength: str, dtype) -> dict[str, jax.Array]:
     """Returns one example's amounts, scalars: added to some, a factor on others."""
     halves = STRENGTHS[strength]
-    draws = jax.random.uniform(
-        jax.random.fold_in(key, _STREAM), (4,), dtype, minval=-1, maxval=1
-    )
+    key = jax.random.fold_in(key, _STREAM)
+    draws = jax.random.uniform(key, (4,), dtype, minval=-1, maxval=1)
     names = ("brightness", "saturation", "hue", "contrast")
     neutral = {"brightness": 0, "saturation": 1, "hue": 0, "contrast": 1}
     return {
@@ -90,9 +89,8 @@ def _adjust_hue(images, turns):
     chroma = value - jnp.min(images, axis=-1)
     safe = jnp.where(chroma > 0, chroma, 1)
     # The hue in sixths of a turn, counted from red.
-    from_green = jnp.where(
-        value == green, 2 + (blue - red) / safe, 4 + (red - green) / safe
-    )
+    red_blue, red_green = (blue - red) / safe, (red - green) / safe
+    from_green = jnp.where(value == green, 2 + red_blue, 4 + red_green)
     hue = jnp.where(value == red, (green - blue) / safe, from_green)
     sixths = (hue + 6 * turns[..., 0])[..., None] + jnp.array((5, 3, 1), images.dtype)
     sixths -= 6 * jnp.floor(sixths / 6)  # % is slow on CPU

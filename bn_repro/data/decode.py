@@ -148,9 +148,8 @@ class Resized:
         """Takes a picture, uint8 [H, W, 3], and (height, width) to resize it to."""
         self._picture, self._shape, self._whole = picture, shape, None
         if max(shape) <= _LONG * min(shape):
-            self._whole = cv2.resize(
-                picture, shape[::-1], interpolation=cv2.INTER_LINEAR
-            )
+            size, how = shape[::-1], cv2.INTER_LINEAR
+            self._whole = cv2.resize(picture, size, interpolation=how)
 
     def square(self, top: int, left: int, side: int) -> np.ndarray:
         """Returns the square, uint8 [side, side, 3], at a row and column."""

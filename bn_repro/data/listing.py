@@ -180,9 +180,8 @@ def _kind(entry: os.DirEntry) -> str:
     try:
         if entry.is_dir():
             return "folder"
-        return (
-            "file" if entry.is_file() or not os.path.exists(entry.path) else "special"
-        )
+        is_file = entry.is_file() or not os.path.exists(entry.path)
+        return "file" if is_file else "special"
     except OSError:  # a link to itself
         return "file"
 

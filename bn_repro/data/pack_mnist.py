@@ -94,9 +94,8 @@ def _read_folder(source: pathlib.Path) -> dict[str, bytes]:
 
 def _to_idx(array: np.ndarray) -> bytes:
     """Returns the IDX file of a uint8 array: type, rank, big-endian sizes, elements."""
-    header = struct.pack(
-        f">BBBB{array.ndim}I", 0, 0, IDX_UINT8, array.ndim, *array.shape
-    )
+    sizes = array.ndim, *array.shape
+    header = struct.pack(f">BBBB{array.ndim}I", 0, 0, IDX_UINT8, *sizes)
     return header + array.astype(np.uint8).tobytes()
 
 

@@ -97,9 +97,8 @@ class TrainingPieces:
                 self.view(picture, rng, out=out)
                 return record["label"]
             bad.append((record["name"], decode.problem(record, self.max_pixels)))
-        raise UserError(
-            f"{ATTEMPTS} pictures in a row cannot be decoded: {listed(dict(bad))}"
-        )
+        which = listed(dict(bad))
+        raise UserError(f"{ATTEMPTS} pictures in a row cannot be decoded: {which}")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -23,12 +23,9 @@ def find_builder(name: str, data_dir: str) -> tfds.core.DatasetBuilder:
     try:
         builder = read_only_builder.builder_from_files(name, data_dir=data_dir)
     except tfds.core.registered.DatasetNotFoundError as error:
-        raise UserError(
-            f"no prepared TFDS data set {name} in {data_dir}: {remedy}"
-        ) from error
-    formats = {
-        file_format.value for file_format in builder.info.available_file_formats()
-    }
+        missing = f"no prepared TFDS data set {name} in {data_dir}: {remedy}"
+        raise UserError(missing) from error
+    formats = {kind.value for kind in builder.info.available_file_formats()}
     if "array_record" not in formats:
         found = ", ".join(sorted(formats))
         raise UserError(f"{builder.data_dir} is in format {found}: {remedy}")

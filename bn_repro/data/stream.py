@@ -258,9 +258,8 @@ def _batches(cut: pieces.Pieces, steps: range, work, data) -> Batches:
     cv2.setNumThreads(0)  # the workers are the parallelism
     if data.workers:
         work = dataclasses.replace(work, source=handed.Handed(work.source))
-    numbers = grain.MapDataset.range(
-        steps.start * cut.per_batch, steps.stop * cut.per_batch
-    )
+    ends = steps.start * cut.per_batch, steps.stop * cut.per_batch
+    numbers = grain.MapDataset.range(*ends)
     dataset = (
         numbers.map(cut.positions)
         .map(work.read)
@@ -275,9 +274,8 @@ def _batches(cut: pieces.Pieces, steps: range, work, data) -> Batches:
         dataset = grain.experimental.WithOptionsIterDataset(dataset, small)
         options = grain.MultiprocessingOptions(data.workers, per_worker_buffer_size=2)
         dataset = dataset.mp_prefetch(options, worker_init_fn=_start_worker)
-    dataset = grain.experimental.ThreadPrefetchIterDataset(
-        dataset, prefetch_buffer_size=2
-    )
+    ahead = grain.experimental.ThreadPrefetchIterDataset
+    dataset = ahead(dataset, prefetch_buffer_size=2)
     kept = shared_memory.Kept()
     join = functools.partial(pieces.joined, kept)
     dataset = dataset.batch(cut.per_batch, batch_fn=join)

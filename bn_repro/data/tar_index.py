@@ -190,9 +190,8 @@ def check_end(file, end: int, size: int, last=None) -> None:
         found = "the two zero blocks that end an archive are missing"
         raise DamagedError(f"{found} at byte {end:,} of {size:,}")
     # Records are 10 KiB, or what somebody stated, a power of two.
-    record = max(
-        _BLOCK if size % tarfile.RECORDSIZE else tarfile.RECORDSIZE, size & -size
-    )
+    least = _BLOCK if size % tarfile.RECORDSIZE else tarfile.RECORDSIZE
+    record = max(least, size & -size)
     while rest := file.read(2**20):
         if rest.count(0) != len(rest):
             raise DamagedError(

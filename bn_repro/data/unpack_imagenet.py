@@ -160,9 +160,8 @@ def _members(path, file=None) -> Iterator[Iterator[tuple[str, io.BufferedIOBase]
     except (tarfile.TarError, tar_index.DamagedError, EOFError, ValueError) as error:
         if isinstance(error, UserError):
             raise
-        raise UserError(
-            f"{path} is not a complete tar ({error}): download it again"
-        ) from error
+        what = f"{path} is not a complete tar ({error}): download it again"
+        raise UserError(what) from error
 
 
 def _checked(tar: tarfile.TarFile) -> Iterator[tuple[str, io.BufferedIOBase]]:

@@ -200,9 +200,8 @@ def _open_splits(networks, crops: int, name: str, limit: int) -> list[predict.Sp
     splits = []
     for member in networks:
         try:
-            splits.append(
-                predict.open_split(member.config, crops, name, limit, member.classes)
-            )
+            asked = crops, name, limit, member.classes
+            splits.append(predict.open_split(member.config, *asked))
         except UserError as error:
             raise UserError(f"{member.path}: {error}") from error
         if splits[-1].class_names != splits[0].class_names:

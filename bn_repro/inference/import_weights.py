@@ -183,9 +183,8 @@ def port_name(path: tuple[str, ...]) -> str:
     if len(path) == 1:
         return _STEM[path[0]]
     module, layer = path
-    layer = {"double_3x3_a": "double_3x3_1", "double_3x3_b": "double_3x3_2"}.get(
-        layer, layer
-    )
+    ours = {"double_3x3_a": "double_3x3_1", "double_3x3_b": "double_3x3_2"}
+    layer = ours.get(layer, layer)
     return f"inception_{module}_{layer}"
 
 

@@ -102,9 +102,8 @@ def _origin(member: Member, mesh) -> dict:
     """Returns what the statistics depend on by name; None where it cannot be told."""
     config = member.config
     flat = configuration.flatten(files.plain(config.to_dict()))
-    origin = {
-        k: v for k, v in flat.items() if k.startswith(DECISIVE) and k not in INDIFFERENT
-    }
+    decisive = {k: v for k, v in flat.items() if k.startswith(DECISIVE)}
+    origin = {k: v for k, v in decisive.items() if k not in INDIFFERENT}
     return origin | {
         "weights": members.fingerprint(member),
         "step": member.step,

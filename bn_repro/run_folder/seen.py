@@ -27,10 +27,8 @@ def of(path: str | os.PathLike, step: int, forced: Sequence[str] = ()) -> dict:
     rows = records.kept_rows(path / records.METRICS, step, forced)
     for row in rows:
         sha256.update(json.dumps(row).encode())
-    last = {
-        "probes": step - ("probe" in forced),
-        "evaluations": step - ("eval" in forced),
-    }
+    last = {"probes": step - ("probe" in forced)}
+    last["evaluations"] = step - ("eval" in forced)
     arrays = {
         "probes": records.load_activations(path / records.ACTIVATIONS) or {},
         "evaluations": records.load_npz(path / records.HITS, ["steps"]) or {},

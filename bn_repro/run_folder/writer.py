@@ -160,9 +160,8 @@ class RunWriter:
           hits: "split/statistics" -> whether each example is a top-1 hit, bool [N].
         """
         added = {"steps": np.asarray(step, np.int64)} | hits
-        kept = self._hits or {
-            name: np.asarray(x)[None][:0] for name, x in added.items()
-        }
+        empty = {name: np.asarray(x)[None][:0] for name, x in added.items()}
+        kept = self._hits or empty
         self._replace_hits(
             {
                 name: np.concatenate([kept[name], np.asarray(x)[None]])[-HITS_KEPT:]
@@ -185,9 +184,8 @@ class RunWriter:
         rows = kept_rows(path, step, forced)
         if path.exists():
             # Floats survive: Python writes the shortest text that reads back the same.
-            files.write_atomically(
-                path, b"".join(json.dumps(r).encode() + b"\n" for r in rows)
-            )
+            lines = (json.dumps(row).encode() + b"\n" for row in rows)
+            files.write_atomically(path, b"".join(lines))
         if self._hits:
             kept = self._hits["steps"] <= step - ("eval" in forced)
             self._replace_hits({name: x[kept] for name, x in self._hits.items()})

@@ -28,10 +28,8 @@ def count(config, size: int) -> scaling.Counts:
 
     def look(call, arguments, keywords, context):
         result = call(*arguments, **keywords)
-        if (
-            isinstance(context.module, ConvNormAct)
-            and context.method_name == "__call__"
-        ):
+        is_layer = isinstance(context.module, ConvNormAct)
+        if is_layer and context.method_name == "__call__":
             kernels = {
                 path: math.prod(x.shape)
                 for path, x in jax.tree.leaves_with_path(
@@ -76,9 +74,8 @@ def markdown() -> str:
     counts, examples = networks(224)
     small, _ = networks(SMALL)
     speed = scaling.rate(small["bn_x5"], scaling.ONE)
-    total = sum(
-        n / scaling.rate(small[name], scaling.ONE) for name, n in examples.items()
-    )
+    one = scaling.ONE
+    total = sum(n / scaling.rate(small[name], one) for name, n in examples.items())
     one = scaling.hours(total)
     shares = ", ".join(f"{share:.0%} of {k}" for k, share in scaling.SHARES.items())
     return "\n\n".join(

@@ -88,6 +88,5 @@ def torch_step(case):
     from peers import inception_torch
 
     torch.set_num_threads(available_cores())
-    return inception_torch.training_step(
-        case.batch, case.size, case.width, torch_device()
-    )
+    sizes = case.batch, case.size, case.width
+    return inception_torch.training_step(*sizes, torch_device())

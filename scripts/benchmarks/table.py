@@ -111,10 +111,8 @@ def markdown(folder: Path = FOLDER) -> str:
         for m in machines
     ]
     names = dict.fromkeys(what for column in columns for what in column)
-    lines = [
-        ["measured", *(m["machine"] for m in machines)],
-        ["---"] * (len(columns) + 1),
-    ]
+    lines = [["measured", *(m["machine"] for m in machines)]]
+    lines.append(["---"] * len(lines[0]))
     lines += [[what, *(c.get(what, "-") for c in columns)] for what in names]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 

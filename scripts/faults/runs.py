@@ -199,6 +199,5 @@ def faulty(at: int, act) -> None:
 
     for name in CALLS:
         setattr(os, name, wrap(getattr(os, name)))
-    files.open = writer.open = lambda path, mode, *_, **__: File(
-        path, mode.replace("b", "")
-    )
+    opened = lambda path, mode, *_, **__: File(path, mode.replace("b", ""))  # noqa: E731
+    files.open = writer.open = opened

@@ -60,10 +60,8 @@ def stream(folder: Path, scale: float):
         ended = runs.wait(child)
         text = Path(f"{workdir}.log").read_text()
         good = ended == 0 or (ended == 2 and runs.one_line(text) and "memory" in text)
-        yield (
-            "a decoding worker killed",
-            *runs.after(config, workdir, whole, good, ended),
-        )
+        outcome = runs.after(config, workdir, whole, good, ended)
+        yield "a decoding worker killed", *outcome
     for _ in range(max(1, round(8 * scale))):
         child = runs.start(config, workdir := runs.new(folder), os.setsid)
         time.sleep(random.uniform(0.2, seconds))

@@ -25,9 +25,7 @@ def probed(runs: Sequence[Run]) -> list[Run]:
 def all_layers(runs: Sequence[Run]) -> list[str]:
     """Returns the layers of all runs, those of the deepest run first."""
     by_depth = sorted(runs, key=lambda run: -len(tables.layers_of(run)))
-    return list(
-        dict.fromkeys(name for run in by_depth for name in tables.layers_of(run))
-    )
+    return list(dict.fromkeys(n for run in by_depth for n in tables.layers_of(run)))
 
 
 def line(run: Run, place: int) -> style.Line:

@@ -197,9 +197,8 @@ def _band(axes: Axes, run: Run, layer: str, color: str) -> None:
     unit = drift.typical_unit(run.activations, layer)
     location, _ = drift.unit_drifts(run.activations, layer)
     steps = run.activations["steps"]
-    rows = [
-        drift.percentile(run.activations, layer, p)[:, unit] for p in drift.PERCENTILES
-    ]
+    recorded = run.activations
+    rows = [drift.percentile(recorded, layer, p)[:, unit] for p in drift.PERCENTILES]
     axes.fill_between(steps, rows[0], rows[2], color=color, alpha=0.15, lw=0)
     for row, width in zip(rows, (1.0, 1.7, 1.0), strict=True):
         axes.plot(steps, row, color=color, linewidth=width)

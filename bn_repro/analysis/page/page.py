@@ -86,9 +86,8 @@ def _packed(content: bytes) -> str:
 
 def _figure(drawing: Drawing) -> str:
     image = base64.b64encode(drawing.png.read_bytes()).decode()
-    title, caption, alt = map(
-        html.escape, (drawing.title, drawing.caption, drawing.alt)
-    )
+    told = drawing.title, drawing.caption, drawing.alt
+    title, caption, alt = map(html.escape, told)
     return (
         '<figure><button type="button" aria-pressed="false" title="Larger or smaller">'
         f'<img alt="{alt}" src="data:image/png;base64,{image}"></button>\n'

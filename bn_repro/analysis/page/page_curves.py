@@ -90,6 +90,5 @@ def held_out_text(shown: Sequence[dict]) -> str:
     used = dict.fromkeys(run["held_out"] for run in shown if run["held_out"])
     if not used:
         return "No held-out accuracy was recorded."
-    return (
-        f"Accuracy is on {' or, where that is missing, '.join(map(_data_name, used))}."
-    )
+    names = " or, where that is missing, ".join(map(_data_name, used))
+    return f"Accuracy is on {names}."

@@ -207,11 +207,7 @@ def _spread(items: Sequence, most: int) -> list:
 
 def _documents(run: Run) -> dict:
     """Returns what is shown as it was written, every digit of it."""
-    written = {
-        "config": run.stated,
-        "manifest": run.manifest,
-        "state": run.status,
-    }
+    written = {"config": run.stated, "manifest": run.manifest, "state": run.status}
     return files.plain(written)
 
 

@@ -107,8 +107,7 @@ def _drifts(probes: dict, over: drift.Window | None) -> dict:
     rows = np.full((len(probes["layers"]), 2, 3), np.nan)
     if over and drift.has_percentiles(probes):
         for row, name in zip(rows, probes["layers"], strict=True):
-            row[:] = list(
-                map(drift.quartiles, drift.unit_drifts(probes, name, over=over))
-            )
+            drifts = drift.unit_drifts(probes, name, over=over)
+            row[:] = list(map(drift.quartiles, drifts))
     # [L, location and scale, (median, lower, upper)]
     return {"location": rows[:, 0].T, "scale": rows[:, 1].T}

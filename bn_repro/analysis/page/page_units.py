@@ -138,10 +138,7 @@ def _scaled(shares: np.ndarray, ranges: np.ndarray) -> np.ndarray:
 
 def _pair(shown: Sequence[Run]) -> list[str]:
     """Returns two networks to begin with: the first run, and one of another norm."""
-    norms = [run.norm for run in shown]
-    others = [
-        run.name for run, norm in zip(shown, norms, strict=True) if norm != norms[0]
-    ]
+    others = [run.name for run in shown if run.norm != shown[0].norm]
     names = [run.name for run in shown]
     return [*names[:1], *(others or names[1:] or names)[:1]]
 
@@ -166,9 +163,8 @@ def _layer_entry(probes: dict, name: str, units: np.ndarray, offset: int) -> dic
 
 def _units_per_layer(shown: Sequence[Run]) -> int | None:
     """Returns how many units a layer may keep within VIEWER_VALUES; None: all."""
-    shapes = [
-        run.activations[n].shape for run in shown for n in run.activations["layers"]
-    ]
+    every = [run.activations for run in shown]
+    shapes = [probes[name].shape for probes in every for name in probes["layers"]]
     widest = max((units for _, _, units in shapes), default=1)
 
     def size(limit):

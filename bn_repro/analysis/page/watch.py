@@ -35,6 +35,5 @@ def _drawn(draw: Callable[[str], list[Run]], now: str) -> str:
     except UserError as error:
         return f"nothing to draw yet: {error}"
     counts = Counter(run.status["status"] for run in runs)
-    return f"{len(runs)} runs: " + ", ".join(
-        f"{n} {name}" for name, n in counts.items()
-    )
+    told = ", ".join(f"{n} {name}" for name, n in counts.items())
+    return f"{len(runs)} runs: {told}"

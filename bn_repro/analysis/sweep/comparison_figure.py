@@ -121,9 +121,8 @@ def _mark_key(sweep: Sweep, target: float) -> dict[str, Line2D]:
             [], [], marker="o", markerfacecolor="white", **grey
         )
     if any(point.diverged for point in points):
-        key["(a) a seed diverged"] = Line2D(
-            [], [], marker="x", markeredgewidth=2, **grey
-        )
+        cross = Line2D([], [], marker="x", markeredgewidth=2, **grey)
+        key["(a) a seed diverged"] = cross
     if any(_missed(arm, target) for arm in sweep.arms):
         key["(b) a seed did not reach it"] = Line2D([], [], marker="^", **grey)
     return key

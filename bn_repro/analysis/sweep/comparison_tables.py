@@ -104,9 +104,8 @@ def steps_text(point: Point, target: float) -> str:
         return "-"
     if not reached.size:
         return "not reached"
-    few = (
-        f" ({reached.size} of {steps.size} seeds)" if reached.size < steps.size else ""
-    )
+    few = f" ({reached.size} of {steps.size} seeds)"
+    few = few if reached.size < steps.size else ""
     return f"{reached.mean():,.0f}{few}"
 
 
