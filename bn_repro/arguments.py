@@ -116,11 +116,8 @@ def given(argv: list[str]) -> dict[str, list[str]]:
 def example(document: str | None, script: str = "") -> str:
     """Returns the first command of a script in its docstring on one line, or ""."""
     joined = (document or "").replace("\\\n", " ")
-    lines = [
-        line
-        for line in joined.splitlines()
-        if line.startswith("python ") and script in line
-    ]
+    lines = [line for line in joined.splitlines() if line.startswith("python ")]
+    lines = [line for line in lines if script in line]
     return " ".join(lines[0].split()) if lines else ""
 
 

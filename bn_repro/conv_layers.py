@@ -68,18 +68,12 @@ class ConvNormAct(nn.Module):
     def _separable(self, u):
         between = u.shape[-1] * self.multiplier
         # Gain 1: no ReLU between the two halves the second moment.
-        depthwise = Kernel(
-            (self.size, self.size, 1, between),
-            scaled_normal(1.0, self.init_scale),
-            self.param_dtype,
-            name="depthwise",
-        )()
-        pointwise = Kernel(
-            (1, 1, between, self.features),
-            scaled_normal(2.0, self.init_scale),
-            self.param_dtype,
-            name="pointwise",
-        )()
+        scaled = scaled_normal(1.0, self.init_scale)
+        shape = (self.size, self.size, 1, between)
+        depthwise = Kernel(shape, scaled, self.param_dtype, name="depthwise")()
+        scaled = scaled_normal(2.0, self.init_scale)
+        shape = (1, 1, between, self.features)
+        pointwise = Kernel(shape, scaled, self.param_dtype, name="pointwise")()
         kernels = depthwise.astype(self.dtype), pointwise.astype(self.dtype)
         options = self.stride, self.symmetric
         return convolutions.separable_convolution(u, *kernels, *options)

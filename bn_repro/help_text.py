@@ -35,12 +35,8 @@ def page(document: str | None, values: dict) -> str:
     Of a configuration's dotted keys and values; those of configs/common.py if empty.
     """
     shared = flags.FLAGS.flags_by_module_dict()
-    ours = {
-        flag.name: flag
-        for module, found in shared.items()
-        if not module.startswith("absl")
-        for flag in found
-    }
+    found = [flag for m, f in shared.items() if not m.startswith("absl") for flag in f]
+    ours = {flag.name: flag for flag in found}
     parts = [documentation(document).strip(), "Flags:\n" + _flags(ours)]
     if "config" in ours:
         parts.append(_keys(values))

@@ -310,11 +310,9 @@ def dropout(x, rate: float, keys, layer: int):
     """
     if keys is None or rate == 0.0:
         return x
-    keep = jax.vmap(
-        lambda key: jax.random.bernoulli(
-            jax.random.fold_in(key, layer), 1 - rate, x.shape[1:]
-        )
-    )(keys)
+    shape = x.shape[1:]
+    keys = jax.vmap(lambda key: jax.random.fold_in(key, layer))(keys)
+    keep = jax.vmap(lambda key: jax.random.bernoulli(key, 1 - rate, shape))(keys)
     return jnp.where(keep, x / (1 - rate), 0).astype(x.dtype)
 
 

@@ -56,12 +56,8 @@ def rate_factor(optimizer, steps_per_epoch: float) -> Callable:
     It is multiplied by decay_factor every decay_epochs epochs, in steps (GoogLeNet's
     4 % every 8 epochs), after a linear warm-up over warmup_steps.
     """
-    decay = optax.exponential_decay(
-        1.0,
-        optimizer.decay_epochs * steps_per_epoch,
-        optimizer.decay_factor,
-        staircase=True,
-    )
+    over = optimizer.decay_epochs * steps_per_epoch
+    decay = optax.exponential_decay(1.0, over, optimizer.decay_factor, staircase=True)
 
     def factor(step):
         value = 1.0

@@ -111,12 +111,8 @@ def _record_start(run: Training, found) -> None:
     writer.write_config(run.recorded)
     parts = run.parts
     writer.write_class_names(parts.class_names, parts.class_folders)
-    described = manifest.describe(
-        run.config,
-        run.state.params,
-        data_sha256=parts.digests,
-        classes=len(parts.class_names),
-    )
+    of_data = {"data_sha256": parts.digests, "classes": len(parts.class_names)}
+    described = manifest.describe(run.config, run.state.params, **of_data)
     before = writer.manifest.get("starts", []) if found.checkpoint else []
     names = ("started", "command", "git_revision", "git_dirty", "devices")
     start = {name: described[name] for name in names} | {"step": step}

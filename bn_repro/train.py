@@ -213,8 +213,8 @@ def _descend(state, grads, mean_loss, stats, updated, recipe, sums):
     finite &= (added <= MOST_ADDED) & _all_finite(stats)
     good = finite & (state.first_bad_step < 0)
     keep_if = partial(jax.tree.map, partial(jnp.where, good))
-    move = lambda w, v: w - jnp.where(good, rate * v, 0)  # noqa: E731
-    params = jax.tree.map(move, state.params, updates)
+    steps = jax.tree.map(lambda v: jnp.where(good, rate * v, 0), updates)
+    params = jax.tree.map(jnp.subtract, state.params, steps)
     first_bad = jnp.where(finite | (state.first_bad_step >= 0), -1, state.step)
     new = state.replace(
         step=state.step + good,

@@ -14,11 +14,7 @@ from configs import common
 ARMS = {"plain": {"model.norm": "none"}, "bn": {"model.norm": "batch_norm"}}
 SEEDS = range(20)
 
-RUNS = {
-    f"{arm}_seed{seed}": {**overrides, "seed": seed}
-    for seed in SEEDS
-    for arm, overrides in ARMS.items()
-}
+RUNS = common.with_seeds(ARMS, SEEDS)
 
 
 def get_base():

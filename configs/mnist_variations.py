@@ -45,11 +45,7 @@ ARMS |= {
     for name in ("none", "before")
 }
 
-RUNS = {
-    f"{arm}_seed{seed}": {**overrides, "seed": seed}
-    for seed in SEEDS
-    for arm, overrides in ARMS.items()
-}
+RUNS = common.with_seeds(ARMS, SEEDS)
 
 
 def get_base():

@@ -44,12 +44,8 @@ def main():
     parallel.initialize(*_processes())
     from bn_repro import loop
 
-    ended = loop.run(
-        _CONFIG.value,
-        _WORKDIR.value,
-        restart=_RESTART.value,
-        branch_from=_BRANCH_FROM.value,
-    )
+    how = {"restart": _RESTART.value, "branch_from": _BRANCH_FROM.value}
+    ended = loop.run(_CONFIG.value, _WORKDIR.value, **how)
     return interrupt.exit_status(ended)
 
 

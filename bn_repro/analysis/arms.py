@@ -85,12 +85,8 @@ def unique(runs: Sequence[Run]) -> tuple[list[Run], list[tuple[Run, Run]]]:
     """
     same = records.group(runs, ignoring=())
     kept = [max(members, key=progress) for members in same]
-    repeats = [
-        (run, one)
-        for members, one in zip(same, kept, strict=True)
-        for run in members
-        if run is not one
-    ]
+    pairs = zip(same, kept, strict=True)
+    repeats = [(run, one) for runs_, one in pairs for run in runs_ if run is not one]
     left_out = {id(run) for run, _ in repeats}
     return [run for run in runs if id(run) not in left_out], repeats
 

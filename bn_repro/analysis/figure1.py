@@ -164,14 +164,8 @@ def _input_panel(
         axes.text(0.5, 0.5, "no probes", ha="center", transform=axes.transAxes)
         return
     color = style.NORMS[LABELS[key]].color
-    axes.fill_between(
-        unit.steps,
-        unit.percentiles[0],
-        unit.percentiles[2],
-        color=color,
-        alpha=0.12,
-        lw=0,
-    )
+    low, _, high = unit.percentiles
+    axes.fill_between(unit.steps, low, high, color=color, alpha=0.12, lw=0)
     for row, percent in zip(unit.percentiles, PERCENTILES, strict=True):
         axes.plot(unit.steps, row, color=color, linewidth=1.8 if percent == 50 else 1.1)
     for percent, height in _label_heights(unit.percentiles[:, -1], limits).items():
@@ -198,11 +192,8 @@ def _label_heights(last: np.ndarray, limits: tuple[float, float]) -> dict[int, f
 def _input_notes(
     plain: Typical | None, bn: Typical | None, limits: tuple[float, float]
 ) -> list[str]:
-    shown = [
-        f"{name}: unit {unit.unit} of {unit.layer}, {unit.run.name}"
-        for name, unit in (("b", plain), ("c", bn))
-        if unit
-    ]
+    units = {name: unit for name, unit in (("b", plain), ("c", bn)) if unit}
+    shown = [f"{k}: unit {u.unit} of {u.layer}, {u.run.name}" for k, u in units.items()]
     if not shown:
         return []
     notes = [

@@ -64,11 +64,8 @@ def throughout(selected: arms.Figure1) -> tuple[int, int]:
 
 def _at_rate(selected: arms.Figure1) -> str:
     """Returns ", at rate 0.01", or both rates where they differ."""
-    rates = {
-        ARMS[key]: arms.learning_rate(arm)
-        for key in ("plain", "bn")
-        if (arm := getattr(selected, key))
-    }
+    both = [(ARMS[key], getattr(selected, key)) for key in ("plain", "bn")]
+    rates = {name: arms.learning_rate(arm) for name, arm in both if arm}
     if len(set(rates.values())) == 1:
         return f", at rate {next(iter(rates.values()))}"
     return ", at rate " + " and ".join(f"{rate} {name}" for name, rate in rates.items())
@@ -104,11 +101,8 @@ def _gap(arm: Arm) -> list[str]:
     )
     claim = "Moving averages stand in for mini-batch statistics: difference at the end"
     same = ema.size and ema.size == batch.size
-    ours = (
-        f"{tables.mean_text(100 * (ema - batch), signed=True)} points"
-        if same
-        else "unfinished"
-    )
+    points = tables.mean_text(100 * (ema - batch), signed=True) if same else ""
+    ours = f"{points} points" if points else "unfinished"
     return [claim, "not printed", ours, _finished_seeds(arm), _config(arm)]
 
 
@@ -119,10 +113,10 @@ def _last_layer(
     claim = [claim, "Fig. 1b, 1c: yes"]
     if over is None:
         return [*claim, "no two probes there", _seeds(selected), BOTH]
+    both = {"plain": selected.plain, "bn": selected.bn}
     found = {
         key: drift_table.last_layer(arm.done(), measure, over) if arm else {}
-        for key in ("plain", "bn")
-        for arm in [getattr(selected, key)]
+        for key, arm in both.items()
     }
     texts = [
         f"{ARMS[key]} {tables.mean_text(np.array(list(medians.values())))}"

@@ -68,11 +68,8 @@ def _beginning(
     Those of the shortest network that reaches the goal, if that is under a third of
     the longest; else None.
     """
-    reaching = [
-        network.steps
-        for network, curve in zip(found, curves, strict=True)
-        if curve and np.isfinite(_reached(curve, goal))
-    ]
+    pairs = [(n.steps, curve) for n, curve in zip(found, curves, strict=True) if curve]
+    reaching = [n for n, curve in pairs if np.isfinite(_reached(curve, goal))]
     shortest = min(reaching, default=longest)
     return shortest if shortest < longest / 3 else None
 

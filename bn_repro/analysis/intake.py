@@ -130,11 +130,8 @@ def _unlike(runs: Sequence[Run]) -> list[Run]:
     for arm in arms.group(runs):
         kinds = [_kind(run.activations) for run in arm.done()]
         usual = Counter(kinds).most_common(1)
-        found += [
-            run
-            for run, kind in zip(arm.done(), kinds, strict=True)
-            if kind != usual[0][0]
-        ]
+        pairs = zip(arm.done(), kinds, strict=True)
+        found += [run for run, kind in pairs if kind != usual[0][0]]
     return found
 
 

@@ -281,11 +281,8 @@ def digits_of(value: float) -> int:
 
 
 def _by_seed(runs: Sequence[Run], arm: str, of: Callable) -> dict:
-    found = {
-        run.config["seed"]: of(run)
-        for run in runs
-        if arms.label(run).split("/")[-1] == arm
-    }
+    of_arm = [run for run in runs if arms.label(run).split("/")[-1] == arm]
+    found = {run.config["seed"]: of(run) for run in of_arm}
     return {seed: value for seed, value in found.items() if np.isfinite(value)}
 
 

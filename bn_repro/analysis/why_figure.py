@@ -146,12 +146,9 @@ def lines_of(found: Sequence[Arm]) -> list[style.Line]:
         for point in arm.points
         for course in point.courses
     }
-    return [
-        style.Line(
-            colors[arm.runs[0].stated[sweep.key]], dashes.get(id(arm.runs[0]), "-")
-        )
-        for arm in found
-    ]
+    firsts = [arm.runs[0] for arm in found]
+    shown = [(colors[r.stated[sweep.key]], dashes.get(id(r), "-")) for r in firsts]
+    return [style.Line(*look) for look in shown]
 
 
 def _question(runs: Sequence[Run]) -> why.Question:

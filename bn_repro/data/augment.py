@@ -66,11 +66,8 @@ def _amounts(key: jax.Array, strength: str, dtype) -> dict[str, jax.Array]:
     draws = jax.random.uniform(key, (4,), dtype, minval=-1, maxval=1)
     names = ("brightness", "saturation", "hue", "contrast")
     neutral = {"brightness": 0, "saturation": 1, "hue": 0, "contrast": 1}
-    return {
-        name: neutral[name] + halves[name] * draw
-        for name, draw in zip(names, draws, strict=True)
-        if name in halves
-    }
+    drawn = dict(zip(names, draws, strict=True))
+    return {name: neutral[name] + half * drawn[name] for name, half in halves.items()}
 
 
 def _adjust_saturation(images, factor):

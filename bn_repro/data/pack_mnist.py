@@ -82,11 +82,9 @@ def _read_folder(source: pathlib.Path) -> dict[str, bytes]:
     for name, (file_name, _) in OFFICIAL_FILES.items():
         plain, compressed = source / file_name, source / f"{file_name}.gz"
         try:
-            contents[name] = (
-                plain.read_bytes()
-                if plain.exists()
-                else gzip.decompress(compressed.read_bytes())
-            )
+            is_plain = plain.exists()
+            content = (plain if is_plain else compressed).read_bytes()
+            contents[name] = content if is_plain else gzip.decompress(content)
         except (OSError, EOFError, zlib.error) as error:
             raise UserError(f"cannot read {plain} or {compressed}: {error}") from error
     return contents

@@ -57,21 +57,10 @@ def train_batches(config, source, start_step, process_index=0, process_count=1):
     """
     data = config.data
     order = Order(len(source), data.seed, data.shuffle, data.shard_size)
-    view = functools.partial(
-        decode.training_view,
-        area=tuple(data.crop_area),
-        aspect=tuple(data.crop_aspect),
-        flip=data.flip,
-    )
-    work = pieces.TrainingPieces(
-        source,
-        order,
-        config.seed,
-        data.image_size,
-        view,
-        _allocate(data),
-        data.max_pixels,
-    )
+    ranges = {"area": tuple(data.crop_area), "aspect": tuple(data.crop_aspect)}
+    view = functools.partial(decode.training_view, **ranges, flip=data.flip)
+    how = config.seed, data.image_size, view, _allocate(data), data.max_pixels
+    work = pieces.TrainingPieces(source, order, *how)
     cut = pieces.Pieces(config.batch_size, process_index, process_count)
     return _batches(cut, range(start_step, _ENDLESS), work, data)
 

@@ -65,12 +65,8 @@ def inference_network(config, variables) -> tuple[nn.Module, dict]:
         last = partial(LinearMap, per_activation=True)
         layer = partial(module.last_layer, norm=last, placement="before")
         module = module.clone(last_layer=layer)
-    params = _fold(
-        variables["params"],
-        variables.get("batch_stats", {}),
-        config.bn.epsilon,
-        into_weights,
-    )
+    statistics = variables.get("batch_stats", {})
+    params = _fold(variables["params"], statistics, config.bn.epsilon, into_weights)
     return module, params
 
 
@@ -89,13 +85,8 @@ def _fold(params: dict, stats: dict, epsilon: float, into_weights: bool) -> dict
 def _fold_layer(layer: dict, stats: dict, epsilon: float, into_weights: bool) -> dict:
     wide = lambda x: np.asarray(x, np.float64)  # noqa: E731
     bn, rest = layer["bn"], {name: layer[name] for name in layer if name != "bn"}
-    a, b = batch_norm.linear_map(
-        wide(stats["mean"]),
-        wide(stats["var"]),
-        wide(bn["scale"]),
-        wide(bn["bias"]),
-        epsilon,
-    )
+    moments = wide(stats["mean"]), wide(stats["var"])
+    a, b = batch_norm.linear_map(*moments, wide(bn["scale"]), wide(bn["bias"]), epsilon)
     dtype = np.asarray(bn["scale"]).dtype
     if not into_weights or a.ndim > 1:
         return rest | {"bn": {"a": dtype.type(a), "b": dtype.type(b)}}

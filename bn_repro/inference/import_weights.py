@@ -215,11 +215,8 @@ class _Rest:
     """The arrays of a state dict that have not been taken yet."""
 
     def __init__(self, state):
-        self._arrays = {
-            name: array
-            for name, array in state.items()
-            if not name.endswith(".num_batches_tracked")
-        }
+        names = [name for name in state if not name.endswith(".num_batches_tracked")]
+        self._arrays = {name: state[name] for name in names}
 
     def take(self, name: str, *shape: int) -> np.ndarray:
         if name not in self._arrays:

@@ -113,11 +113,8 @@ def _arrays(run) -> tuple[int, dict]:
         )
     step, saved, _ = found
     prefixes = ("state/params/", "state/batch_stats/", "state/ema_count/")
-    return step, {
-        name.removeprefix("state/"): array
-        for name, array in saved.items()
-        if name.startswith(prefixes)
-    }
+    kept = [name for name in saved if name.startswith(prefixes)]
+    return step, {name.removeprefix("state/"): saved[name] for name in kept}
 
 
 def fingerprint(member: Member) -> str:

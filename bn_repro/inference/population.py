@@ -132,11 +132,8 @@ def _kept(file: Path, member: Member, origin: dict, say) -> dict | None:
         say(f"{file} does not say what it was estimated on: it is computed again")
         return None
     there = configuration.of_today(json.loads(str(arrays.pop(ORIGIN))))
-    differing = [
-        name
-        for name, value in origin.items()
-        if value is not None and there.get(name) != value
-    ]
+    known = [name for name, value in origin.items() if value is not None]
+    differing = [name for name in known if there.get(name) != origin[name]]
     if not differing:
         template = {"batch_stats": member.variables["batch_stats"]}
         return checkpoint.restore(template, arrays)["batch_stats"]

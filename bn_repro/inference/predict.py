@@ -213,12 +213,9 @@ def predict(
 
 def compile_step(member: Member, split: Split, mesh):
     """Returns the compiled `view_probabilities`: (variables, sharded images)."""
-    step = partial(
-        view_probabilities,
-        model=models.build(member.config, parallel.AXIS),
-        inputs=split.inputs,
-        crops=split.crops,
-    )
+    model = models.build(member.config, parallel.AXIS)
+    how = {"model": model, "inputs": split.inputs, "crops": split.crops}
+    step = partial(view_probabilities, **how)
     return jax.jit(parallel.spmd(step, mesh, (REPLICATED, SHARDED), SHARDED))
 
 

@@ -25,11 +25,9 @@ FREE = (
 def of(config: Mapping) -> dict:
     """Returns dotted key -> value, as stated, of the keys that make a run."""
     parts = tuple(name for name in FREE if name.endswith("."))
-    return {
-        key: value
-        for key, value in configuration.stated(config).items()
-        if key not in FREE and not key.startswith(parts)
-    }
+    stated = configuration.stated(config)
+    free = {key for key in stated if key in FREE or key.startswith(parts)}
+    return {key: value for key, value in stated.items() if key not in free}
 
 
 def differing(a: Mapping, b: Mapping) -> str:

@@ -186,11 +186,9 @@ def damaged(path: str | os.PathLike) -> list[str]:
         MANIFEST: checks.manifest,
         STATUS: checks.status,
     }
-    return [
-        name
-        for name, check in checked.items()
-        if (Path(path) / name).exists() and sound(Path(path) / name, check) is None
-    ]
+    there = {Path(path) / name: check for name, check in checked.items()}
+    there = {file: check for file, check in there.items() if file.exists()}
+    return [file.name for file, check in there.items() if sound(file, check) is None]
 
 
 def kind_of(row: Mapping) -> str:
@@ -293,11 +291,9 @@ def read_metrics(path: Path) -> list[dict]:
 
 def load_activations(path: Path) -> dict[str, np.ndarray] | None:
     """Returns the arrays of activations.npz as written; None if it is missing."""
-    return load_npz(
-        path,
-        ("steps", *CONSTANT_FIELDS),
-        lambda arrays: checks.activations(arrays, PROBE_FIELDS, OF_NETWORK),
-    )
+    known = {"fields": PROBE_FIELDS, "of_network": OF_NETWORK}
+    check = functools.partial(checks.activations, **known)
+    return load_npz(path, ("steps", *CONSTANT_FIELDS), check)
 
 
 def load_npz(

@@ -174,13 +174,8 @@ def look(record: Mapping, workdir) -> Found:
     changed = configuration.differing_keys(there, record) if there else {}
     notes += [f"{key}: {a!r} until here, {b!r} now" for key, (a, b) in changed.items()]
     forced = found.about.get("forced", []) if found.step < record["steps"] else []
-    return Found(
-        checkpoint=found,
-        notes=tuple(notes),
-        forced=tuple(forced),
-        changed=changed,
-        origin=found.about.get("branched_from", {}),
-    )
+    told = {"notes": tuple(notes), "forced": tuple(forced), "changed": changed}
+    return Found(checkpoint=found, origin=found.about.get("branched_from", {}), **told)
 
 
 def _reached(folder: Path, there: Mapping | None) -> int:

@@ -142,11 +142,8 @@ class RunWriter:
             raise ValueError(f"{', '.join(unknown)}: not in PROBE_FIELDS")
         added = {"steps": np.asarray(step, np.int64)}
         added |= {name: _float16(values) for name, values in layer_arrays.items()}
-        added |= {
-            name: np.asarray(fields[name], dtype)
-            for name, dtype in PROBE_FIELDS.items()
-            if name in fields
-        }
+        for name in (name for name in PROBE_FIELDS if name in fields):
+            added[name] = np.asarray(fields[name], PROBE_FIELDS[name])
         grown = _grown(self._activations, added)
         grown["layers"] = np.asarray(list(layer_arrays))
         grown["percentiles"] = np.asarray(percentiles, np.float64)
@@ -160,14 +157,10 @@ class RunWriter:
           hits: "split/statistics" -> whether each example is a top-1 hit, bool [N].
         """
         added = {"steps": np.asarray(step, np.int64)} | hits
-        empty = {name: np.asarray(x)[None][:0] for name, x in added.items()}
-        kept = self._hits or empty
-        self._replace_hits(
-            {
-                name: np.concatenate([kept[name], np.asarray(x)[None]])[-HITS_KEPT:]
-                for name, x in added.items()
-            }
-        )
+        added = {name: np.asarray(x)[None] for name, x in added.items()}
+        kept = self._hits or {name: x[:0] for name, x in added.items()}
+        grown = {name: np.concatenate([kept[name], x]) for name, x in added.items()}
+        self._replace_hits({name: x[-HITS_KEPT:] for name, x in grown.items()})
 
     def cut(self, step: int, forced: Sequence[str] = ()) -> None:
         """Forgets what was recorded after `step`, and a torn last line; -1: everything.

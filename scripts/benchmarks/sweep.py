@@ -16,12 +16,9 @@ STEPS = 20_000
 def measure(toy: bool = False):
     """Yields the ratio of members a second; the start of Python is counted in both."""
     members, steps = (MEMBERS[:2], 2) if toy else (MEMBERS, STEPS)
-    here, processes = (
-        Figure(who, [run(who, members, steps)], "s").per_second(
-            len(members), "members/s"
-        )
-        for who in ("here", "processes")
-    )
+    both = ("here", "processes")
+    taken = (Figure(who, [run(who, members, steps)], "s") for who in both)
+    here, processes = (figure.per_second(len(members), "members/s") for figure in taken)
     detail = f"{len(members)} members of {steps:,} steps, {available_cores()} cores"
     what = "MNIST sweep: members/s over one process"
     yield ratio(what, processes, here, ">= 1.8", detail)

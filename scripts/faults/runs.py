@@ -199,5 +199,8 @@ def faulty(at: int, act) -> None:
 
     for name in CALLS:
         setattr(os, name, wrap(getattr(os, name)))
-    opened = lambda path, mode, *_, **__: File(path, mode.replace("b", ""))  # noqa: E731
+
+    def opened(path, mode, *_, **__):
+        return File(path, mode.replace("b", ""))
+
     files.open = writer.open = opened

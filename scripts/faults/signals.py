@@ -122,12 +122,8 @@ def _pair(config, workdir: Path, signaled: int | None = None) -> int:
     with socket.socket() as free:
         free.bind(("localhost", 0))
         address = f"localhost:{free.getsockname()[1]}"
-    both = [
-        runs.start(
-            config, workdir, functools.partial(parallel.initialize, address, 2, i)
-        )
-        for i in (0, 1)
-    ]
+    joins = [functools.partial(parallel.initialize, address, 2, i) for i in (0, 1)]
+    both = [runs.start(config, workdir, join) for join in joins]
     if signaled is not None:
         while not any((workdir / "checkpoints").glob("*.npz")):
             time.sleep(0.01)
@@ -145,12 +141,9 @@ def early(folder: Path, scale: float):
     script = str(cli.ROOT / "scripts" / "train.py")
     command = [sys.executable, script, "--config=configs/mnist.py:bn", *values]
     for _ in range(max(2, round(16 * scale))):
-        child = subprocess.Popen(
-            [*command, f"--workdir={runs.new(folder)}"],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        words = [*command, f"--workdir={runs.new(folder)}"]
+        pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+        child = subprocess.Popen(words, **pipes, text=True)
         while sum(psutil.Process(child.pid).cpu_times()[:2]) < 0.2:
             time.sleep(0.01)  # Python itself starts
         time.sleep(random.uniform(0, 5))

@@ -64,11 +64,9 @@ def percentile(activations: dict, layer: str, percent: float) -> np.ndarray:
 
 def has_percentiles(activations: dict | None) -> bool:
     """Returns whether a run recorded what drift is made of, at one probe at least."""
-    return (
-        activations is not None
-        and len(activations["steps"]) > 0
-        and set(PERCENTILES) <= {float(p) for p in activations["percentiles"]}
-    )
+    if activations is None or not len(activations["steps"]):
+        return False
+    return set(PERCENTILES) <= {float(p) for p in activations["percentiles"]}
 
 
 def window(every: Sequence[dict | None], from_step: int = 0) -> Window | None:

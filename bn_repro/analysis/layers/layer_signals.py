@@ -4,6 +4,7 @@ Saturated nonlinearities and vanishing gradients are what BN is said to prevent 
 and 3.3); both were recorded at every probe of a run.
 """
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -19,14 +20,8 @@ from bn_repro.run_folder.records import Run
 
 MOST_LAYERS = 6  # with histograms, evenly spaced
 COLORS = "viridis_r"
-HISTOGRAM_FIELDS = frozenset(
-    {"saturated"}
-    | {
-        f"{side}_{what}"
-        for side in ("input", "output")
-        for what in ("histogram", "range")
-    }
-)
+_KINDS = itertools.product(("input", "output"), ("histogram", "range"))
+HISTOGRAM_FIELDS = frozenset({"saturated", *map("_".join, _KINDS)})
 
 
 @style.styled

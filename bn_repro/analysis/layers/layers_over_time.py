@@ -83,14 +83,9 @@ def draw_heat_maps(runs: Sequence[Run]) -> tuple[Figure, str]:
         maps = [measure(run.activations) for run in runs]
         most_ = _largest(maps)
         for axes, run, values in zip(grid[row], runs, maps, strict=True):
-            image = axes.imshow(
-                values,
-                aspect="auto",
-                interpolation="nearest",
-                cmap=colors,
-                vmin=-most_ if is_signed else 0,
-                vmax=most_,
-            )
+            ends = {"vmin": -most_ if is_signed else 0, "vmax": most_}
+            look = {"aspect": "auto", "interpolation": "nearest", "cmap": colors}
+            image = axes.imshow(values, **look, **ends)
             _map_axes(axes, run, is_last=row == 1)
             if row == 0:
                 axes.set_title(layer_axes.title(run), fontsize=10)
@@ -179,11 +174,9 @@ def layer_scores(
 
     Of the window `over`, or else from `from_step` on, as `drift.unit_drifts`.
     """
+    given = from_step, over
     per_layer = [
-        [
-            drift.quartiles(v)
-            for v in drift.unit_drifts(activations, name, from_step, over)
-        ]
+        list(map(drift.quartiles, drift.unit_drifts(activations, name, *given)))
         for name in activations["layers"]
     ]
     return np.array(per_layer).transpose(1, 0, 2)

@@ -78,11 +78,8 @@ def field_names(shown: Sequence[dict]) -> dict[str, str]:
     found = dict.fromkeys(name for curve in curves for name in curve)
     named = [*FIELD_NAMES, *found]
     kept = [name for name in dict.fromkeys(named) if name in found]
-    return {
-        name: FIELD_NAMES.get(name, name.replace("_", " "))
-        for name in kept
-        if name not in ("steps", "seconds")
-    }
+    kept = [name for name in kept if name not in ("steps", "seconds")]
+    return {name: FIELD_NAMES.get(name, name.replace("_", " ")) for name in kept}
 
 
 def held_out_text(shown: Sequence[dict]) -> str:

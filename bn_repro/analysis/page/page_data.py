@@ -183,11 +183,8 @@ def _chosen(
     """
     if sweep:
         count = max(1, CHOSEN // len(sweep.arms))
-        firsts = [
-            point.courses[0].run
-            for arm in sweep.arms
-            for point in _spread(arm.points, count)
-        ]
+        points = [point for arm in sweep.arms for point in _spread(arm.points, count)]
+        firsts = [point.courses[0].run for point in points]
     else:
         firsts = [arm.runs[0] for arm in _spread(found, CHOSEN)]
     first = {id(run) for run in firsts}

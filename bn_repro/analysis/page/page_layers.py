@@ -61,11 +61,8 @@ def of_run(run: Run, windows: Windows) -> dict | None:
 def fields(probes: dict) -> list[str]:
     """Returns the fields with one number a probe and layer."""
     shape = (len(probes["steps"]), len(probes["layers"]))
-    return [
-        name
-        for name, values in probes.items()
-        if name not in probes["layers"] and np.shape(values) == shape
-    ]
+    others = [name for name in probes if name not in probes["layers"]]
+    return [name for name in others if np.shape(probes[name]) == shape]
 
 
 def overview(runs: Sequence[Run]) -> dict:

@@ -182,11 +182,8 @@ def difference(one: Point, other: Point) -> Difference:
 
 
 def _number_keys(runs: Sequence[Run]) -> list[str]:
-    return [
-        key
-        for key in tables.varying_keys(run.config for run in runs)
-        if all(is_number(run.stated.get(key)) for run in runs)
-    ]
+    varying = tables.varying_keys(run.config for run in runs)
+    return [k for k in varying if all(is_number(run.stated.get(k)) for run in runs)]
 
 
 def is_number(value) -> bool:

@@ -80,15 +80,9 @@ def _accuracy(axes, arm: SweptArm, is_error: bool, line: Line, i, places) -> Non
         for point, v in zip(shown, values, strict=True)
         if point.is_chance(point.final)
     ]
-    axes.plot(
-        [x for x, _ in at_chance],
-        [y for _, y in at_chance],
-        line.marker,
-        markersize=7,
-        color="white",
-        markeredgecolor=color,
-        zorder=4,
-    )
+    places_, heights = [x for x, _ in at_chance], [y for _, y in at_chance]
+    look = {"color": "white", "markeredgecolor": color, "markersize": 7, "zorder": 4}
+    axes.plot(places_, heights, line.marker, **look)
     diverged = [p.value for p in arm.points if p.diverged]
     height = 0.97 - 0.05 * i if is_error else 0.03 + 0.05 * i
     _edge_marks(axes, diverged, height, "x", color)
@@ -96,11 +90,8 @@ def _accuracy(axes, arm: SweptArm, is_error: bool, line: Line, i, places) -> Non
 
 def _missed(arm: SweptArm, target: float) -> list[float]:
     """Returns the values at which some seed did not reach the target."""
-    return [
-        point.value
-        for point in arm.points
-        if np.isinf(point.steps_to(target)).any() or point.diverged
-    ]
+    never = [point for point in arm.points if np.isinf(point.steps_to(target)).any()]
+    return [p.value for p in arm.points if p in never or p.diverged]
 
 
 def _steps(axes, arm: SweptArm, target: float, line: Line, i, places) -> None:
@@ -205,16 +196,9 @@ def _accuracy_axis(axes: Axes, sweep: Sweep, is_error: bool) -> None:
 
 def _steps_axis(axes: Axes, sweep: Sweep) -> None:
     axes.set_yscale("log")
-    first = min(
-        (
-            c.steps[1]
-            for arm in sweep.arms
-            for p in arm.points
-            for c in p.courses
-            if c.steps.size > 1
-        ),
-        default=1,
-    )
+    points = [point for arm in sweep.arms for point in arm.points]
+    every = [c.steps for point in points for c in point.courses]
+    first = min((steps[1] for steps in every if steps.size > 1), default=1)
     axes.set_ylim(0.7 * first, 1.6 * sweep.arms[0].config["steps"])
     axes.set_ylabel("training steps")
 
