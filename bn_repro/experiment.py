@@ -141,11 +141,18 @@ def _on_device(config, recipe, mesh, source):
     from bn_repro import on_device_feed  # here, as above
     from bn_repro.data import on_device
 
+    room = _room(mesh)
+    total = room and room * mesh.size
+    pictures = on_device.load(source, config.data, parallel.say, total, mesh.size)
+    spread = room is not None and pictures.images.nbytes > room
+    return on_device_feed.OnDeviceFeed(config, recipe, mesh, pictures, spread)
+
+
+def _room(mesh) -> int | None:
+    """Returns the bytes that pictures may take of a device; None where not known."""
     memory = mesh.local_devices[0].memory_stats() or {}
     limit = memory.get("bytes_limit")
-    room = limit and int(ROOM * limit)
-    pictures = on_device.load(source, config.data, parallel.say, room)
-    return on_device_feed.OnDeviceFeed(config, recipe, mesh, pictures)
+    return limit and int(ROOM * limit)
 
 
 def refuse_single_values(config, devices: int, examples: int) -> None:

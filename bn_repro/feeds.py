@@ -29,9 +29,9 @@ class Feed:
 
 
 class InMemoryFeed(Feed):
-    """The data set lives on every device; many steps run in one dispatch."""
+    """The data set lives on the devices; many steps run in one dispatch."""
 
-    def __init__(self, config, recipe, mesh, arrays, pick=None):
+    def __init__(self, config, recipe, mesh, arrays, pick=None, spec=REPLICATED):
         """Puts the training arrays on the devices.
 
         Args:
@@ -40,26 +40,30 @@ class InMemoryFeed(Feed):
           mesh: the devices.
           arrays: (images [N, ...], labels [N]).
           pick: (arrays, a step's row of `indices`) -> its images and labels.
+          spec: PartitionSpec of the arrays: each whole on every device, or a part.
         """
         parallel.check_batch(config.batch_size, mesh)
         self.mesh = mesh
         self.block = min(config.steps_per_call, config.steps)
-        self.arrays = parallel.replicate(tuple(arrays), mesh)
+        self.arrays = tuple(parallel.split(x, mesh, spec) for x in arrays)
         pick = pick or _pick
-        views = parallel.spmd(pick, mesh, (REPLICATED, SHARDED), (SHARDED, SHARDED))
+        views = parallel.spmd(pick, mesh, (spec, SHARDED), (SHARDED, SHARDED))
         self._views = jax.jit(views)
         self.chunk = partial(_chunk, recipe=recipe, pick=pick)
-        specs = (REPLICATED,) * 4 + (P(None, AXIS), REPLICATED)
+        specs = (REPLICATED,) * 3 + (spec, P(None, AXIS), REPLICATED)
         chunk = parallel.spmd(self.chunk, mesh, specs, (REPLICATED, REPLICATED))
         self._compiled = jax.jit(chunk, donate_argnums=(0, 1))
         self._take_seeds(config)
 
     def _take_seeds(self, config):
-        data = config.data
+        data, count = config.data, self._count()
         self._batch_size = config.batch_size
-        count = len(self.arrays[1])
         self._order = Order(count, data.seed, data.shuffle, data.shard_size)
         self.key = parallel.replicated_key(config.seed, self.mesh)
+
+    def _count(self) -> int:
+        """Returns the number of examples."""
+        return len(self.arrays[1])
 
     def indices(self, step: int, n: int) -> np.ndarray:
         """Returns the examples of n steps from `step`, int32 [block, batch].

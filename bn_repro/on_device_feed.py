@@ -6,21 +6,37 @@ import numpy as np
 
 from bn_repro import feeds
 from bn_repro.data import on_device
+from bn_repro.parallel import REPLICATED, SHARDED
 
 
 class OnDeviceFeed(feeds.InMemoryFeed):
-    """Decoded pictures live on every device; views are cut from them in the step.
+    """Decoded pictures live on the devices; views are cut from them in the step.
 
     On CPU one dispatch a step: a convolution in a loop is 40 times slower there.
     """
 
-    def __init__(self, config, recipe, mesh, pictures: on_device.Pictures):
-        """Puts the pictures on the devices; else as StreamedFeed."""
+    def __init__(
+        self, config, recipe, mesh, pictures: on_device.Pictures, spread: bool = False
+    ):
+        """Puts the pictures on the devices; else as StreamedFeed.
+
+        Args:
+          config: the resolved configuration.
+          recipe: what a training step does.
+          mesh: the devices.
+          pictures: the training split.
+          spread: whether each device holds a part of them, instead of all.
+        """
         self._sizes = pictures.sizes
-        pick = partial(on_device.pick, size=config.data.image_size)
-        super().__init__(config, recipe, mesh, pictures[:2], pick)
+        spec = SHARDED if spread else REPLICATED
+        pick = on_device.pick_spread if spread else on_device.pick
+        pick = partial(pick, size=config.data.image_size)
+        super().__init__(config, recipe, mesh, pictures[:2], pick, spec)
         self._step = feeds.streamed_step(recipe, mesh)
         self.by_step = mesh.devices.flat[0].platform == "cpu"
+
+    def _count(self):
+        return len(self._sizes)
 
     def _take_seeds(self, config):
         super()._take_seeds(config)

@@ -13,10 +13,13 @@ from bn_repro.sweep import vmapped
 HERE = {"data.on_device": True, "model.dtype": "float64", "model.dropout": 0.0}
 
 
-def state_after(config, devices, steps, by_step=True):
+def state_after(config, devices, steps, by_step=True, room=None):
     """Returns parameters after some steps, and the feed."""
     config, _, mesh = start.prepare(config, jax.devices()[:devices])
-    parts = experiment.make(config, mesh)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(experiment, "_room", lambda mesh: room)
+        experiment.forget()
+        parts = experiment.make(config, mesh)
     parts.feed.by_step = by_step
     carry = train.create_state(config, parts.recipe, parts.image_shape)
     carry = parallel.replicate((carry, train.zero_sums(config)), mesh)
@@ -40,6 +43,21 @@ def test_two_and_eight_devices_and_one_dispatch_make_the_same_update(
     for devices, by_step in ((2, True), (8, True), (1, False), (8, False)):
         other, _ = state_after(short(pictures, **HERE), devices, 4, by_step)
         for a, b in zip(*map(jax.tree.leaves, (one, other)), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
+
+
+def test_pictures_that_one_device_cannot_hold_are_spread_over_two(
+    pictures,  # noqa: F811
+    wide,
+):
+    config = short(pictures, **HERE)
+    whole, feed = state_after(config, 2, 4)
+    room = feed.arrays[0].nbytes - 1
+    for by_step in (True, False):
+        other, feed = state_after(config, 2, 4, by_step, room)
+        shards = feed.arrays[0].addressable_shards
+        assert [x.data.shape[0] for x in shards] == [len(feed.arrays[0]) // 2] * 2
+        for a, b in zip(*map(jax.tree.leaves, (whole, other)), strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
 
 

@@ -14,9 +14,11 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from bn_repro.data import decode, pieces
 from bn_repro.errors import UserError
+from bn_repro.parallel import AXIS
 
 _AT_ONCE = 10_000  # pictures between two lines of progress
 _JUDGED_OVER = 10_000  # as `stream.Batches`
@@ -32,14 +34,21 @@ class Pictures(NamedTuple):
     sizes: np.ndarray
 
 
-def load(source, keys, say: Callable[[str], None], room: int | None = None) -> Pictures:
+def load(
+    source,
+    keys,
+    say: Callable[[str], None],
+    room: int | None = None,
+    devices: int = 1,
+) -> Pictures:
     """Returns all pictures of a source, decoded by a thread a core.
 
     Args:
       source: random access to undecoded pictures.
       keys: those of `config.data`.
       say: is told how far it is.
-      room: bytes that a device has for them; None: not known.
+      room: bytes that the devices have for them in all; None: not known.
+      devices: parts of equal length that the pictures can be split into.
 
     Raises:
       UserError: they do not fit, or more than `data.max_bad_fraction` do not decode.
@@ -62,7 +71,7 @@ def load(source, keys, say: Callable[[str], None], room: int | None = None) -> P
             largest = np.max([largest, *shapes], 0)
             _check(len(source), largest, len(found), bad, keys, room)
             say(f"decoded {len(found):,} of {len(source):,} pictures, kept on devices")
-    return _packed(found, largest)
+    return _packed(found, largest, devices)
 
 
 def _check(count: int, largest, done: int, bad: dict, keys, room: int | None) -> None:
@@ -71,7 +80,7 @@ def _check(count: int, largest, done: int, bad: dict, keys, room: int | None) ->
     if room is not None and needed > room:
         raise UserError(
             f"data.on_device: {count:,} pictures of up to {height} x {width} take "
-            f"{needed / 1e9:.1f} GB, and a device has {room / 1e9:.1f} GB for them: "
+            f"{needed / 1e9:.1f} GB, the devices have {room / 1e9:.1f} GB for them: "
             "make them smaller, or set data.on_device=False to stream them"
         )
     if len(bad) > keys.max_bad_fraction * max(done, _JUDGED_OVER):
@@ -82,14 +91,16 @@ def _check(count: int, largest, done: int, bad: dict, keys, room: int | None) ->
         )
 
 
-def _packed(found: list[tuple], largest) -> Pictures:
-    images = np.zeros((len(found), *largest, 3), np.uint8)
+def _packed(found: list[tuple], largest, devices: int) -> Pictures:
+    rows = len(found) + -len(found) % devices
+    images, labels = np.zeros((rows, *largest, 3), np.uint8), np.zeros(rows, np.int32)
+    labels[: len(found)] = [label for _, label in found]
     sizes = np.zeros((len(found), 2), np.int32)
     for i, (picture, _) in enumerate(found):
         if picture is not None:
             sizes[i] = height, width = picture.shape[:2]
             images[i, :height, :width] = picture
-    return Pictures(images, np.array([label for _, label in found], np.int32), sizes)
+    return Pictures(images, labels, sizes)
 
 
 def place(sizes: np.ndarray, example: int, position: int, config) -> tuple[int, ...]:
@@ -124,6 +135,25 @@ def pick(arrays, places, *, size: int):
     images, labels = arrays
     cut = jax.vmap(lambda picture, place: _view(picture, place, size))
     return cut(images[places[:, 0]], places[:, 1:]), labels[places[:, 0]]
+
+
+def pick_spread(arrays, places, *, size: int):
+    """As `pick`, on one of the devices that the pictures are spread over in order.
+
+    Each cuts every device's views of its own pictures, and they are exchanged.
+    """
+    images, labels = arrays
+    places = lax.all_gather(places, AXIS, tiled=True)
+    example = places[:, 0] - lax.axis_index(AXIS) * len(labels)
+    here = (example >= 0) & (example < len(labels))
+    places = places.at[:, 0].set(jnp.where(here, example, 0))
+    found = pick(arrays, places, size=size)
+
+    def exchange(x):
+        own = jnp.where(here.reshape(-1, *(1,) * (x.ndim - 1)), x, 0)
+        return lax.psum_scatter(own, AXIS, tiled=True)
+
+    return tuple(map(exchange, found))
 
 
 def _view(picture, place, size: int):
