@@ -79,8 +79,8 @@ def draw_over_steps(runs: Sequence[Run]) -> tuple[Figure, str]:
                     style.band(axes, curve, line, arm.label)
             axes.set_title(layer, fontsize=9)
             layer_axes.probe_axis(axes, found[0].runs[0].activations["steps"])
-            if field in question.logarithmic:
-                axes.set_yscale("log")
+        if field in question.logarithmic:
+            row[0].set_yscale("log")  # of the row: one panel alone may be all 0
         row[0].set_ylabel(field.replace("_", " "))
     for axes in panels[:-1].ravel():
         axes.set_xlabel("")
