@@ -21,7 +21,6 @@ from bn_repro.errors import UserError
 from bn_repro.parallel import AXIS
 
 _AT_ONCE = 10_000  # pictures between two lines of progress
-_JUDGED_OVER = 10_000  # as `stream.Batches`
 
 
 class Pictures(NamedTuple):
@@ -83,12 +82,7 @@ def _check(count: int, largest, done: int, bad: dict, keys, room: int | None) ->
             f"{needed / 1e9:.1f} GB, the devices have {room / 1e9:.1f} GB for them: "
             "make them smaller, or set data.on_device=False to stream them"
         )
-    if len(bad) > keys.max_bad_fraction * max(done, _JUDGED_OVER):
-        raise UserError(
-            f"{len(bad)} of {done} pictures cannot be decoded, more than "
-            f"data.max_bad_fraction={keys.max_bad_fraction}; replace or remove them, "
-            f"or raise it: {pieces.listed(bad)}"
-        )
+    pieces.refuse_many(bad, len(bad), done, keys.max_bad_fraction)
 
 
 def _packed(found: list[tuple], largest, devices: int) -> Pictures:

@@ -20,6 +20,7 @@ from bn_repro.errors import UserError
 MOST = 64  # pictures in a piece: bounds the memory of a worker at any batch size
 ATTEMPTS = 20
 _NAMES_SHOWN = 50
+_JUDGED_OVER = 10_000  # pictures
 
 
 @dataclasses.dataclass(frozen=True)
@@ -163,6 +164,17 @@ def joined(kept: Kept, pieces: list[dict]) -> dict:
         kept.keep(block)
         block.free()
     return {**batch, "bad": bad}
+
+
+def refuse_many(problems: dict[str, str], bad: int, of: int, most: float) -> None:
+    """Raises UserError if more than data.max_bad_fraction of the pictures are bad."""
+    # A few bad pictures among the first say little about their share.
+    if bad > most * max(of, _JUDGED_OVER):
+        raise UserError(
+            f"{bad} of {of} pictures cannot be decoded, more than "
+            f"data.max_bad_fraction={most}; replace or remove them, or raise it: "
+            f"{listed(problems)}"
+        )
 
 
 def listed(problems: dict[str, str]) -> str:

@@ -25,7 +25,6 @@ from bn_repro.data import decode, handed, pieces, shared_memory
 from bn_repro.data.order import Order
 from bn_repro.errors import UserError
 
-_JUDGED_OVER = 10_000  # pictures
 _ENDLESS = 2**40  # batches
 # To the whole process group they are the main process's to handle: it may still want a
 # batch before it saves and stops.
@@ -190,15 +189,12 @@ class Batches:
             logging.warning("cannot decode %s; replaced in training, else masked", what)
             self._problems[name] = why
         self.bad[name] = self.bad.get(name, 0) + 1
-        total = sum(self.bad.values())
-        # A few bad pictures among the first say little about their share.
-        if total > self._max_bad_fraction * max(self.pictures, _JUDGED_OVER):
+        counts = sum(self.bad.values()), self.pictures
+        try:
+            pieces.refuse_many(self._problems, *counts, self._max_bad_fraction)
+        except UserError:
             self.close()
-            raise UserError(
-                f"{total} of {self.pictures} pictures cannot be decoded, more than "
-                f"data.max_bad_fraction={self._max_bad_fraction}; replace or remove "
-                f"them, or raise it: {pieces.listed(self._problems)}"
-            )
+            raise
 
 
 def _started(dataset):
