@@ -1,8 +1,6 @@
 """Figures drawn from run folders: Fig. 1 in the paper's layout."""
 
-import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +10,6 @@ from matplotlib.figure import Figure
 from bn_repro.analysis import arms, style, tables
 from bn_repro.analysis.arms import Arm
 from bn_repro.analysis.layers import drift
-from bn_repro.analysis.style import Drawing
 from bn_repro.run_folder.records import Run
 
 LABELS = {"bn": "With BN", "plain": "Without BN"}
@@ -29,22 +26,6 @@ class Typical(NamedTuple):
     unit: int
     steps: np.ndarray  # [T]
     percentiles: np.ndarray  # [3, T]: 15th, 50th, 85th of the unit's input
-
-
-def figure1(selected: arms.Figure1, out: str | os.PathLike) -> Drawing:
-    """Draws Fig. 1 (a, b, c) as figure1.png and figure1.pdf in the folder `out`.
-
-    An arm, or its activations, may be missing.
-    """
-    figure, caption = draw_figure1(selected)
-    return style.save(
-        figure,
-        Path(out) / "figure1",
-        "Figure 1",
-        caption,
-        "Test accuracy against training steps with and without BN, and percentiles of "
-        "the inputs to one sigmoid",
-    )
 
 
 @style.styled

@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from bn_repro.analysis import arms, figure1, testing
+from bn_repro.analysis import arms, figure1, style, testing
 from bn_repro.analysis.layers import drift
 from bn_repro.errors import UserError
 from bn_repro.run_folder import records
@@ -138,7 +138,8 @@ def test_equal_runs_give_equal_files(tmp_path, sample_figure1):
     drawn = []
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
-        drawn.append(figure1.figure1(sample_figure1, tmp_path / name))
+        figure = figure1.draw_figure1(sample_figure1)
+        drawn.append(style.save(figure, tmp_path / name / "figure1", "Figure 1", ""))
     assert drawn[0].png.read_bytes() == drawn[1].png.read_bytes()
     assert drawn[0].pdf.read_bytes() == drawn[1].pdf.read_bytes()
     assert drawn[0].png.read_bytes().startswith(b"\x89PNG")
@@ -147,4 +148,6 @@ def test_equal_runs_give_equal_files(tmp_path, sample_figure1):
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path, sample_figure1):
     with pytest.raises(UserError, match="cannot write .*nowhere/figure1.png"):
-        figure1.figure1(sample_figure1, tmp_path / "nowhere")
+        style.save(
+            figure1.draw_figure1(sample_figure1), tmp_path / "nowhere/figure1", "", ""
+        )

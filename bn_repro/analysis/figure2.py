@@ -1,8 +1,6 @@
 """Fig. 2: held-out accuracy against training steps, in the paper's layout."""
 
-import os
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -10,27 +8,10 @@ from matplotlib.figure import Figure
 
 from bn_repro.analysis import figure3, steps_to_target, style
 from bn_repro.analysis.arms import Curve
-from bn_repro.analysis.networks import Goal, Network, of_the_paper
-from bn_repro.analysis.style import Drawing
+from bn_repro.analysis.networks import Goal, Network
 
 NOTHING = Curve(*np.zeros((4, 0)))
 DIAMOND = {"marker": "D", "markersize": 8, "markeredgecolor": "white"}
-
-
-def figure2(found: Sequence[Network], goal: Goal, out: str | os.PathLike) -> Drawing:
-    """Draws Fig. 2 as figure2.png and figure2.pdf in the folder `out`.
-
-    Other networks than the paper's in the same layout are convergence.png and .pdf.
-    """
-    figure, caption = draw_figure2(found, goal)
-    is_papers = of_the_paper(found)
-    return style.save(
-        figure,
-        Path(out) / ("figure2" if is_papers else "convergence"),
-        "Figure 2" if is_papers else "Convergence",
-        caption,
-        "Held-out accuracy against training steps, one curve a network",
-    )
 
 
 @style.styled

@@ -49,6 +49,11 @@ class Given(NamedTuple):
     out: Path  # an existing folder
     target: str | float | None  # accuracy to count steps to, see `networks.find_goal`
 
+    def save(self, drawn: tuple, title: str, alt: str, stem: str = "") -> Drawing:
+        """Writes a figure with its caption, by default called like its title."""
+        stem = stem or title.lower().replace(" ", "")
+        return style.save(drawn, self.out / stem, title, alt)
+
 
 EMPTY = Part([], [], [], [])
 
@@ -92,7 +97,9 @@ def figure1_part(given: Given) -> Part:
         if getattr(selected, key) is None
     ]
     notes += intake.listed("Not in Figure 1, of other settings", selected.left_out)
-    drawing = figure1.figure1(selected, given.out)
+    alt = "Test accuracy against training steps with and without BN, and percentiles "
+    alt += "of the inputs to one sigmoid"
+    drawing = given.save(figure1.draw_figure1(selected), "Figure 1", alt)
     typical = [figure1.typical_run(arm.shown()) for arm in shown]
     return Part([drawing], [figure1_table.figure1_table(selected)], notes, typical)
 
@@ -108,7 +115,9 @@ def convergence_figures(given: Given) -> Part:
     if networks.of_the_paper(found):
         shown.append(figure3_claims.claims_table(found))
     notes = intake.listed("Not in Figure 2, of another scale", left_out)
-    drawing = figure2.figure2(found, goal, given.out)
+    title = "Figure 2" if networks.of_the_paper(found) else "Convergence"
+    alt = "Held-out accuracy against training steps, one curve a network"
+    drawing = given.save(figure2.draw_figure2(found, goal), title, alt)
     first = [network.courses[0].run for network in found]
     return Part([drawing], shown, notes, first)
 
@@ -124,7 +133,8 @@ def sweep(given: Given) -> Part:
         comparison_tables.values_table(found, target),
     ]
     notes = intake.listed(f"Not in the sweep of the {found.name}", found.left_out)
-    drawing = comparison_figure.sweep_figure(found, target, given.out)
+    alt = f"Accuracy and steps to a target against the {found.name}"
+    drawing = given.save(comparison_figure.draw_sweep(found, target), "Sweep", alt)
     tuned = [[c.run for c in p.courses] for p in (a.tuned() for a in found.arms) if p]
     return Part([drawing], shown, notes, list(map(figure1.typical_run, tuned)))
 
@@ -138,9 +148,8 @@ def setting_variations(given: Given) -> Part:
     if given.target is not None:
         found = networks.together(given.runs)
         target = networks.find_goal(found, given.target).accuracy
-    figure, caption = variations.draw_variations(settings)
     alt = "Held-out accuracy against training steps, a panel a setting"
-    drawing = style.save(figure, given.out / "variations", "Variations", caption, alt)
+    drawing = given.save(variations.draw_variations(settings), "Variations", alt)
     shown = [variations.variations_table(settings, target)]
     return Part([drawing], shown, [], variations.deepest(settings))
 
@@ -150,7 +159,11 @@ def questions(given: Given) -> Part:
     experiments = {run.config.get("experiment") for run in given.runs}
     if len(experiments) != 1 or not experiments <= why.QUESTIONS.keys():
         return EMPTY
-    drawing = why_figure.draw(given.runs, given.out)
+    (name,) = experiments
+    question = why.QUESTIONS[name]
+    alt = f"What the runs say to: {question.text}"
+    title = "Over training" if question.fields else "At the end"
+    drawing = given.save(why_figure.picture(given.runs), title, alt, stem=name)
     return Part([drawing], [why_figure.question_table(given.runs)], [], [])
 
 

@@ -85,14 +85,15 @@ class Drawing(NamedTuple):
     alt: str  # what it shows, for those who cannot see it
 
 
-def save(figure: Figure, stem: Path, title: str, caption: str, alt: str) -> Drawing:
-    """Writes PNG and PDF without dates, so that equal runs give equal files.
+def save(drawn: tuple[Figure, str], stem: Path, title: str, alt: str) -> Drawing:
+    """Writes a drawn figure as PNG and PDF, without dates: equal runs give equal files.
 
     `stem` is their path without the ending, in a folder that exists.
 
     Raises:
       UserError: a file cannot be written.
     """
+    figure, caption = drawn
     png, pdf = stem.with_suffix(".png"), stem.with_suffix(".pdf")
     with naming(png, "write"):
         figure.savefig(png)

@@ -1,7 +1,6 @@
 """Draws and tables any of `why.QUESTIONS`, arms side by side."""
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -41,16 +40,6 @@ def _cell(values: Sequence[float]) -> str:
     digits = why.digits_of(found.estimate)
     text = found.text(digits=digits)
     return f"{found.estimate:.{digits}f}" + (f" ({text})" if text != "-" else "")
-
-
-def draw(runs: Sequence[Run], out: Path) -> style.Drawing:
-    """Draws the figure of an experiment, named like it, as PNG and PDF in a folder."""
-    question = _question(runs)
-    figure, caption = picture(runs)
-    stem = out / runs[0].config["experiment"]
-    alt = f"What the runs say to: {question.text}"
-    title = "Over training" if question.fields else "At the end"
-    return style.save(figure, stem, title, caption, alt)
 
 
 def picture(runs: Sequence[Run]) -> tuple[Figure, str]:

@@ -58,8 +58,8 @@ def draw(runs: Sequence[Run], out: Path) -> tuple[list[Drawing], list[str]]:
             continue
 
         def one(kept: list[Run], stem=stem, kind=kind) -> Drawing:
-            figure, caption = kind.draw(kept[: kind.most])
-            return style.save(figure, out / stem, stem.capitalize(), caption, kind.alt)
+            drawn = kind.draw(kept[: kind.most])
+            return style.save(drawn, out / stem, stem.capitalize(), kind.alt)
 
         drawn, odd = intake.without_odd(stem.capitalize(), one, able)
         drawings += [drawn] if drawn else []

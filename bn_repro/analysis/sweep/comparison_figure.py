@@ -1,32 +1,17 @@
 """A sweep as a figure: accuracy and steps to a target against the swept value."""
 
-import os
-from pathlib import Path
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from bn_repro.analysis import convergence, style
-from bn_repro.analysis.style import Drawing, Line
+from bn_repro.analysis.style import Line
 from bn_repro.analysis.sweep.comparison import Point, Sweep, SweptArm
 
 HIGH = 0.8  # accuracy from which the error, on a logarithmic axis, tells more
 ERROR_TICKS = (0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0)
 LOG_RATIO = 20  # of the largest to the smallest value, for a logarithmic axis
-
-
-def sweep_figure(sweep: Sweep, target: float, out: str | os.PathLike) -> Drawing:
-    """Draws the sweep as sweep.png and sweep.pdf in the folder `out`."""
-    figure, caption = draw_sweep(sweep, target)
-    return style.save(
-        figure,
-        Path(out) / "sweep",
-        "Sweep",
-        caption,
-        f"Accuracy and steps to a target against the {sweep.name}",
-    )
 
 
 @style.styled

@@ -1,6 +1,6 @@
 import numpy as np
 
-from bn_repro.analysis import testing
+from bn_repro.analysis import style, testing
 from bn_repro.analysis.sweep import comparison, comparison_figure
 from bn_repro.run_folder import records
 
@@ -80,5 +80,6 @@ def test_a_sweep_without_a_finished_run_is_drawn(tmp_path):
         )
     found = comparison.find_sweep(records.find_runs(tmp_path))
     target = comparison.find_target(found)
-    drawn = comparison_figure.sweep_figure(found, target, tmp_path)
+    figure = comparison_figure.draw_sweep(found, target)
+    drawn = style.save(figure, tmp_path / "sweep", "Sweep", "")
     assert np.isnan(target) and drawn.png.stat().st_size > 0
