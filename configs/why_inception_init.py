@@ -6,7 +6,7 @@ Run      python scripts/sweep.py --config configs/why_inception_init.py \
              --config.data.train=tiny-imagenet-100.tar \
              --config.data.val=tiny-imagenet-100.tar
 Draw     python scripts/report.py --workdir runs/why_inception_init
-Cost     8 runs of 4 to 5 minutes on one core of an x86-64 CPU.
+Cost     8 runs of 5 to 11 minutes on one core of an x86-64 CPU.
 Result   see results/why_inception_init and results/README.md.
 
 The network of configs/tiny_imagenet.py, its first 3,000 steps, one seed.

@@ -37,6 +37,8 @@ def _cell(values: Sequence[float]) -> str:
     found = intervals.mean([value for value in values if np.isfinite(value)])
     if np.isnan(found.estimate):
         return "-"
+    if abs(found.estimate) >= 1e5:  # of runs that diverged
+        return f"{found.estimate:.3g}"
     digits = why.digits_of(found.estimate)
     text = found.text(digits=digits)
     return f"{found.estimate:.{digits}f}" + (f" ({text})" if text != "-" else "")
@@ -102,7 +104,11 @@ def _points(axes: Axes, of: Callable, found: Sequence[Arm]) -> None:
         axes.plot(values, [place] * len(values), "o", ms=3, color=color, alpha=0.7)
         if values:
             axes.plot([np.mean(values)], [place], "|", ms=12, color=color, mew=2)
-    axes.set_yticks(range(len(found)), [arm.label for arm in found], fontsize=8)
+    names = [
+        arm.label if arm.done() else f"{arm.label}: {arm.runs[0].status['status']}"
+        for arm in found
+    ]
+    axes.set_yticks(range(len(found)), names, fontsize=8)
     axes.set_ylim(len(found) - 0.5, -0.5)
     style.plain(axes)
 

@@ -68,6 +68,10 @@ def test_of_arms_that_all_diverged_the_table_says_what_there_is(runs):
         ["standardize_stop", "3050.00 (2414.69 to 3685.31)"],
     ]
     assert [row[1] for row in rows] == ["0", "2"]
+    figure, _ = why_figure.draw_values(both)
+    names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert names == ["standardize_full: diverged", "standardize_stop"]
+    assert why_figure._cell([13448314.0]) == "1.34e+07"
 
 
 def test_a_swept_value_is_a_shade_and_an_arm_a_dash(sample_sweep):
