@@ -81,9 +81,9 @@ class Course:
         found = self.steps[self.accuracy >= accuracy]
         return float(found[0]) if found.size else np.inf
 
-    def at_chance(self) -> bool:
-        """Returns whether the best accuracy is that of guessing, 1 / classes."""
-        return is_chance(self.best, self.classes, self.count)
+    def is_chance(self, accuracy: float) -> bool:
+        """Returns whether an accuracy is no more than that of guessing."""
+        return is_chance(accuracy, self.classes, self.count)
 
 
 def network_key(run: Run) -> str:

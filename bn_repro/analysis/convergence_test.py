@@ -48,7 +48,11 @@ def test_a_run_without_evaluations_reaches_nothing(tmp_path):
     testing.write_course(tmp_path / "bn_x5", [], "running")
     course = courses(tmp_path)["bn_x5"]
     assert math.isnan(course.best) and course.steps_to(0.1) == math.inf
-    assert math.isnan(course.end) and not course.at_chance() and not course.ended
+    assert (
+        math.isnan(course.end)
+        and not course.is_chance(course.best)
+        and not course.ended
+    )
 
 
 def test_chance_is_within_three_binomial_errors_of_guessing(tmp_path):
@@ -56,7 +60,8 @@ def test_chance_is_within_three_binomial_errors_of_guessing(tmp_path):
     testing.write_course(tmp_path / "below", [0.01, edge - 1e-9])
     testing.write_course(tmp_path / "above", [0.01, edge + 1e-6])
     found = courses(tmp_path)
-    assert found["below"].at_chance() and not found["above"].at_chance()
+    below, above = found["below"], found["above"]
+    assert below.is_chance(below.best) and not above.is_chance(above.best)
 
 
 def test_a_pair_has_seed_and_order_of_the_data_in_common():

@@ -119,7 +119,7 @@ def _last_layer(
         for key, arm in both.items()
     }
     texts = [
-        f"{ARMS[key]} {tables.mean_text(np.array(list(medians.values())))}"
+        f"{ARMS[key]} {tables.mean_text([*medians.values()])}"
         if medians
         else f"{ARMS[key]} missing"
         for key, medians in found.items()

@@ -146,8 +146,7 @@ def _less_drift(measure: str, runs: list[Run], since: int = 0) -> Finding:
     found = [drift_table.last_layer(arm.done(), measure, over) for arm in both]
     if len(found) != 2 or not all(found):
         return _missing("both networks with probes")
-    values = (np.array(list(medians.values())) for medians in found)
-    without, with_bn = map(tables.mean_text, values)
+    without, with_bn = (tables.mean_text([*medians.values()]) for medians in found)
     ours = f"{without} without, {with_bn} with BN"
     return _of_difference(ours, found, intervals.between(*found), 1, "less")
 
@@ -159,7 +158,7 @@ def _rates(runs: list[Run]) -> Finding:
         return _missing("a sweep of both networks")
     texts, counts, seeds = [], [], set()
     for arm in sweep.arms:
-        good = [point.value for point in arm.points if point.trainable()]
+        good = arm.good
         seeds |= {len(point.courses) for point in arm.points}
         counts.append(len(good))
         span = f", {min(good):g} to {max(good):g}" if good else ""

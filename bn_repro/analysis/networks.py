@@ -82,9 +82,7 @@ class Network:
 
     def at_chance(self) -> np.ndarray:
         """Returns [n], whether each of `ends` is that of guessing."""
-        return np.array(
-            [convergence.is_chance(c.end, c.classes, c.count) for c in self.sound], bool
-        )
+        return np.array([c.is_chance(c.end) for c in self.sound], bool)
 
     def curve(self) -> Curve | None:
         """Returns mean and range over finished seeds, see `arms.curve`; or None."""

@@ -147,11 +147,12 @@ def value_texts(run: Run, keys: Iterable[str]) -> dict[str, str]:
     return {key: value_text(run.stated.get(key)) for key in keys}
 
 
-def mean_text(values: np.ndarray, signed: bool = False, digits: int = 2) -> str:
+def mean_text(values: Sequence[float], signed: bool = False, digits: int = 2) -> str:
     """Returns "1.23 ± 0.04", without the deviation for one value, "-" for none.
 
     NaN values are left out; infinite ones are those of dead units, and counted.
     """
+    values = np.asarray(values, float)
     values = values[~np.isnan(values)]
     if not values.size:
         return "-"

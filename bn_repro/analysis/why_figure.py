@@ -133,14 +133,9 @@ def lines_of(found: Sequence[Arm]) -> list[style.Line]:
         colors = (*style.SERIES, *style.PAGE_SERIES[3:])
         places = range(len(found))
         return [style.Line(colors[i % len(colors)], DASHES[i % 2]) for i in places]
-    values = sorted({point.value for arm in sweep.arms for point in arm.points})
-    colors = dict(zip(values, style.sequential(len(values)), strict=True))
-    dashes = {
-        id(course.run): DASHES[i % len(DASHES)]
-        for i, arm in enumerate(reversed(sweep.arms))
-        for point in arm.points
-        for course in point.courses
-    }
+    shades = style.sequential(len(sweep.values))
+    colors = dict(zip(sweep.values, shades, strict=True))
+    dashes = {run: DASHES[i % len(DASHES)] for run, i in sweep.place_of().items()}
     firsts = [arm.runs[0] for arm in found]
     shown = [(colors[r.stated[sweep.key]], dashes.get(id(r), "-")) for r in firsts]
     return [style.Line(*look) for look in shown]

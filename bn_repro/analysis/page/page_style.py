@@ -49,7 +49,7 @@ def _networks(runs: Sequence[Run], found: Sequence[arms.Arm]) -> Styles:
 
 
 def _swept(runs: Sequence[Run], sweep: comparison.Sweep) -> Styles:
-    values = sorted({point.value for arm in sweep.arms for point in arm.points})
+    values = sweep.values
     scales = [style.sequential(len(values), *part) for part in style.SEQUENTIAL]
     by_value = {value: [scale[i] for scale in scales] for i, value in enumerate(values)}
     # The arms come without BN first; those with BN have the solid line.
@@ -57,12 +57,7 @@ def _swept(runs: Sequence[Run], sweep: comparison.Sweep) -> Styles:
         {"legend": arm.label, "colors": None, "dash": DASHES[i % len(DASHES)]}
         for i, arm in enumerate(reversed(sweep.arms))
     ]
-    entries = {
-        id(course.run): entry
-        for arm, entry in zip(reversed(sweep.arms), legend, strict=True)
-        for point in arm.points
-        for course in point.courses
-    }
+    entries = {run: legend[place] for run, place in sweep.place_of().items()}
     other = {"legend": "others", "colors": None, "dash": "longdashdot"}
     legend += [other] if sweep.left_out else []
     found = []

@@ -57,21 +57,13 @@ class Point:
         """The last accuracy of each finished run, [n]."""
         return np.array([course.accuracy[-1] for course in self.finished])
 
-    @property
-    def best(self) -> np.ndarray:
-        """The best accuracy of each finished run, [n]."""
-        return np.array([course.best for course in self.finished])
-
     def steps_to(self, accuracy: float) -> np.ndarray:
         """Returns each finished run's steps to an accuracy [n], inf if not reached."""
         return np.array([course.steps_to(accuracy) for course in self.finished])
 
     def is_chance(self, accuracies: np.ndarray) -> bool:
         """Returns whether the mean of some of the runs' accuracies is chance."""
-        one = self.courses[0]
-        return bool(accuracies.size) and convergence.is_chance(
-            accuracies.mean(), one.classes, one.count
-        )
+        return bool(accuracies.size) and self.courses[0].is_chance(accuracies.mean())
 
     def trainable(self) -> bool | None:
         """Returns whether every seed trains; None if that is not known yet.
@@ -82,9 +74,7 @@ class Point:
         one = self.courses[0]
         threshold = TRAINABLE.get(one.run.config["data"]["name"])
         good = [
-            final >= threshold
-            if threshold
-            else not convergence.is_chance(final, one.classes, one.count)
+            final >= threshold if threshold else not one.is_chance(final)
             for final in self.final
         ]
         if self.diverged or not all(good):
@@ -98,6 +88,11 @@ class SweptArm(NamedTuple):
     label: str  # what distinguishes the arm, such as "With BN"
     config: dict  # of one of its runs
     points: list[Point]  # in the order of the values
+
+    @property
+    def good(self) -> list[float]:
+        """The values that train."""
+        return [point.value for point in self.points if point.trainable()]
 
     def tuned(self) -> Point | None:
         """Returns the point of the highest mean final accuracy over finished seeds.
@@ -120,10 +115,28 @@ class Sweep(NamedTuple):
         """The swept key in words."""
         return KEY_NAMES.get(self.key, self.key)
 
+    @property
+    def points(self) -> list[Point]:
+        """The points of all arms, by arm, then by value."""
+        return [point for arm in self.arms for point in arm.points]
+
+    @property
+    def values(self) -> list[float]:
+        """The values that were tried, rising."""
+        return sorted({point.value for point in self.points})
+
     def runs(self) -> list[Run]:
         """Returns all runs by arm, then by value; those left out come last."""
-        points = [point for arm in self.arms for point in arm.points]
-        return [c.run for p in points for c in p.courses] + self.left_out
+        return [c.run for p in self.points for c in p.courses] + self.left_out
+
+    def place_of(self) -> dict[int, int]:
+        """Returns the id of each run -> the place of its arm, those with BN first."""
+        return {
+            id(course.run): place
+            for place, arm in enumerate(reversed(self.arms))
+            for point in arm.points
+            for course in point.courses
+        }
 
 
 def find_sweep(runs: Sequence[Run]) -> Sweep | None:

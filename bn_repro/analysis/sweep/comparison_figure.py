@@ -47,12 +47,13 @@ def draw_sweep(sweep: Sweep, target: float) -> tuple[Figure, str]:
 
 def _best(sweep: Sweep) -> float:
     """Returns the highest mean final accuracy, 0 while there is none."""
-    points = [point for arm in sweep.arms for point in arm.points]
-    return max((float(p.final.mean()) for p in points if p.final.size), default=0.0)
+    return max(
+        (float(p.final.mean()) for p in sweep.points if p.final.size), default=0.0
+    )
 
 
 def _most_seeds(sweep: Sweep) -> int:
-    return max(len(p.courses) for arm in sweep.arms for p in arm.points)
+    return max(len(point.courses) for point in sweep.points)
 
 
 def _accuracy(axes, arm: SweptArm, is_error: bool, line: Line, i, places) -> None:
@@ -89,7 +90,7 @@ def _steps(axes, arm: SweptArm, target: float, line: Line, i, places) -> None:
 
 def _mark_key(sweep: Sweep, target: float) -> dict[str, Line2D]:
     """Returns what the marks that are there mean: text -> mark."""
-    points = [point for arm in sweep.arms for point in arm.points]
+    points = sweep.points
     grey = {"color": style.SOFT, "linestyle": "None", "markersize": 7}
     key = {"chance": Line2D([], [], color=style.SOFT, linewidth=0.8, linestyle=":")}
     if any(p.is_chance(p.final) for p in points):
@@ -142,23 +143,21 @@ def _means(
     )
 
 
-def _values(sweep: Sweep) -> tuple[set[float], bool]:
-    """Returns the swept values, and whether their axis is logarithmic."""
-    values = {point.value for arm in sweep.arms for point in arm.points}
-    return values, min(values) > 0 and max(values) / min(values) > LOG_RATIO
+def _is_logarithmic(values: list[float]) -> bool:
+    return values[0] > 0 and values[-1] / values[0] > LOG_RATIO
 
 
 def _places(sweep: Sweep, i: int) -> dict[float, float]:
     """Returns where arm i stands at each value: its bars hide no other arm's."""
-    values, logarithmic = _values(sweep)
-    if logarithmic:
+    values = sweep.values
+    if _is_logarithmic(values):
         return {value: value * (1 + 0.05 * i) for value in values}
-    step = 0.01 * (max(values) - min(values))
+    step = 0.01 * (values[-1] - values[0])
     return {value: value + step * i for value in values}
 
 
 def _value_axis(axes: Axes, sweep: Sweep) -> None:
-    if _values(sweep)[1]:
+    if _is_logarithmic(sweep.values):
         axes.set_xscale("log")
     axes.set_xlabel(sweep.name)
     style.plain(axes)
@@ -181,16 +180,14 @@ def _accuracy_axis(axes: Axes, sweep: Sweep, is_error: bool) -> None:
 
 def _steps_axis(axes: Axes, sweep: Sweep) -> None:
     axes.set_yscale("log")
-    points = [point for arm in sweep.arms for point in arm.points]
-    every = [c.steps for point in points for c in point.courses]
+    every = [c.steps for point in sweep.points for c in point.courses]
     first = min((steps[1] for steps in every if steps.size > 1), default=1)
     axes.set_ylim(0.7 * first, 1.6 * sweep.arms[0].config["steps"])
     axes.set_ylabel("training steps")
 
 
 def _caption(sweep: Sweep) -> str:
-    points = [point for arm in sweep.arms for point in arm.points]
-    seeds = _most_seeds(sweep)
+    points, seeds = sweep.points, _most_seeds(sweep)
     one = next((c for p in points for c in p.courses if c.count), points[0].courses[0])
     spread = (
         f"Mean over up to {seeds} seeds that finished, bar from lowest to highest. "

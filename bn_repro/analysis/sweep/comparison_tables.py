@@ -15,7 +15,6 @@ def arms_table(sweep: Sweep, target: float) -> Table:
     late = _late_window(sweep)
     for arm in sweep.arms:
         values = [point.value for point in arm.points]
-        good = [p.value for p in arm.points if p.trainable()]
         tuned = arm.tuned()
         steps = f"Steps to {target_text(target)} there"
         row = {
@@ -28,7 +27,7 @@ def arms_table(sweep: Sweep, target: float) -> Table:
             steps: steps_text(tuned, target) if tuned else "-",
         }
         row |= _late_drift(tuned, late) if late else {}
-        against = _against_first(sweep, arm, good)
+        against = _against_first(sweep, arm)
         rows.append(row | {f"Against {sweep.arms[0].label}": against})
     title = f"Sweep of the {sweep.name}: what trains, and the best of each arm"
     return Table.of(title, rows, _note(sweep))
@@ -39,7 +38,7 @@ def values_table(sweep: Sweep, target: float) -> Table:
     by_arm = {arm.label: {p.value: p for p in arm.points} for arm in sweep.arms}
     first, *others = by_arm
     rows = []
-    for value in sorted({value for points in by_arm.values() for value in points}):
+    for value in sweep.values:
         row = {sweep.name.capitalize(): f"{value:g}"}
         for label, points in by_arm.items():
             point, steps = points.get(value), f"{label}: steps to {target_text(target)}"
@@ -72,7 +71,7 @@ def trainable_text(arm: SweptArm) -> str:
 
 def largest_text(arm: SweptArm) -> str:
     """Returns the largest trainable value and whether a larger one was tried."""
-    good = [point.value for point in arm.points if point.trainable()]
+    good = arm.good
     if not good:
         return "-"
     larger = [point for point in arm.points if point.value > good[-1]]
@@ -140,19 +139,18 @@ def _late_drift(tuned: Point | None, over: drift.Window) -> dict[str, str]:
     for measure in ("location", "scale"):
         drifts = drift_table.last_layer(runs, measure, over)
         late = f"from step {drift_table.FROM_STEPS[-1]:,} on"
-        found[f"Last layer's {measure} drift there, {late}"] = tables.mean_text(
-            np.array(list(drifts.values()))
-        )
+        name = f"Last layer's {measure} drift there, {late}"
+        found[name] = tables.mean_text([*drifts.values()])
     return found
 
 
-def _against_first(sweep: Sweep, arm: SweptArm, good: list[float]) -> str:
+def _against_first(sweep: Sweep, arm: SweptArm) -> str:
     """Returns best-tuned against best-tuned, and the ratio of the largest values."""
     first = sweep.arms[0]
     if arm is first:
         return "-"
     words = []
-    theirs = [point.value for point in first.points if point.trainable()]
+    good, theirs = arm.good, first.good
     if good and theirs:
         ratio = good[-1] / theirs[-1]
         times = "the same" if ratio == 1 else f"{ratio:,.3g} times as large"
