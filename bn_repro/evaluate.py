@@ -193,14 +193,7 @@ class PopulationStatistics:
     """
 
     def __init__(self, config, recipe, mesh, biased: bool = False):
-        """Compiles nothing yet.
-
-        Args:
-          config: the resolved configuration.
-          recipe: of the run, for its input transform.
-          mesh: the devices.
-          biased: average s2 itself; only to compare, it is not Algorithm 2.
-        """
+        """Compiles nothing yet; `biased`, to compare, is not Algorithm 2's variance."""
         own = config_dict.ConfigDict(config.to_dict())
         own.bn.biased = biased
         model = models.build(own, AXIS)

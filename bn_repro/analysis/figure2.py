@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from bn_repro.analysis import figure3, steps_to_target, style
 from bn_repro.analysis.arms import Curve
 from bn_repro.analysis.networks import Goal, Network
+from bn_repro.run_folder import configuration
 
 NOTHING = Curve(*np.zeros((4, 0)))
 DIAMOND = {"marker": "D", "markersize": 8, "markeredgecolor": "white"}
@@ -131,7 +132,7 @@ def _caption(found: Sequence[Network], goal: Goal) -> str:
             parts.append("The target is chance itself: steps to it say nothing.")
     if any(network.diverged for network in found):
         parts.append("Cross: the last evaluation before a run diverged.")
-    parts.append(figure3.scale_note(found))
+    parts.append(scale_note(found))
     return " ".join(parts)
 
 
@@ -146,3 +147,23 @@ def seeds_note(found: Sequence[Network]) -> str:
         each = ", ".join(f"{label} {count}" for label, count in counts.items())
         seeds = f"over the seeds ({each})"
     return f"Line: mean {seeds}; band: from the lowest seed to the highest."
+
+
+def scale_note(found: Sequence[Network]) -> str:
+    """Returns the scale of the runs and what it cannot show, in sentences."""
+    flat = configuration.stated(found[0].config)
+    size, width = flat["data.image_size"], flat["model.width"]
+    of_width = "" if width == 1 else f"{width:g} of "
+    classes, lengths = flat["data.classes"], {network.steps for network in found}
+    steps = " to ".join(f"{n:,}" for n in sorted({min(lengths), max(lengths)}))
+    text = (
+        f"{size} x {size} pixels, {of_width}the paper's width, {classes:,} classes, "
+        f"{steps} steps of {flat['batch_size']} pictures"
+    )
+    if (size, width, classes) == (224, 1, 1000):
+        return f"Scale: {text}."
+    return (
+        f"Scale: {text}; the paper: 224 x 224, full width, 1,000 classes, up to "
+        "31.0M steps of 32. This scale cannot show accuracies of the full network, "
+        "nor steps to 72.2 %."
+    )

@@ -84,26 +84,6 @@ def best_text(network: Network) -> str:
     return f"{100 * best.best:.2f} % at step {best.steps_to(best.best):,.0f}"
 
 
-def scale_note(found: Sequence[Network]) -> str:
-    """Returns the scale of the runs and what it cannot show, in sentences."""
-    flat = configuration.stated(found[0].config)
-    size, width = flat["data.image_size"], flat["model.width"]
-    of_width = "" if width == 1 else f"{width:g} of "
-    classes, lengths = flat["data.classes"], {network.steps for network in found}
-    steps = " to ".join(f"{n:,}" for n in sorted({min(lengths), max(lengths)}))
-    text = (
-        f"{size} x {size} pixels, {of_width}the paper's width, {classes:,} classes, "
-        f"{steps} steps of {flat['batch_size']} pictures"
-    )
-    if (size, width, classes) == (224, 1, 1000):
-        return f"Scale: {text}."
-    return (
-        f"Scale: {text}; the paper: 224 x 224, full width, 1,000 classes, up to "
-        "31.0M steps of 32. This scale cannot show accuracies of the full network, "
-        "nor steps to 72.2 %."
-    )
-
-
 def statistics_note(found: Sequence[Network]) -> str:
     """Returns which statistics BN normalised with, in a sentence; "" without BN."""
     by_kind: dict[str, list[str]] = {}

@@ -3,7 +3,14 @@ import math
 import numpy as np
 import pytest
 
-from bn_repro.analysis import figure3, intervals, networks, steps_to_target, testing
+from bn_repro.analysis import (
+    figure2,
+    figure3,
+    intervals,
+    networks,
+    steps_to_target,
+    testing,
+)
 from bn_repro.run_folder import records
 
 
@@ -163,14 +170,14 @@ def test_an_unfinished_target_is_so_far_and_a_number_has_no_network(tmp_path):
 
 def test_only_a_reduced_scale_has_things_it_cannot_show(tmp_path):
     write(tmp_path, bn_x5=([[0.1]], "finished", {}))
-    small = figure3.scale_note(read(tmp_path)[0])
+    small = figure2.scale_note(read(tmp_path)[0])
     assert (
         "64 x 64 pixels, 0.25 of the paper's width, 100 classes, 3,000 steps" in small
     )
     assert "cannot show accuracies of the full network, nor steps to 72.2 %" in small
     full = {"model__width": 1.0, "data__image_size": 224, "data__classes": 1000}
     write(tmp_path / "full", bn_x5=([[0.1]], "finished", full))
-    whole = figure3.scale_note(read(tmp_path / "full")[0])
+    whole = figure2.scale_note(read(tmp_path / "full")[0])
     assert "cannot" not in whole
     assert "224 x 224 pixels, the paper's width, 1,000 classes" in whole
 

@@ -179,11 +179,7 @@ def _joined(folder: str, name: str) -> str:
 def check_end(file, end: int, size: int, last=None) -> None:
     """Refuses an archive that stops early, or holds more than padding behind its end.
 
-    Args:
-      file: the tar.
-      end: where the last member's blocks end.
-      size: of the file, bytes.
-      last: the last member; None: its content is not looked at.
+    `end` is where the blocks of the last member end, whose content is looked at too.
     """
     file.seek(end)
     if file.read(len(_END)) != _END:

@@ -41,18 +41,10 @@ class Checkpoint(NamedTuple):
 
 
 def save(workdir, step: int, tree, keep: int, run: Mapping, **about) -> Path:
-    """Writes the tree as the checkpoint of a step and removes old ones.
+    """Writes the tree as the checkpoint of a step, removes old ones; returns the file.
 
-    Args:
-      workdir: the run folder.
-      step: number of steps done.
-      tree: pytree of arrays.
-      keep: how many checkpoints stay, this one included.
-      run: the recorded configuration; its `identity.of` is kept.
-      **about: what else is to be known of it, as JSON.
-
-    Returns:
-      The file.
+    `keep` of them stay, this one included. The `identity.of` the recorded configuration
+    `run` is kept in it, and `about`: what else is to be known of it, as JSON.
 
     Raises:
       UserError: the file cannot be written, or a value is not finite; older checkpoints
@@ -164,11 +156,8 @@ def _read(path) -> tuple[dict[str, np.ndarray], dict]:
 def restore(template, arrays: dict[str, np.ndarray], fields=()):
     """Returns the template's tree with the saved arrays as leaves.
 
-    Args:
-      template: pytree of arrays.
-      arrays: as `read` returns them.
-      fields: paths into the tree, such as "state/step". Where no array lies at or below
-        one, the field is younger than the checkpoint and stays as in the template.
+    `fields` are paths into the tree, such as "state/step". Where no array lies at or
+    below one, it is younger than the checkpoint and stays as in the template.
 
     Raises:
       UserError: an array is missing, is one too many or has another shape or dtype;
