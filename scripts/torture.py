@@ -38,6 +38,7 @@ PARTS = (
     files.disk,
     signals.preempt,
     signals.stream,
+    signals.workers,
     files.lost,
     signals.early,
     files.damage,

@@ -45,7 +45,7 @@ def kill(folder: Path, scale: float):
 
 
 def stream(folder: Path, scale: float):
-    """Streamed pictures: SIGKILL, killed workers, SIGTERM to all, broken pictures."""
+    """SIGKILL while pictures are streamed."""
     root = runs.write_pictures(folder / "pictures")
     for workers in (0, 2):
         config = runs.pictures(root, **{"data.workers": workers})
@@ -53,6 +53,13 @@ def stream(folder: Path, scale: float):
         whole, seconds = runs.reference(config, below)
         for outcome in chain(config, below, whole, seconds, max(2, round(10 * scale))):
             yield f"SIGKILL, pictures streamed by {workers} workers", *outcome
+
+
+def workers(folder: Path, scale: float):
+    """Decoding workers that are killed, SIGTERM to them and their run."""
+    root = runs.write_pictures(folder / "pictures")
+    config = runs.pictures(root, **{"data.workers": 2})
+    whole, seconds = runs.reference(config, folder)
     for _ in range(max(1, round(8 * scale))):
         child = runs.start(config, workdir := runs.new(folder))
         victims = _workers(child)
