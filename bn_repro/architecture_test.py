@@ -25,9 +25,9 @@ LEVELS = [
     " run_folder.writer keys keys_page"
     " resolve batch_norm metrics help_text program_cache cli __main__"
     " run_folder.manifest sum_check",
-    "layers layer_norm naive_norm noisy_norm convolutions conv_layers data optim"
-    " programs run_folder.identity run_folder.checkpoint run_folder.lock"
-    " run_folder.resume parallel",
+    "parallel layers layer_norm naive_norm noisy_norm convolutions conv_layers data"
+    " optim programs run_folder.identity run_folder.checkpoint run_folder.lock"
+    " run_folder.resume",
     "models",
     "train evaluate jacobians probe_measures probe run_folder.tensorboard feeds"
     " on_device_feed experiment due under_way start loop inference.import_weights",
