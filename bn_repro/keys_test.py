@@ -127,3 +127,12 @@ def test_every_seed_that_is_accepted_is_another():
     seeds = [0, 1, 2**31 - 1, 2**31, 2**32 - 1]
     drawn = {jax.random.key_data(jax.random.key(seed)).tobytes() for seed in seeds}
     assert len(drawn) == len(seeds)
+
+
+@pytest.mark.parametrize("key", ["optimizer.momentum", "optimizer.l2"])
+def test_changes_of_gradients_are_measured_of_plain_descent_alone(key):
+    config = with_value("probe.measures", ("gradient_change",))
+    keys.validate(config)
+    config.update_from_flattened_dict({key: 0.1})
+    with pytest.raises(UserError, match="must be without 'gradient_change' but for"):
+        keys.validate(config)
