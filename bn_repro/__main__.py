@@ -12,15 +12,8 @@ import sys
 import bn_repro
 from bn_repro import interrupt
 
-COMMANDS = (
-    "train",
-    "sweep",
-    "report",
-    "evaluate",
-    "export",
-    "import_weights",
-    "prepare_data",
-)
+COMMANDS = ("train", "sweep", "report", "evaluate", "export")
+COMMANDS += ("import_weights", "prepare_data")
 
 
 def main() -> int:

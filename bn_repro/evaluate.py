@@ -215,15 +215,7 @@ class PopulationStatistics:
 
         The batches are those that follow a training step, so they are the same at any
         time and on any number of devices; so are the statistics, but for `bn.batch` =
-        "device".
-
-        Args:
-          variables: of the network, replicated.
-          feed: of the run, see `feeds`.
-          seed: of the run.
-          step: training steps done.
-          counts: numbers of batches N.
-          report: called with (batches done, of how many).
+        "device". `report` is called with (batches done, of how many).
 
         Returns:
           {N: batch_stats}, numpy arrays of the dtype of the network's statistics.

@@ -21,30 +21,18 @@ PARTS = "evaluation_parts"  # folder of what an evaluation under way has done
 
 
 def evaluate(
-    networks: list[Member],
+    networks: list[Member],  # a single network is an ensemble of one
     mesh,
-    out,
-    crops: int = 1,
-    statistics: str = "population",
-    split_name: str = "",
-    batch_size: int = 0,
-    limit: int = 0,
-    save_probabilities: bool = False,
+    out,  # folder for the result, and for what an interrupted evaluation did
+    crops: int = 1,  # views of each picture, 1, 10 or 144
+    statistics: str = "population",  # Algorithm 2's, or "ema" (moving averages)
+    split_name: str = "",  # see `predict.open_split`
+    batch_size: int = 0,  # forward passes a call; 0: as `eval.batch_size`
+    limit: int = 0,  # only so many pictures; 0: as in the members' configurations
+    save_probabilities: bool = False,  # also write each member's
     say=print,
 ) -> dict:
     """Evaluates an ensemble, or one network, and writes the result to a folder.
-
-    Args:
-      networks: the members; a single network is an ensemble of one.
-      mesh: the devices.
-      out: folder for the result; what an interrupted evaluation did is kept there too.
-      crops: views of each picture, 1, 10 or 144.
-      statistics: "population" (Algorithm 2) or "ema" (moving averages).
-      split_name: see `predict.open_split`.
-      batch_size: forward passes a call; 0: the configuration's `eval.batch_size`.
-      limit: only so many pictures; 0: as in the members' configurations.
-      save_probabilities: also write each member's mean class probabilities.
-      say: prints a line.
 
     Returns:
       What was written to evaluation_*.json: members, crops, statistics, split, count,

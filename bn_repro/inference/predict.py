@@ -162,29 +162,18 @@ class HowFar(NamedTuple):
 
 def predict(
     member: Member,
-    variables,
+    variables,  # the member's params and statistics
     split: Split,
     mesh,
-    batch_size: int,
-    partial_file: Path,
-    report: Callable[[HowFar], None] = lambda progress: None,
-    step: Callable | None = None,
+    batch_size: int,  # forward passes a call, about: whole pictures, equal on devices
+    partial_file: Path,  # of exactly this evaluation
+    report: Callable[[HowFar], None] = lambda progress: None,  # after every batch
+    step: Callable | None = None,  # of `compile_step`, for several calls
 ) -> tuple[Predictions, float]:
     """Returns predictions for every picture of a split, each once, and their seconds.
 
     What is done is saved in partial_file now and then and at the end; a later call goes
     on from there. The seconds are those of all calls, but for what was not saved.
-
-    Args:
-      member: the trained network.
-      variables: its params and statistics.
-      split: the pictures.
-      mesh: the devices.
-      batch_size: forward passes a call, about; a call takes whole pictures, as many on
-        each device.
-      partial_file: of exactly this evaluation.
-      report: called after every batch.
-      step: of `compile_step`, for several calls; by default made here.
     """
     pictures = max(1, batch_size // split.crops // mesh.size) * mesh.size
     step = step or compile_step(member, split, mesh)

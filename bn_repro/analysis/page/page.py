@@ -21,39 +21,21 @@ from bn_repro.run_folder.records import Run
 
 ASSETS = resources.files("bn_repro.analysis.page") / "assets"
 # One after the other in one scope: each uses what stands before it.
-SCRIPTS = (
-    "core.js",
-    "runs.js",
-    "curves.js",
-    "sweep.js",
-    "activations.js",
-    "layers.js",
-    "configuration.js",
-    "start.js",
-)
+SCRIPTS = ("core", "runs", "curves", "sweep", "activations", "layers")
+SCRIPTS += ("configuration", "start")
 
 
 def render(
-    title: str,
-    notes: Sequence[str],
+    title: str,  # what the runs are about
+    notes: Sequence[str],  # what is missing or left out, a sentence each
     drawings: Sequence[Drawing],
     shown_tables: Sequence[Table],
-    runs: Sequence[Run],
-    viewer_runs: Sequence[str] = (),
-    target: str | float | None = None,
-    watched: str = "",
+    runs: Sequence[Run],  # at least one
+    viewer_runs: Sequence[str] = (),  # whose units are kept; see `page_units.select`
+    target: str | float | None = None,  # to begin with; see `networks.find_goal`
+    watched: str = "",  # when it was drawn, if it opens itself anew every minute
 ) -> str:
     """Returns the page; equal runs give equal pages.
-
-    Args:
-      title: what the runs are about.
-      notes: what is missing or left out, a sentence each.
-      drawings: figures, shown with their captions.
-      shown_tables: in the order shown.
-      runs: at least one.
-      viewer_runs: of which runs single units are kept; see `page_units.select`.
-      target: that the page begins with, see `networks.find_goal`.
-      watched: when it was drawn, of a page that opens itself anew every minute.
 
     Raises:
       UserError: `viewer_runs` or `target` names a run that is not there.
@@ -72,7 +54,7 @@ def render(
         units=_packed(data.units.tobytes()),
         histograms=_packed(data.histograms.tobytes()),
         plotly=_packed(get_plotlyjs().encode()),
-        script="\n".join(map(_asset, SCRIPTS)),
+        script="\n".join(_asset(f"{name}.js") for name in SCRIPTS),
     )
 
 
