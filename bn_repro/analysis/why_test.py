@@ -3,7 +3,15 @@ import dataclasses
 import numpy as np
 import pytest
 
-from bn_repro.analysis import arms, style, testing, why, why_figure, why_values
+from bn_repro.analysis import (
+    arms,
+    report_parts,
+    style,
+    testing,
+    why,
+    why_figure,
+    why_values,
+)
 from bn_repro.run_folder import records
 from bn_repro.run_folder.writer import RunWriter
 
@@ -97,6 +105,12 @@ def test_values_are_points_of_every_seed(runs):
     figure, _ = why_figure.draw_values(other)
     assert len(figure.axes) == 3
     assert [len(line.get_xdata()) for line in figure.axes[1].lines] == [2, 1, 2, 1]
+
+
+def test_the_figure_is_called_like_its_experiment(runs, tmp_path):
+    given = report_parts.Given(tmp_path, runs, None, tmp_path, None)
+    (drawing,) = report_parts.questions(given).drawings
+    assert drawing.png.name == "why_naive_gradient.png" and drawing.png.exists()
 
 
 def test_every_claim_is_of_an_arm_and_a_value_that_there_are():
