@@ -19,8 +19,7 @@ RUNS = common.with_seeds(ARMS)
 
 def get_base():
     """Returns a short run of the network of Fig. 1."""
-    config = common.short_mnist("why_gamma_beta", steps=3_000)
-    return config
+    return common.short_mnist("why_gamma_beta", steps=3_000)
 
 
 def get_config(name: str = "sigmoid_seed0"):

@@ -21,8 +21,7 @@ RUNS = common.with_seeds(ARMS)
 
 def get_base():
     """Returns a short run of the network of Fig. 1."""
-    config = common.short_mnist("why_weight_scale", steps=5_000)
-    return config
+    return common.short_mnist("why_weight_scale", steps=5_000)
 
 
 def get_config(name: str = "bn_lr1_seed0"):

@@ -151,12 +151,8 @@ def curve(arm: Arm, split: str, statistics: str, field: str) -> Curve | None:
         return None
     steps = sorted(values)
     rows = [values[step] for step in steps]
-    return Curve(
-        np.array(steps),
-        np.array([np.mean(row) for row in rows]),
-        np.array([np.min(row) for row in rows]),
-        np.array([np.max(row) for row in rows]),
-    )
+    over = (np.array([f(row) for row in rows]) for f in (np.mean, np.min, np.max))
+    return Curve(np.array(steps), *over)
 
 
 def final_values(arm: Arm, split: str, statistics: str, field: str) -> np.ndarray:

@@ -84,26 +84,15 @@ class MLP(nn.Module):
         init = nn.initializers.normal(self.init_stddev)
         z = images.reshape(images.shape[0], -1).astype(self.dtype)  # [B, 784]
         taps = OrderedDict()  # a plain dict would come back from jit sorted
+        made = {"kernel_init": init, "param_dtype": self.param_dtype}
+        of_all = self.nonlinearity, self.norm, self.placement
         for i, units in enumerate(self.hidden, start=1):
-            layer = DenseNormAct(
-                units,
-                self.nonlinearity,
-                self.norm,
-                self.placement,
-                kernel_init=init,
-                dtype=self.dtype,
-                param_dtype=self.param_dtype,
-                name=f"hidden_{i}",
-            )
-            z, taps[f"hidden_{i}"] = layer(z, mode)  # [B, units]
+            name = f"hidden_{i}"
+            layer = DenseNormAct(units, *of_all, dtype=self.dtype, name=name, **made)
+            z, taps[name] = layer(z, mode)  # [B, units]
             z = layers.dropout(z, self.dropout, mode.dropout_keys, i)
-        classifier = nn.Dense(
-            self.classes,
-            kernel_init=init,
-            dtype=jnp.promote_types(self.dtype, jnp.float32),
-            param_dtype=self.param_dtype,
-            name="classifier",
-        )
+        wide = jnp.promote_types(self.dtype, jnp.float32)
+        classifier = nn.Dense(self.classes, dtype=wide, name="classifier", **made)
         return classifier(z), taps
 
 

@@ -109,15 +109,9 @@ def _edge_marks(axes: Axes, values, height: float, marker: str, color: str) -> N
     """Draws marks at a share of the panel's height."""
     if not values:
         return
-    (marks,) = axes.plot(
-        values,
-        np.full(len(values), height),
-        marker,
-        color=color,
-        markersize=7,
-        markeredgewidth=2,
-        transform=axes.get_xaxis_transform(),
-    )
+    look = {"color": color, "markersize": 7, "markeredgewidth": 2}
+    look["transform"] = axes.get_xaxis_transform()
+    (marks,) = axes.plot(values, np.full(len(values), height), marker, **look)
     marks.set_in_layout(False)
 
 
