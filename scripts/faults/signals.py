@@ -24,12 +24,11 @@ def chain(config, folder: Path, whole, seconds: float, kills: int):
         if i % 2:
             act = functools.partial(files.die, random.random())
             before = functools.partial(runs.faulty, random.randint(1, 40), act)
-            child = runs.start(config, workdir, before)
+            ended = runs.wait(runs.start(config, workdir, before))
         else:
-            child = runs.start(config, workdir)
-            time.sleep(random.uniform(0, seconds))
-            os.kill(child, signal.SIGKILL)
-        made += runs.wait(child) == -signal.SIGKILL
+            after = random.uniform(0, seconds)
+            ended = runs.wait(runs.start(config, workdir), after)
+        made += ended in (None, -signal.SIGKILL)
     return made * [runs.after(config, workdir, whole)]
 
 
