@@ -53,15 +53,11 @@ def save(workdir, step: int, tree, keep: int, run: Mapping, **about) -> Path:
     path = path_of(workdir, step)
     with files.naming(path.parent, "write"):
         path.parent.mkdir(parents=True, exist_ok=True)
-    write(path, tree, np.savez, about=_about(step, run) | about)
+    write(path, tree, np.savez, about={"step": step, "run": identity.of(run)} | about)
     older = [n for n in steps(workdir) if n < step]
     for old in older[keep - 1 :]:
         path_of(workdir, old).unlink(missing_ok=True)
     return path
-
-
-def _about(step: int, run: Mapping) -> dict:
-    return {"step": step, "run": identity.of(run)}
 
 
 def save_weights(workdir, variables, step: int, run: Mapping) -> Path:
@@ -71,7 +67,7 @@ def save_weights(workdir, variables, step: int, run: Mapping) -> Path:
       UserError: the file cannot be written, or a value is not finite.
     """
     path = Path(workdir) / WEIGHTS
-    write(path, variables, about=_about(step, run))
+    write(path, variables, about={"step": step, "run": identity.of(run)})
     return path
 
 
