@@ -18,29 +18,33 @@ from faults import files, runs
 def chain(config, folder: Path, whole, seconds: float, kills: int):
     """Kills one run again and again, also while it resumes, then lets it end."""
     workdir, made = runs.new(folder), 0
-    for i in range(3 * kills):
-        if made == kills:
-            break
-        if i % 2:
+    while made < kills:
+        if made % 2:
             act = functools.partial(files.die, random.random())
             before = functools.partial(runs.faulty, random.randint(1, 40), act)
             ended = runs.wait(runs.start(config, workdir, before))
         else:
             after = random.uniform(0, seconds)
             ended = runs.wait(runs.start(config, workdir), after)
-        made += ended in (None, -signal.SIGKILL)
+        if ended not in (None, -signal.SIGKILL):
+            break  # it came to its end
+        made += 1
     return made * [runs.after(config, workdir, whole)]
+
+
+def kills(config, folder: Path, total: int):
+    """Yields the outcome of each of so many kills of runs of a configuration."""
+    whole, seconds = runs.reference(config, folder)
+    while total > 0:
+        made = chain(config, folder, whole, seconds, min(10, total))
+        total -= len(made)
+        yield from made
 
 
 def kill(folder: Path, scale: float):
     """SIGKILL at random instants and inside of writes, on MNIST."""
-    whole, seconds = runs.reference(runs.mnist(), folder)
-    total = max(4, round(120 * scale))
-    while total > 0:
-        made = chain(runs.mnist(), folder, whole, seconds, min(10, total))
-        total -= len(made)
-        for outcome in made:
-            yield "SIGKILL, half of them at system calls of writes (MNIST)", *outcome
+    for outcome in kills(runs.mnist(), folder, max(4, round(120 * scale))):
+        yield "SIGKILL, half of them at system calls of writes (MNIST)", *outcome
 
 
 def stream(folder: Path, scale: float):
@@ -49,8 +53,7 @@ def stream(folder: Path, scale: float):
     for workers in (0, 2):
         config = runs.pictures(root, **{"data.workers": workers})
         (below := folder / f"workers_{workers}").mkdir()
-        whole, seconds = runs.reference(config, below)
-        for outcome in chain(config, below, whole, seconds, max(2, round(10 * scale))):
+        for outcome in kills(config, below, max(2, round(10 * scale))):
             yield f"SIGKILL, pictures streamed by {workers} workers", *outcome
 
 
