@@ -58,7 +58,7 @@ def write(member: Member, variables, out, platforms=PLATFORMS) -> dict:
         raise UserError(f"platforms are {list(platforms)}; use some of {list(KNOWN)}")
     module, params = fold.inference_network(member.config, variables)
     function = jax.jit(classifier(member.config, module, {"params": params}))
-    _refuse_not_finite(member, function)
+    _refuse_not_finite(member, params, function)
     shape = image_shape(member.config)
     (batch,) = jax.export.symbolic_shape("b")
     images = jax.ShapeDtypeStruct((batch, *shape), jnp.uint8)
@@ -96,12 +96,17 @@ def image_shape(config) -> tuple[int, ...]:
     return data.find(config.data).image_shape(config.data)
 
 
-def _refuse_not_finite(member: Member, function) -> None:
-    """Raises UserError if probabilities of random pictures are not finite."""
+def _refuse_not_finite(member: Member, params, function) -> None:
+    """Raises UserError if params, or probabilities of random pictures, are not finite.
+
+    Probabilities alone do not tell: compiled with XLA's backend at optimization level 0,
+    a program's first call may give 0.1 for each of ten classes where weights are NaN.
+    """
     config = member.config
     most = data.find(config.data).pixel_values
     noise = np.random.default_rng(0).integers(0, most, (8, *image_shape(config)))
-    if not np.isfinite(function(noise.astype(np.uint8))).all():
+    values = [*jax.tree.leaves(params), function(noise.astype(np.uint8))]
+    if not all(np.isfinite(value).all() for value in values):
         raise UserError(
             f"{member.path}: its outputs are not finite, so there is nothing to "
             f"export; the run may have diverged"

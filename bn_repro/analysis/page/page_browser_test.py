@@ -599,6 +599,8 @@ def test_the_address_holds_the_view(fresh, opened):
     move(fresh, "viewer-step", 1)
     click(fresh, "curve-mean")
     fresh.find_element(By.CSS_SELECTOR, "#layers > summary").click()
+    # A section tells that it folded in an event of its own, after the click.
+    WebDriverWait(fresh, WAIT).until(lambda b: "layers=false" in b.current_url)
     address = fresh.current_url
     reopen(fresh, address)
     assert find(fresh, "counts").text == "2 of 6 runs shown, 2 plotted"
