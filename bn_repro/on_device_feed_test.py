@@ -35,6 +35,7 @@ def wide():
     jax.config.update("jax_enable_x64", before)
 
 
+@pytest.mark.slow
 def test_two_and_eight_devices_and_one_dispatch_make_the_same_update(
     pictures,  # noqa: F811
     wide,
@@ -75,6 +76,7 @@ def test_batches_are_the_stream_s_within_one_grey_level(pictures):  # noqa: F811
         assert np.abs(apart).max() <= 1
 
 
+@pytest.mark.slow
 def test_a_resumed_run_ends_bit_for_bit_as_one_that_went_through(
     pictures,  # noqa: F811
     tmp_path,

@@ -78,6 +78,7 @@ def test_records_are_complete(whole):
     assert run.activations["steps"].tolist() == [0, 1, 3, 12]
 
 
+@pytest.mark.slow
 def test_a_second_run_makes_no_program_and_asks_for_what_it_sends(
     whole, pictures, tmp_path
 ):
@@ -99,7 +100,11 @@ def test_mini_batches_of_the_probe_are_of_all_classes(pictures):
 
 @pytest.mark.parametrize(
     ("chunks", "workers"),
-    [(1, 0), (4, 0), pytest.param(5, 1, marks=pytest.mark.slow)],
+    [
+        pytest.param(1, 0, marks=pytest.mark.slow),
+        (4, 0),
+        pytest.param(5, 1, marks=pytest.mark.slow),
+    ],
 )
 def test_an_interrupted_run_resumes_bit_for_bit(
     whole, pictures, tmp_path, monkeypatch, chunks, workers

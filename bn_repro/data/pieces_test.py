@@ -37,7 +37,7 @@ class Spoiled:
         return record
 
 
-@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_bad_picture_is_replaced_at_its_position(imagenet_config, workers, caplog):
     config = imagenet_config
     whole = open_source(config.data, "train")

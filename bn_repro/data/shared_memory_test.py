@@ -69,7 +69,10 @@ def kept(monkeypatch):
     return times
 
 
-@pytest.mark.parametrize("batch_size", [6, 150])  # in one piece, in three
+@pytest.mark.parametrize(
+    "batch_size",
+    [pytest.param(6, marks=pytest.mark.slow), 150],  # in one piece, in three
+)
 def test_a_stream_uses_few_blocks_and_leaves_none(imagenet_config, kept, batch_size):
     imagenet_config.data.workers, imagenet_config.batch_size = 1, batch_size
     source = open_source(imagenet_config.data, "train")
@@ -92,6 +95,7 @@ def open_blocks():
     return {block.name for block in blocks if block.buf is not None}
 
 
+@pytest.mark.slow
 def test_a_stream_that_ended_keeps_nothing_open(imagenet_config, kept):
     imagenet_config.data.workers = 1
     source = open_source(imagenet_config.data, "val")

@@ -187,6 +187,7 @@ def test_a_dropped_stream_leaves_no_thread(imagenet_config):
     assert cv2.getNumThreads() == 1
 
 
+@pytest.mark.slow
 def test_an_ended_evaluation_leaves_no_descriptor(imagenet_config):
     imagenet_config.data.workers = 1
     source = open_source(imagenet_config.data, "val")

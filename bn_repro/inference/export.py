@@ -99,8 +99,8 @@ def image_shape(config) -> tuple[int, ...]:
 def _refuse_not_finite(member: Member, params, function) -> None:
     """Raises UserError if params, or probabilities of random pictures, are not finite.
 
-    Probabilities alone do not tell: compiled with XLA's backend at optimization level 0,
-    a program's first call may give 0.1 for each of ten classes where weights are NaN.
+    Probabilities alone do not tell: compiled at XLA's optimization level 0, a program's
+    first call may give 0.1 for each of ten classes where weights are NaN.
     """
     config = member.config
     most = data.find(config.data).pixel_values

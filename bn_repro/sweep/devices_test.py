@@ -27,6 +27,7 @@ def test_a_process_is_shown_one_tpu_chip(monkeypatch):
     assert {e["TPU_PROCESS_BOUNDS"] for e in found} == {"1,1,1"}
 
 
+@pytest.mark.slow
 def test_members_are_trained_on_each_gpu_in_turn(tmp_path, monkeypatch):
     """Their data are missing, so that each ends as soon as its process has begun."""
     monkeypatch.setattr(devices, "_count", lambda: ("gpu", 2))
