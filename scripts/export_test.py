@@ -4,6 +4,7 @@ import shutil
 from functools import partial
 
 import jax
+import pytest
 
 from bn_repro import experiment, loop
 from bn_repro.data.conftest import make_picture, write_jpeg
@@ -11,6 +12,7 @@ from bn_repro.run_folder import files
 from bn_repro.streamed_run_test import short
 
 
+@pytest.mark.slow
 def test_named_pictures_name_the_classes(tmp_path, call):
     wnids = ["n01440764", "n02012849", "n03804744"]
     pictures, workdir = tmp_path / "pictures", tmp_path / "run"
