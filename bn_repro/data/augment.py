@@ -85,10 +85,12 @@ def _adjust_hue(images, turns):
     value = jnp.max(images, axis=-1)
     chroma = value - jnp.min(images, axis=-1)
     safe = jnp.where(chroma > 0, chroma, 1)
-    # The hue in sixths of a turn, counted from red.
-    red_blue, red_green = (blue - red) / safe, (red - green) / safe
-    from_green = jnp.where(value == green, 2 + red_blue, 4 + red_green)
-    hue = jnp.where(value == red, (green - blue) / safe, from_green)
+    # The hue in sixths of a turn, counted from the largest colour. Comparisons, as
+    # value == red may be false where a compiler makes the two by different roundings.
+    from_green, from_blue = 2 + (blue - red) / safe, 4 + (red - green) / safe
+    hue = jnp.where(green >= blue, from_green, from_blue)
+    red_is_largest = (red >= green) & (red >= blue)
+    hue = jnp.where(red_is_largest, (green - blue) / safe, hue)
     sixths = (hue + 6 * turns[..., 0])[..., None] + jnp.array((5, 3, 1), images.dtype)
     sixths -= 6 * jnp.floor(sixths / 6)  # % is slow on CPU
     wave = jnp.clip(jnp.minimum(sixths, 4 - sixths), 0, 1)
