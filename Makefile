@@ -12,6 +12,9 @@ TEST_PROCESSES ?= 2
 TEST_XLA_FLAGS ?= --xla_backend_optimization_level=0 $(if $(filter 311,$(VERSION)), \
     --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1)
 
+# Where it is set, every process that a test starts compiles jax's sources anew: 3 seconds.
+export PYTHONDONTWRITEBYTECODE :=
+
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --quiet --disable-pip-version-check
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d%d" % sys.version_info[:2])')
