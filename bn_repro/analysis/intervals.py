@@ -38,7 +38,8 @@ class Interval(NamedTuple):
 
     def text(self, factor: float = 1, digits: int = 2, sign: bool = False) -> str:
         """Returns "1.23 to 4.56" of the limits times a factor, "-" without them."""
-        if np.isnan(self.low) or np.isnan(self.high):
+        any_ratio = (self.low, self.high) == (0, np.inf)
+        if np.isnan(self.low) or np.isnan(self.high) or any_ratio:
             return "-"
         low, high = (
             f"{factor * value:{'+' if sign else ''}.{digits}f}"
