@@ -31,8 +31,8 @@ LEVELS = [
     "models",
     "train evaluate jacobians probe_measures probe run_folder.tensorboard feeds"
     " on_device_feed experiment due under_way start loop inference.import_weights",
-    "inference.members inference.predict inference.population inference.ensemble"
-    " inference.fold inference.export",
+    "inference.members inference.splits inference.predict inference.population"
+    " inference.ensemble inference.fold inference.export",
     "sweep",
 ]
 ORDER = " ".join(LEVELS).split()

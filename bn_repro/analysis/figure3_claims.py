@@ -12,6 +12,7 @@ import numpy as np
 from bn_repro.analysis import figure3, intervals, steps_to_target, tables
 from bn_repro.analysis.convergence import CHANCE, LAST, PAPER, Course, standard_error
 from bn_repro.analysis.intervals import NO, OPEN, YES, Finding
+from bn_repro.analysis.layers import sparsity
 from bn_repro.analysis.networks import Network
 from bn_repro.analysis.steps_to_target import Steps
 from bn_repro.analysis.tables import Table
@@ -162,7 +163,9 @@ def _chance_limit(course: Course) -> float:
 
 
 def _not_sparse(*compared: Network) -> Finding:
-    shares = [np.array([zero_share(c) for c in n.counted]) for n in compared]
+    shares = [
+        np.array([sparsity.zero_share(c.run) for c in n.counted]) for n in compared
+    ]
     if not all(np.isfinite(values).all() for values in shares):
         return _finding("not recorded", compared, "-", OPEN)
     found = [intervals.mean(values) for values in shares]
@@ -178,36 +181,6 @@ def _not_sparse(*compared: Network) -> Finding:
         verdict = NO
     ours = f"inputs at zero: {ours}"
     return _finding(ours, compared, "-" if "- %" in shown else shown, verdict)
-
-
-def zero_share(course: Course) -> float:
-    """Returns the share of the nonlinearities' inputs at zero, at the last probe.
-
-    Of each layer the share in the bin that holds zero, less the mean share of the bins
-    beside it: 0 for a smooth density, s if a share s of the inputs is zero. Median over
-    layers; NaN without a probe.
-    """
-    probes = course.run.activations
-    if "input_histogram" not in (probes or {}) or not len(probes["steps"]):
-        return np.nan
-    ends = zip(probes["input_histogram"][-1], probes["input_range"][-1], strict=True)
-    return float(np.median([_zero_share(*layer) for layer in ends]))
-
-
-def _zero_share(histogram: np.ndarray, ends: np.ndarray) -> float:
-    """Returns the excess of the bin around zero of [bins] between `ends` [2]."""
-    low, high = map(float, ends)
-    bins = len(histogram)
-    if not low < high:
-        return float(low == 0)  # one value only
-    place = -low / (high - low) * bins
-    if not 0 <= place <= bins:
-        return 0.0
-    excess = []
-    for z in {int(np.clip(place + nudge, 0, bins - 1)) for nudge in (-1e-3, 1e-3)}:
-        beside = [histogram[i] for i in (z - 1, z + 1) if 0 <= i < bins]
-        excess.append(histogram[z] - np.mean(beside))
-    return max(0.0, float(max(excess)))
 
 
 def _times(key: str) -> str:

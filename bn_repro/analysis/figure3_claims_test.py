@@ -10,6 +10,7 @@ from bn_repro.analysis import (
     testing,
 )
 from bn_repro.analysis.figure3_test import LEVEL, PLAIN, read, write
+from bn_repro.analysis.layers import sparsity
 from bn_repro.run_folder import records
 from bn_repro.run_folder.writer import RunWriter
 
@@ -170,12 +171,12 @@ def with_probe(path, shares, seed=0, **overrides):
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.7])
 def test_inputs_at_zero_are_the_median_over_layers_of_the_excess(tmp_path, share):
     with_probe(tmp_path / "bn", [0.0, share, 1.0])
-    course = convergence.course(records.read_run(tmp_path / "bn"))
-    assert figure3_claims.zero_share(course) == pytest.approx(share, abs=0.02)
+    run = records.read_run(tmp_path / "bn")
+    assert sparsity.zero_share(run) == pytest.approx(share, abs=0.02)
 
 
 def test_ranges_that_end_at_zero_or_leave_it_out():
-    share = figure3_claims._zero_share
+    share = sparsity._zero_share
     assert share(np.array([0.6, 0.2, 0.2]), np.array([0.0, 3.0])) == pytest.approx(0.4)
     assert share(np.array([0.2, 0.2, 0.6]), np.array([-3.0, 0.0])) == pytest.approx(0.4)
     assert share(np.array([0.6, 0.2, 0.2]), np.array([1.0, 3.0])) == 0

@@ -7,7 +7,7 @@ import pytest
 from bn_repro import data, loop
 from bn_repro.data.data_set import Arrays, DataSet, Splits
 from bn_repro.data.mnist import binary_inputs
-from bn_repro.inference import export, members, predict
+from bn_repro.inference import export, members, splits
 from bn_repro.run_folder import records
 from configs import common, mnist
 
@@ -62,9 +62,9 @@ def member(tmp_path, monkeypatch):
 
 
 def test_it_is_trained_evaluated_and_described(member):
-    split = predict.open_split(member.config)
+    split = splits.open_split(member.config)
     assert (split.name, split.count) == ("held_out", 90)
-    assert predict.open_split(member.config, name="train").count == 90
+    assert splits.open_split(member.config, name="train").count == 90
     described = export.describe(member, ["cpu"])
     assert described["labels"] == ["top", "middle", "bottom"]
     assert described["input"] == ["b", 6, 6]

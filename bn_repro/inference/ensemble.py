@@ -13,6 +13,7 @@ from bn_repro import parallel
 from bn_repro.errors import UserError
 from bn_repro.inference import members, population, predict
 from bn_repro.inference.members import Member
+from bn_repro.inference.splits import Split, open_split
 from bn_repro.run_folder import checkpoint, files
 
 KINDS = ("ema", "population")
@@ -26,7 +27,7 @@ def evaluate(
     out,  # folder for the result, and for what an interrupted evaluation did
     crops: int = 1,  # views of each picture, 1, 10 or 144
     statistics: str = "population",  # Algorithm 2's, or "ema" (moving averages)
-    split_name: str = "",  # see `predict.open_split`
+    split_name: str = "",  # see `open_split`
     batch_size: int = 0,  # forward passes a call; 0: as `eval.batch_size`
     limit: int = 0,  # only so many pictures; 0: as in the members' configurations
     save_probabilities: bool = False,  # also write each member's
@@ -184,12 +185,12 @@ def write(row: dict, out) -> Path:
     return file
 
 
-def _open_splits(networks, crops: int, name: str, limit: int) -> list[predict.Split]:
+def _open_splits(networks, crops: int, name: str, limit: int) -> list[Split]:
     splits = []
     for member in networks:
         try:
             asked = crops, name, limit, member.classes
-            splits.append(predict.open_split(member.config, *asked))
+            splits.append(open_split(member.config, *asked))
         except UserError as error:
             raise UserError(f"{member.path}: {error}") from error
         if splits[-1].class_names != splits[0].class_names:

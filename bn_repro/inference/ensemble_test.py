@@ -13,7 +13,7 @@ import pytest
 
 from bn_repro import cli, data, loop, parallel
 from bn_repro.errors import UserError
-from bn_repro.inference import ensemble, members, population, predict
+from bn_repro.inference import ensemble, members, population, predict, splits
 from bn_repro.loop_test import short
 from bn_repro.run_folder import checkpoint, files
 from configs import common
@@ -250,7 +250,7 @@ def test_other_weights_do_not_go_on_from_saved_parts(networks, tmp_path):
     plain = networks[1]
     changed = jax.tree.map(lambda x: -x, plain.variables)
     keys = {
-        ensemble._key(member, predict.open_split(member.config), "ema")
+        ensemble._key(member, splits.open_split(member.config), "ema")
         for member in (plain, plain._replace(variables=changed))
     }
     assert len(keys) == 2

@@ -9,7 +9,7 @@ import numpy as np
 
 from bn_repro import data
 from bn_repro.errors import UserError
-from bn_repro.inference import fold, predict
+from bn_repro.inference import fold, splits
 from bn_repro.inference.members import Member
 from bn_repro.layers import Mode
 from bn_repro.run_folder import files, manifest
@@ -77,7 +77,7 @@ def describe(member: Member, platforms) -> dict:
     keys = member.config.data
     labels = list(member.class_names)
     if not labels:
-        split = predict.open_split(member.config, recorded=member.classes)
+        split = splits.open_split(member.config, recorded=member.classes)
         labels = split.class_names
     described = {
         "run": member.name,

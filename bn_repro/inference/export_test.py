@@ -9,7 +9,7 @@ import pytest
 
 from bn_repro import loop, models
 from bn_repro.errors import UserError
-from bn_repro.inference import export, members, predict
+from bn_repro.inference import export, members, splits
 from bn_repro.layers import Mode
 from bn_repro.loop_test import short
 from bn_repro.run_folder import checkpoint, files, records
@@ -62,7 +62,7 @@ def test_labels_need_no_data_where_the_run_recorded_them(member, monkeypatch):
     def nothing(config, recorded):
         raise UserError("the pictures are elsewhere")
 
-    monkeypatch.setattr(predict, "open_split", nothing)
+    monkeypatch.setattr(splits, "open_split", nothing)
     assert export.describe(member, ("cpu",))["labels"] == list("0123456789")
     (member.path / records.CLASSES).rename(member.path / "moved")  # a run from before
     try:
@@ -96,4 +96,4 @@ def test_an_unknown_platform_is_refused(member, tmp_path):
 def test_weights_file_is_the_network(member):
     weights = checkpoint.read(member.path / checkpoint.WEIGHTS)
     assert "params/hidden_1/kernel" in weights
-    assert predict.open_split(member.config).class_names == list("0123456789")
+    assert splits.open_split(member.config).class_names == list("0123456789")

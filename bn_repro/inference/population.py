@@ -12,7 +12,7 @@ from ml_collections import config_dict
 
 from bn_repro import evaluate, experiment, layers, parallel
 from bn_repro.errors import UserError
-from bn_repro.inference import members, predict
+from bn_repro.inference import members, splits
 from bn_repro.inference.members import Member
 from bn_repro.run_folder import checkpoint, configuration, files
 
@@ -115,7 +115,7 @@ def _origin(member: Member, mesh) -> dict:
 def _training_examples(config) -> int | None:
     """Returns the number of training examples; None where they are not here."""
     try:
-        return predict.open_split(config, name="train").count
+        return splits.open_split(config, name="train").count
     except UserError:
         return None
 

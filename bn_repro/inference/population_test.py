@@ -115,7 +115,7 @@ def test_they_are_of_so_many_training_examples(member, tmp_path, monkeypatch):
     population.variables_of(bn, mesh)
     monkeypatch.setattr(population, "estimate", None)
     with monkeypatch.context() as patched:
-        patched.setattr(population.predict, "open_split", no_pictures)
+        patched.setattr(population.splits, "open_split", no_pictures)
         population.variables_of(bn, mesh, said.append)  # kept ones need no pictures
     train, test, names = data.load(member.config.data)
     fewer = data.Splits(data.Arrays(*(x[:500] for x in train)), test, names)

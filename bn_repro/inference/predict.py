@@ -4,7 +4,7 @@ One path for all of it: members x views, of which 1 x 1 is the plain case (Sec. 
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -12,118 +12,19 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from absl import logging
 from jax.experimental import multihost_utils
 
-from bn_repro import data, evaluate, experiment, metrics, models, parallel
+from bn_repro import metrics, models, parallel
 from bn_repro.data import crops as views
-from bn_repro.data.classes import Classes
 from bn_repro.errors import UserError
 from bn_repro.inference.members import Member
+from bn_repro.inference.splits import Split
 from bn_repro.layers import Mode
 from bn_repro.parallel import REPLICATED, SHARDED
 from bn_repro.run_folder import checkpoint, files
 
 SAVE_EVERY = 30.0  # seconds between saves of an evaluation under way
 SECONDS = "seconds"  # in what is saved: spent so far
-_UNRECORDED = (
-    "the run did not record its classes and its training pictures are not here: labels "
-    "are the places of the class folders of %s in sorted order, which is wrong if the "
-    "run saw others"
-)
-
-
-class Split(NamedTuple):
-    """The pictures of a split, in the source's order."""
-
-    name: str  # "val", "test" or "train"
-    count: int  # number of pictures
-    class_names: list[str]  # in the order of labels
-    crops: int  # views of each picture
-    host_views: int  # how many of them the host makes; the device mirrors the others
-    # (first picture, pictures a batch) -> iterator of this process's {"image": uint8
-    # [b, host_views, ...], "label", "mask", "index": [b]}
-    batches: Callable[[int, int], Iterator[dict]]
-    inputs: Callable  # uint8 images -> the network's input, see `train.Recipe`
-
-
-def open_split(
-    config,
-    crops: int = 1,
-    name: str = "",
-    limit: int = 0,
-    recorded: Classes | None = None,
-) -> Split:
-    """Returns the pictures that a resolved configuration evaluates on.
-
-    Args:
-      config: the resolved configuration; uses `data`.
-      crops: 1, 10 or 144 views of each picture; MNIST has 1.
-      name: "val" for ImageNet, "test" for MNIST, "train" for either; "": not "train".
-      limit: only so many pictures of this split; 0: as `data.limit` says.
-      recorded: what the run recorded of its classes: they decide on the labels.
-
-    Raises:
-      UserError: no such split or number of crops, a bad limit, data are missing, or
-        of other classes than the run's.
-    """
-    data_set = data.find(config.data)
-    recorded = recorded or Classes(())  # of a run from before
-    config = experiment.limited(config, limit)
-    name = _known(name, (data_set.held_out, "train"))
-    if data_set.in_memory:
-        split = _open_in_memory(config, data_set, crops, name)
-    else:
-        split = _open_streamed(config, data_set, crops, name, recorded)
-    if config.data.classes != len(split.class_names):
-        raise UserError(
-            f"the network has {config.data.classes} classes, but the data have "
-            f"{len(split.class_names)}"
-        )
-    return split
-
-
-def _open_in_memory(config, data_set, crops: int, name: str) -> Split:
-    if crops != 1:
-        raise UserError(
-            f"crops is {crops}; {config.data.name} is evaluated with 1 view a picture"
-        )
-    splits = data.load(config.data)
-    images, labels = splits.train if name == "train" else splits.test
-
-    def batches(first: int, size: int):
-        mine = np.array_split(np.arange(size), jax.process_count())
-        mine = mine[jax.process_index()]
-        for batch in evaluate.cut(images[:, None], labels, size, first):
-            yield {name: value[mine] for name, value in batch.items()}
-
-    inputs = data_set.inputs(config)
-    return Split(name, len(labels), splits.class_names, 1, 1, batches, inputs)
-
-
-def _open_streamed(config, data_set, crops: int, name: str, recorded) -> Split:
-    from bn_repro.data import image_folder, stream
-
-    if name != "train" and any(recorded):
-        config.data.train = ""  # the classes are compared with the run's
-    elif name != "train" and not image_folder.is_there(config.data, "train"):
-        config.data.train = ""  # elsewhere; its classes were compared in training
-        logging.warning(_UNRECORDED, config.data.val or config.data.dir)
-    source = data.open_source(config.data, name, recorded)
-    processes = (jax.process_index(), jax.process_count())
-
-    def batches(first: int, size: int):
-        return stream.view_batches(config, source, crops, size, first, *processes)
-
-    inputs = data_set.inputs(config)
-    names, on_host = source.class_names, views.on_host(crops)
-    return Split(name, len(source), names, crops, on_host, batches, inputs)
-
-
-def _known(name: str, known: tuple[str, ...]) -> str:
-    if name and name not in known:
-        raise UserError(f"there is no split {name!r}; use one of {', '.join(known)}")
-    return name or known[0]
 
 
 def view_probabilities(variables, images, *, model, inputs, crops: int):

@@ -10,7 +10,7 @@ from bn_repro.data import crops as views
 from bn_repro.data import decode
 from bn_repro.data.classes import Classes
 from bn_repro.errors import UserError
-from bn_repro.inference import members, predict
+from bn_repro.inference import members, predict, splits
 from bn_repro.resolve import resolve
 from configs import tiny_imagenet
 
@@ -53,9 +53,9 @@ def test_training_pictures_need_not_be_where_others_are_evaluated(on_pictures):
     config = on_pictures[0].config.copy_and_resolve_references()
     with config.unlocked():
         config.data.train = "/nowhere/train"
-    assert predict.open_split(config).count == 7
+    assert splits.open_split(config).count == 7
     with pytest.raises(UserError, match="data.train=/nowhere/train .*--train="):
-        predict.open_split(config, name="train")
+        splits.open_split(config, name="train")
 
 
 def paper_probabilities(member, images):
@@ -78,7 +78,7 @@ def paper_probabilities(member, images):
 def test_views_and_their_mirrors_are_averaged(on_pictures, tmp_path, crops, devices):
     member, pictures = on_pictures
     mesh = parallel.make_mesh(jax.devices()[:devices])
-    split = predict.open_split(member.config, crops)
+    split = splits.open_split(member.config, crops)
     file = tmp_path / "part.npz"
     found, _ = predict.predict(member, member.variables, split, mesh, 300, file)
     assert len(found.labels) == len(pictures) == 7
@@ -98,7 +98,7 @@ def relabelled(on_pictures, tmp_path, rename, recorded):
         (tmp_path / "val" / old).rename(tmp_path / "val" / new)
     with config.unlocked():
         config.data.train = "/nowhere/train"
-    split = predict.open_split(config, recorded=recorded)
+    split = splits.open_split(config, recorded=recorded)
     labels = np.concatenate([batch["label"] for batch in split.batches(0, 7)])
     return labels.tolist(), split
 

@@ -13,7 +13,7 @@ import numpy as np
 from benchmarks import SAMPLE
 from benchmarks.timing import alternate, missing, ratio
 from bn_repro import config_files, models, parallel
-from bn_repro.inference import members, predict
+from bn_repro.inference import members, predict, splits
 from bn_repro.resolve import resolve
 
 PICTURES, CROPS, BATCH, ROUNDS = 24, 144, 144, 5
@@ -26,7 +26,7 @@ def measure(toy: bool = False):
         return
     member = untrained(str(SAMPLE))
     mesh = parallel.make_mesh()
-    split = predict.open_split(member.config, CROPS)
+    split = splits.open_split(member.config, CROPS)
     with tempfile.TemporaryDirectory() as folder:
         seconds = alternate(
             {
