@@ -192,10 +192,10 @@ class PopulationStatistics:
     is off, as in the network that the statistics are for.
     """
 
-    def __init__(self, config, recipe, mesh, biased: bool = False):
-        """Compiles nothing yet; `biased`, to compare, is not Algorithm 2's variance."""
+    def __init__(self, config, recipe, mesh):
+        """Compiles nothing yet."""
         own = config_dict.ConfigDict(config.to_dict())
-        own.bn.biased = biased
+        own.bn.biased = False
         model = models.build(own, AXIS)
         step = partial(batch_statistics, model=model, inputs=recipe.inputs)
         specs = (REPLICATED, SHARDED, REPLICATED, REPLICATED)
@@ -208,32 +208,26 @@ class PopulationStatistics:
         feed,
         seed: int,
         step: int,
-        counts,
+        count: int,
         report=lambda done, of: None,
-    ) -> dict[int, dict]:
-        """Returns the statistics from the first N batches, for several N.
+    ) -> dict:
+        """Returns the statistics from the first `count` batches.
 
         The batches are those that follow a training step, so they are the same at any
         time and on any number of devices; so are the statistics, but for `bn.batch` =
         "device". `report` is called with (batches done, of how many).
 
         Returns:
-          {N: batch_stats}, numpy arrays of the dtype of the network's statistics.
+          batch_stats, numpy arrays of the dtype of the network's statistics.
         """
         key = parallel.replicated_key(seed, self._mesh)
-        total, found = None, {}
-        batches = feed.batches(step)
-        for n in range(1, max(counts) + 1):
+        total, batches = None, feed.batches(step)
+        for n in range(count):
             batch = next(batches)
             batch = {name: batch[name] for name in ("image", "position")}
-            statistics = self._step(variables, batch, key, np.int32(step + n - 1))
+            statistics = self._step(variables, batch, key, np.int32(step + n))
             wide = jax.tree.map(np.float64, jax.device_get(parallel.local(statistics)))
             total = wide if total is None else jax.tree.map(np.add, total, wide)
-            report(n, max(counts))
-            if n in counts:
-                found[n] = jax.tree.map(partial(_mean, n=n), total, statistics)
-        return found
-
-
-def _mean(total, like, n: int):
-    return (total / n).astype(like.dtype)
+            report(n + 1, count)
+        mean = lambda total, like: (total / count).astype(like.dtype)  # noqa: E731
+        return jax.tree.map(mean, total, statistics)

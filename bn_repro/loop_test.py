@@ -28,7 +28,7 @@ from bn_repro import (
     under_way,
 )
 from bn_repro.errors import UserError
-from bn_repro.inference import members, population
+from bn_repro.inference import members
 from bn_repro.run_folder import background, checkpoint, records
 from configs import common, mnist
 
@@ -327,7 +327,8 @@ def test_algorithm_2_while_training_is_that_of_the_trained_network(whole):
     config, _, mesh = start.prepare(short(**{"bn.biased": True}), jax.devices()[:1])
     member = members.load(whole, common.get_config())
     parts = experiment.make(config, mesh)
-    found = population.estimate(member, parts, mesh, (3,))[3]
+    variables = parallel.replicate(member.variables, mesh)
+    found = parts.population(variables, parts.feed, config.seed, member.step, 3)
     values, _ = parts.evaluations["test", "ema"](
         member.variables | {"batch_stats": found}
     )

@@ -123,8 +123,7 @@ def population_statistics(run: Training) -> dict:
     parts, config = run.parts, run.config
     n = config.eval.population_batches_during
     now = run.state.variables(), parts.feed, config.seed, run.step
-    found = parts.population(*now, (n,))
-    return parallel.replicate(found[n], parts.feed.mesh)
+    return parallel.replicate(parts.population(*now, n), parts.feed.mesh)
 
 
 def probe(run: Training) -> None:

@@ -7,7 +7,6 @@ python scripts/evaluate.py --workdir runs/ensemble --members member_1,member_2 \
     --crops 144 --save_probabilities
 python scripts/evaluate.py --workdir runs/ensemble \
     --probabilities a/probabilities_member_1_val_population_144.npz,b/...
-python scripts/evaluate.py --workdir runs/mnist/bn_seed0 --compare_statistics
 
 Prints top-1 and top-5 error and writes evaluation_*.json to the workdir (or --out).
 Interrupted, the same command goes on where it stopped.
@@ -40,9 +39,6 @@ _SAVE = flags.DEFINE_bool("save_probabilities", False, "Keep each member's.")
 _PROBABILITIES = flags.DEFINE_list(
     "probabilities", [], "Saved probabilities to average over, instead of members."
 )
-_COMPARE = flags.DEFINE_bool(
-    "compare_statistics", False, "Table of accuracy by the statistics that BN uses."
-)
 _processes = cli.define_processes()
 
 
@@ -54,13 +50,9 @@ def main():
     if _PROBABILITIES.value:
         return _print(ensemble.combine(_PROBABILITIES.value, out), out)
     parallel.initialize(*_processes())
-    mesh = parallel.make_mesh()
-    networks = _networks()
-    if _COMPARE.value:
-        return _compare(networks, mesh, out)
     row = ensemble.evaluate(
-        networks,
-        mesh,
+        _networks(),
+        parallel.make_mesh(),
         out,
         crops=_CROPS.value,
         statistics=_STATISTICS.value,
@@ -71,24 +63,6 @@ def main():
         say=parallel.say,
     )
     return _print(row, out) if parallel.is_main() else None
-
-
-def _compare(networks, mesh, out: str) -> None:
-    from pathlib import Path
-
-    from bn_repro import parallel
-    from bn_repro.analysis import figure4
-    from bn_repro.inference import ensemble, population
-    from bn_repro.run_folder import files
-
-    ensemble.make_folder(out)  # minutes before it is needed
-    for member in ensemble.told_apart(networks):
-        rows = population.compare(member, mesh, limit=_LIMIT.value, report=parallel.say)
-        if parallel.is_main():
-            file = Path(out) / f"statistics_{member.name.replace('/', '_')}.json"
-            files.write_json(file, {"member": member.name, "rows": rows})
-            print(figure4.statistics_table([files.read_json(file)]).markdown())
-            print(f"written to {file}")
 
 
 def _networks():

@@ -56,7 +56,7 @@ def figure4_table(results: Sequence[dict]) -> Table:
 def statistics_table(results: Sequence[dict]) -> Table:
     """Returns accuracy by what BN normalises with, one row a network and kind.
 
-    Of what scripts/evaluate.py --compare_statistics wrote.
+    Of statistics_*.json, which revisions before 0.1.0 wrote.
     """
     rows = []
     for result in results:

@@ -1,4 +1,4 @@
-"""Algorithm 2's statistics of trained networks: estimated once, kept, compared.
+"""Algorithm 2's statistics of trained networks: estimated once, and kept.
 
 How they are estimated is in `evaluate.PopulationStatistics`.
 """
@@ -8,9 +8,8 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from ml_collections import config_dict
 
-from bn_repro import evaluate, experiment, layers, parallel
+from bn_repro import experiment, layers, parallel
 from bn_repro.errors import UserError
 from bn_repro.inference import members, splits
 from bn_repro.inference.members import Member
@@ -26,19 +25,6 @@ INDIFFERENT += ("data.eval_resize", "data.max_bad_fraction")
 INDIFFERENT += ("bn.ema_decay", "bn.bias_correction", "bn.biased")
 
 
-def estimate(
-    member: Member, parts, mesh, counts, report=lambda done, of: None, biased=False
-) -> dict:
-    """Returns {N: batch_stats} from the N batches after the member's last step.
-
-    `report` is called with (batches done, of how many).
-    """
-    config = member.config
-    find = evaluate.PopulationStatistics(config, parts.recipe, mesh, biased)
-    variables = parallel.replicate(member.variables, mesh)
-    return find(variables, parts.feed, config.seed, member.step, counts, report)
-
-
 def variables_of(member: Member, mesh, say=print) -> dict:
     """Returns a member's variables with population statistics as batch_stats.
 
@@ -52,26 +38,39 @@ def variables_of(member: Member, mesh, say=print) -> dict:
     """
     if not member.variables.get("batch_stats"):
         return member.variables
-    n = member.config.eval.population_batches
-    file = Path(member.path) / FILE.format(batches=n)
+    batches = member.config.eval.population_batches
+    file = Path(member.path) / FILE.format(batches=batches)
     mesh = fitting_mesh(member.config, mesh)
     origin = _origin(member, mesh)
     statistics = _kept(file, member, origin, say)
     if statistics is None:
-        parts = _parts(member, mesh)
-        statistics = estimate(member, parts, mesh, (n,), _counter(member, say))[n]
+        statistics = estimate(member, mesh, say)
         _keep(file, statistics, origin, say)
     return member.variables | {"batch_stats": statistics}
 
 
-def _parts(member: Member, mesh) -> experiment.Experiment:
+def estimate(member: Member, mesh, say) -> dict:
+    """Returns batch_stats from the training batches after the member's last step.
+
+    Raises:
+      UserError: the training pictures cannot be read.
+    """
+    config = member.config
     try:
-        return experiment.make(member.config, mesh)
+        parts = experiment.make(config, mesh)
     except UserError as error:
         raise UserError(
             f"{member.path}: Algorithm 2 averages over training pictures: {error}; or "
             f"evaluate with moving averages, --statistics ema"
         ) from error
+
+    def report(done: int, of: int) -> None:
+        if done % 50 == 0 or done == of:
+            say(f"{member.name}: population statistics, batch {done} of {of}")
+
+    variables = parallel.replicate(member.variables, mesh)
+    now = variables, parts.feed, config.seed, member.step
+    return parts.population(*now, config.eval.population_batches, report)
 
 
 def fitting_mesh(config, mesh):
@@ -150,59 +149,3 @@ def _keep(file: Path, statistics: dict, origin: dict, say) -> None:
         checkpoint.write(file, {"batch_stats": statistics, ORIGIN: about})
     except UserError as error:  # such as results on a read-only disk
         say(f"warning: {error}; the statistics are used, but not kept")
-
-
-def _counter(member: Member, say):
-    def report(done: int, of: int) -> None:
-        if done % 50 == 0 or done == of:
-            say(f"{member.name}: population statistics, batch {done} of {of}")
-
-    return report
-
-
-def compare(
-    member: Member, mesh, counts=(1, 10, 50, 200), limit: int = 0, report=print
-) -> list[dict]:
-    """Returns how accurate a network is with each kind of statistics.
-
-    Args:
-      member: the trained network, with BN.
-      mesh: the devices.
-      counts: numbers of training batches N for Algorithm 2.
-      limit: evaluate on only so many pictures; 0: as in the member's configuration.
-      report: prints a line.
-
-    Returns:
-      One row each for training mode ("batch"), moving averages ("ema"), and Algorithm 2
-      ("population") by N, with the unbiased and with the biased variance: {statistics,
-      batches, biased, loss, accuracy, top5, count}.
-
-    Raises:
-      UserError: the network has no BN.
-    """
-    if not member.variables.get("batch_stats"):
-        raise UserError(f"{member.path} has no BN, so no statistics to compare")
-    config = config_dict.ConfigDict(member.config.to_dict())
-    mesh = fitting_mesh(config, mesh)
-    config.eval.batch_statistics = True
-    parts = experiment.make(config, mesh)
-    measures = experiment.make(experiment.limited(config, limit), mesh).evaluations
-    evaluations = {name: run for (_, name), run in measures.items()}
-    rows = []
-
-    def add(kind, evaluation, batch_stats=None, batches=0, biased=False):
-        variables = dict(member.variables)
-        if batch_stats is not None:
-            variables["batch_stats"] = batch_stats
-        measured, _ = evaluation(parallel.replicate(variables, mesh))
-        rows.append({"statistics": kind, "batches": batches, "biased": biased})
-        rows[-1] |= measured
-        report(f"{kind}, N {batches}, biased {biased}: {measured['accuracy']:.4f}")
-
-    add("batch", evaluations["batch"])
-    add("ema", evaluations["ema"], biased=config.bn.biased)
-    for biased in (False, True):
-        found = estimate(member, parts, mesh, counts, biased=biased)
-        for n, batch_stats in found.items():
-            add("population", evaluations["ema"], batch_stats, n, biased)
-    return rows

@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 from ml_collections import config_dict
 
-from bn_repro import data, experiment, loop, parallel
+from bn_repro import data, loop, parallel
 from bn_repro.data.order import Order
 from bn_repro.errors import UserError
 from bn_repro.inference import members, population
 from bn_repro.loop_test import short
-from bn_repro.run_folder import checkpoint, records
+from bn_repro.run_folder import checkpoint
 from configs import common
 
 BATCHES = 3
@@ -35,7 +35,7 @@ def member(tmp_path_factory):
     return train(tmp_path_factory.mktemp("run") / "bn", **{"bn.batch": "15"})
 
 
-def paper_statistics(member, batches, group, biased=False):
+def paper_statistics(member, batches, group):
     """Algorithm 2, steps 7 to 10: (E[x], Var[x]) of each hidden layer."""
     config = member.config
     images = data.load(config.data).train.images
@@ -51,7 +51,7 @@ def paper_statistics(member, batches, group, biased=False):
             x = z @ layer["kernel"]
             mu, s2 = x.mean(0), x.var(0)
             means[name].append(mu)
-            variances[name].append(s2 if biased else group / (group - 1) * s2)
+            variances[name].append(group / (group - 1) * s2)
             normalized = (x - mu) / np.sqrt(s2 + config.bn.epsilon)
             y = layer["bn"]["scale"] * normalized + layer["bn"]["bias"]
             z = 1 / (1 + np.exp(-y))
@@ -61,10 +61,9 @@ def paper_statistics(member, batches, group, biased=False):
 @pytest.mark.parametrize("devices", [1, 4])
 def test_statistics_are_those_of_algorithm_2(member, devices):
     mesh = parallel.make_mesh(jax.devices()[:devices])
-    parts = experiment.make(member.config, mesh)
-    found = population.estimate(member, parts, mesh, (1, BATCHES))
-    assert found.keys() == {1, BATCHES}
-    for batches, statistics in found.items():
+    for batches in (1, BATCHES):
+        fewer = with_values(member, {"eval.population_batches": batches})
+        statistics = population.estimate(fewer, mesh, lambda line: None)
         expected = paper_statistics(member, batches, group=15)
         for name, (mean, var) in expected.items():
             ours = statistics[name]["bn"]
@@ -154,8 +153,6 @@ def test_devices_that_the_batch_does_not_divide_over_are_left_out(member, tmp_pa
     # 5 and 6 divide the batch of 60, but leave no whole groups of 15 on a device.
     assert population.fitting_mesh(member.config, eight).size == 4
     found = population.variables_of(member._replace(path=tmp_path), eight)
-    rows = population.compare(member, eight, (1,), report=lambda line: None)
-    assert {row["count"] for row in rows} == {600}
     expected = paper_statistics(member, BATCHES, group=15)["hidden_2"][1]
     ours = found["batch_stats"]["hidden_2"]["bn"]["var"]
     np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-6)
@@ -185,34 +182,10 @@ def test_a_float64_run_keeps_float64_statistics(tmp_path):
             np.testing.assert_allclose(ours["var"], var, rtol=1e-10)
 
 
-def test_comparison_has_a_row_for_each_kind(member):
-    mesh = parallel.make_mesh(jax.devices()[:1])
-    rows = population.compare(member, mesh, (1, 2), report=lambda line: None)
-    some = population.compare(member, mesh, (2,), limit=30, report=lambda line: None)
-    assert {row["count"] for row in some} == {30}
-    kinds = [(r["statistics"], r["batches"], r["biased"]) for r in rows]
-    assert kinds == [
-        ("batch", 0, False),
-        ("ema", 0, False),
-        ("population", 1, False),
-        ("population", 2, False),
-        ("population", 1, True),
-        ("population", 2, True),
-    ]
-    recorded = records.read_run(member.path)
-    for row in rows[:2]:  # what the run recorded at its end
-        last = recorded.series("test", row["statistics"], "loss")[1][-1]
-        assert row["loss"] == pytest.approx(last, rel=1e-5)
-    unbiased, biased = (row["loss"] for row in rows[3::2])
-    assert unbiased != biased
-
-
 def test_a_network_without_bn_has_none(tmp_path):
     plain = train(tmp_path / "plain", "plain")
     mesh = parallel.make_mesh(jax.devices()[:1])
     assert population.variables_of(plain, mesh) is plain.variables
-    with pytest.raises(UserError, match="has no BN"):
-        population.compare(plain, mesh)
 
 
 def test_weights_and_newest_checkpoint_are_the_same_network(member):
