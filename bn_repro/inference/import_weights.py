@@ -13,15 +13,13 @@ full 7x7 first convolution. What differs from ours, and what becomes of it:
   "same" padding by 56 %.
 """
 
-import functools
 import hashlib
 import importlib.util
-import operator
+from functools import partial
 from pathlib import Path
 
-import jax
-import jax.numpy as jnp
 import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
 
 from bn_repro import models
 from bn_repro.data import augment
@@ -50,10 +48,18 @@ NETWORK = {
     "bn.epsilon": 1e-5,
     "bn.bias_correction": False,
 }
-_STEM = {
+BN_NAMES = {
+    "weight": "scale",
+    "bias": "bias",
+    "running_mean": "mean",
+    "running_var": "var",
+}
+_PORT_NAMES = {  # of layers that are not called like ours
     "conv1": "conv1_7x7_s2",
     "conv2_reduce": "conv2_3x3_reduce",
     "conv2": "conv2_3x3",
+    "double_3x3_a": "double_3x3_1",
+    "double_3x3_b": "double_3x3_2",
 }
 
 
@@ -82,10 +88,9 @@ def import_run(file, config, workdir, channels="bgr", mean=MEAN, deviation=(1, 1
     writer = RunWriter(workdir)
     record = as_record(config, stated)
     writer.write_config(record)
-    writer.write_manifest(
-        manifest.describe(config, variables["params"])
-        | {"imported_from": str(file), "imported_sha256": _sha256(file)}
-    )
+    sha256 = hashlib.sha256(Path(file).read_bytes()).hexdigest()
+    source = {"imported_from": str(file), "imported_sha256": sha256}
+    writer.write_manifest(manifest.describe(config, variables["params"], **source))
     weights = checkpoint.save_weights(workdir, variables, 0, record)
     writer.write_status("finished", 0)
     return weights
@@ -105,7 +110,8 @@ def read_state(file) -> dict[str, np.ndarray]:
     if not file.is_file():
         raise UserError(f"there is no file {file}")
     try:
-        arrays = _load_npz(file) if file.suffix == ".npz" else _load_torch(file)
+        load = np.load if file.suffix == ".npz" else _load_torch  # refuses pickles
+        arrays = dict(load(file))
     except UserError:
         raise
     except Exception as error:  # neither format promises what it raises
@@ -120,11 +126,6 @@ def read_state(file) -> dict[str, np.ndarray]:
     return state
 
 
-def _load_npz(file):
-    with np.load(file, allow_pickle=False) as content:
-        return dict(content)
-
-
 def _load_torch(file):
     if importlib.util.find_spec("torch") is None:
         raise UserError(
@@ -137,55 +138,52 @@ def _load_torch(file):
     while held := [content[k] for k in HOLDERS if isinstance(content.get(k), dict)]:
         content = held[0]
     tensors = {k: v for k, v in content.items() if isinstance(v, torch.Tensor)}
-    exact = {torch.bfloat16: torch.float32}  # numpy has no bfloat16
-    return {k: v.to(exact.get(v.dtype, v.dtype)).numpy() for k, v in tensors.items()}
+    return {k: v.double().numpy() for k, v in tensors.items()}  # exact, of bfloat16 too
 
 
 def convert(state, shapes, channels="bgr", mean=MEAN, deviation=(1, 1, 1)) -> dict:
     """Returns the state's arrays as variables of our network.
 
-    Args:
-      state: arrays of the port by name.
-      shapes: of our variables, see `models.shapes`.
-      channels: as in `import_run`, likewise the following.
-      mean: of each channel.
-      deviation: of each channel.
+    Of arrays by the port's names, for `shapes` of `models.shapes`; the rest is as in
+    `import_run`.
 
     Raises:
       UserError: an array is missing, left over, of another shape or not finite.
     """
-    rest = _Rest(state)
-    variables = {"params": {}, "batch_stats": {}}
-    for path in layer_paths(shapes["batch_stats"]):
-        like = functools.reduce(operator.getitem, path, shapes["params"])["kernel"]
-        kernel, bias, norm = rest.take_layer(port_name(path), like.shape)
+    like, found = flatten_dict(shapes), {}
+    rest = {k: v for k, v in state.items() if not k.endswith(".num_batches_tracked")}
+    take = partial(_take, rest)
+    for path in [key[1:-2] for key in like if key[-1] == "var"]:
+        params, stored = ("params", *path), ("batch_stats", *path)
+        name, (*size, inputs, outputs) = port_name(path), like[*params, "kernel"].shape
+        kernel = take(f"{name}.weight", outputs, inputs, *size)
+        kernel = kernel.transpose(2, 3, 1, 0)
+        biased = f"{name}.bias" in state
+        bias = take(f"{name}.bias", outputs) if biased else np.zeros(outputs)
         if path == ("conv1",):
             kernel, bias = fold_input(kernel, bias, channels, mean, deviation)
-        bn = {"scale": norm["weight"], "bias": norm["bias"]}
-        _put(variables["params"], path, {"kernel": kernel, "bn": bn})
-        moments = {"mean": norm["running_mean"] - bias, "var": norm["running_var"]}
-        _put(variables["batch_stats"], path, {"bn": moments})
-    like = shapes["params"]["classifier"]["kernel"]
-    variables["params"]["classifier"] = rest.take_classifier(like.shape)
-    rest.check_empty()
-    return jax.tree.map(lambda like, x: x.astype(like.dtype), shapes, variables)
-
-
-def layer_paths(tree, path=()) -> list[tuple[str, ...]]:
-    """Returns the paths of the layers that own a BN, in a tree of batch_stats."""
-    if "bn" in tree:
-        return [path]
-    return [p for name in tree for p in layer_paths(tree[name], (*path, name))]
+        found[*params, "kernel"] = kernel
+        for field, ours in BN_NAMES.items():
+            place = stored if field.startswith("running_") else params
+            found[*place, "bn", ours] = take(f"{name}_bn.{field}", outputs)
+        found[*stored, "bn", "mean"] -= bias
+    last = ("params", "classifier")
+    name, (inputs, outputs) = _classifier(state), like[*last, "kernel"].shape
+    found[*last, "kernel"] = take(f"{name}.weight", outputs, inputs).T
+    found[*last, "bias"] = take(f"{name}.bias", outputs)
+    if rest:
+        raise UserError(
+            f"the state dict holds {', '.join(sorted(rest)[:5])}, which the network "
+            f"lacks: it is of another network"
+        )
+    return unflatten_dict({k: found[k].astype(x.dtype) for k, x in like.items()})
 
 
 def port_name(path: tuple[str, ...]) -> str:
     """Returns the port's name of a layer of ours."""
-    if len(path) == 1:
-        return _STEM[path[0]]
-    module, layer = path
-    ours = {"double_3x3_a": "double_3x3_1", "double_3x3_b": "double_3x3_2"}
-    layer = ours.get(layer, layer)
-    return f"inception_{module}_{layer}"
+    *module, layer = path
+    name = _PORT_NAMES.get(layer, layer)
+    return f"inception_{module[0]}_{name}" if module else name
 
 
 def fold_input(kernel, bias, channels: str, mean, deviation):
@@ -211,68 +209,26 @@ def fold_input(kernel, bias, channels: str, mean, deviation):
     return kernel[:, :, np.argsort(order)], bias
 
 
-class _Rest:
-    """The arrays of a state dict that have not been taken yet."""
-
-    def __init__(self, state):
-        names = [name for name in state if not name.endswith(".num_batches_tracked")]
-        self._arrays = {name: state[name] for name in names}
-
-    def take(self, name: str, *shape: int) -> np.ndarray:
-        if name not in self._arrays:
-            raise UserError(f"the state dict lacks {name}: it is of another network")
-        array = _numbers(name, self._arrays.pop(name))
-        if array.shape == (1, *shape):  # BN's arrays in old files
-            array = array[0]
-        if array.shape != shape:
-            raise UserError(
-                f"{name} is {list(array.shape)} in the state dict but {list(shape)} in "
-                f"the network"
-            )
-        if not (np.abs(array) <= np.finfo(np.float32).max).all():
-            raise UserError(f"{name} of the state dict is not finite in float32")
-        if name.endswith(".running_var") and (array < 0).any():
-            raise UserError(
-                f"{name} of the state dict is negative, which no variance is: the file "
-                "is damaged or holds something else"
-            )
-        return array
-
-    def take_layer(self, name: str, shape: tuple[int, ...]):
-        """Returns kernel, bias (0 if there is none) and the arrays of the BN."""
-        height, width, inputs, outputs = shape
-        kernel = self.take(f"{name}.weight", outputs, inputs, height, width)
-        bias = np.zeros(outputs)
-        if f"{name}.bias" in self._arrays:
-            bias = self.take(f"{name}.bias", outputs)
-        norm = {
-            field: self.take(f"{name}_bn.{field}", outputs)
-            for field in ("weight", "bias", "running_mean", "running_var")
-        }
-        return kernel.transpose(2, 3, 1, 0), bias, norm
-
-    def take_classifier(self, shape: tuple[int, int]) -> dict:
-        """Returns kernel and bias."""
-        name, (inputs, outputs) = _classifier(self._arrays), shape
-        kernel = self.take(f"{name}.weight", outputs, inputs).T
-        return {"kernel": kernel, "bias": self.take(f"{name}.bias", outputs)}
-
-    def check_empty(self) -> None:
-        if self._arrays:
-            raise UserError(
-                f"the state dict holds {', '.join(sorted(self._arrays)[:5])}, which "
-                f"the network lacks: it is of another network"
-            )
-
-
-def _numbers(name: str, array) -> np.ndarray:
-    """Returns an array of a state dict as float64."""
-    array = np.asarray(array)
-    if array.dtype == np.dtype("V2"):  # as numpy keeps bfloat16 in a file
-        array = array.view(jnp.bfloat16)
-    if array.dtype.kind not in "fiu" and array.dtype != jnp.bfloat16:
+def _take(rest: dict, name: str, *shape: int) -> np.ndarray:
+    """Takes an array out of those that are left; returns it as float64."""
+    if name not in rest:
+        raise UserError(f"the state dict lacks {name}: it is of another network")
+    array = np.asarray(rest.pop(name))
+    if array.dtype.kind not in "fiu":
         raise UserError(f"{name} of the state dict is {array.dtype}, not real numbers")
-    return array.astype(np.float64)
+    array = array.astype(np.float64)
+    if array.shape == (1, *shape):  # BN's arrays in old files
+        array = array[0]
+    if array.shape != shape:
+        raise UserError(
+            f"{name} is {list(array.shape)} in the state dict but {list(shape)} in "
+            f"the network"
+        )
+    if not (np.abs(array) <= np.finfo(np.float32).max).all():
+        raise UserError(f"{name} of the state dict is not finite in float32")
+    if name.endswith(".running_var") and (array < 0).any():
+        raise UserError(f"{name} of the state dict is negative, which no variance is")
+    return array
 
 
 def _classifier(state) -> str:
@@ -292,14 +248,3 @@ def _stated_by(state, config) -> dict:
         )
     projection = state.get("inception_4c_pool_proj.weight", np.empty(128))
     return {"model.pool_proj_4cd": len(projection)}
-
-
-def _put(tree: dict, path: tuple[str, ...], value: dict) -> None:
-    for name in path[:-1]:
-        tree = tree.setdefault(name, {})
-    tree[path[-1]] = value
-
-
-def _sha256(file) -> str:
-    with open(file, "rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()

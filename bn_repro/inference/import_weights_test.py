@@ -1,7 +1,6 @@
 """Holds the import to the port's names and shapes; scripts/ holds it to its outputs."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -101,9 +100,7 @@ LAYERS = {
 
 def test_every_array_has_its_place(shapes, state):
     variables = import_weights.convert(state, shapes)
-    assert import_weights.layer_paths(variables["batch_stats"]) == (
-        import_weights.layer_paths(shapes["batch_stats"])
-    )
+    assert jax.tree.structure(variables) == jax.tree.structure(shapes)
     for path, name in LAYERS.items():
         layer, stored = (
             at(variables["params"], path),
@@ -214,16 +211,6 @@ def test_wrappers_names_are_taken_off(tmp_path, wrapped):
     np.savez(tmp_path / "port.npz", **arrays, **{names[0]: np.ones(3)})
     with pytest.raises(UserError, match="holds conv1_7x7_s2.weight more than once"):
         import_weights.read_state(tmp_path / "port.npz")
-
-
-def test_bfloat16_as_numpy_keeps_it(tmp_path, shapes, state):
-    rounded = {k: v.astype(jnp.bfloat16) for k, v in state.items()}
-    np.savez(tmp_path / "port.npz", **rounded)
-    read = import_weights.read_state(tmp_path / "port.npz")
-    assert read["conv2_3x3.weight"].dtype == "V2"
-    wide = {k: v.astype(np.float32) for k, v in rounded.items()}
-    found, expected = (import_weights.convert(x, shapes) for x in (read, wide))
-    jax.tree.map(np.testing.assert_array_equal, found, expected)
 
 
 def test_a_run_folder_that_others_can_read(tmp_path):
