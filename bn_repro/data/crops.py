@@ -4,8 +4,8 @@
 and 352, of each the left, centre and right square (top, centre, bottom of a portrait),
 of each square its corners, its centre and the whole, and all of it mirrored. 10 are the
 corners and the centre of the centre square at the smallest scale, mirrored too
-(Krizhevsky et al. 2012), so they are among the 144. 1 is the view of every evaluation
-while training (`decode.evaluation_view`).
+(Krizhevsky et al. 2012), so they are among the 144. 1 is the centre of the picture
+resized by `eval_resize`, the view of every evaluation while training.
 
 The host makes the views that are not mirrored and the device the others
 (`with_mirrored`): half of the bytes to make, to hand between processes and to send.
@@ -112,9 +112,11 @@ def write_views(
 ) -> None:
     """Writes the views of a picture that are not mirrored, resizing once a scale.
 
-    Into `out`, uint8 [on_host(crops), size, size, 3], contiguous.
+    Into `out`, uint8 [on_host(crops), size, size, 3], contiguous; of a single view the
+    first axis may be left out.
     """
-    size = out.shape[2]
+    size = out.shape[-2]
+    out = out.reshape(-1, size, size, 3)
     views = geometry(*picture.shape[:2], crops, size, eval_resize)
     shape = None
     for view, target in zip(views[: len(out)], out, strict=True):

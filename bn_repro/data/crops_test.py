@@ -102,16 +102,6 @@ def test_scales_are_in_proportion_to_the_input():
         assert min(crops.scales(image_size)) >= image_size
 
 
-@pytest.mark.parametrize("size", SIZES)
-def test_a_single_crop_is_the_evaluation_view(size):
-    picture = make_picture(3, *size)
-    found = np.empty((1, 32, 32, 3), np.uint8)
-    crops.write_views(picture, 1, 36, found)
-    expected = np.empty((32, 32, 3), np.uint8)
-    decode.evaluation_view(picture, 36, expected)
-    np.testing.assert_array_equal(found[0], expected)
-
-
 @pytest.mark.parametrize("count", [10, 144])
 @pytest.mark.parametrize("size", [(60, 90), (70, 41), (50, 50), (3, 40), (1, 1)])
 def test_views_are_what_the_geometry_says(count, size):

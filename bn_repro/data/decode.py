@@ -117,20 +117,6 @@ def training_view(
         cv2.flip(out, 1, dst=out)
 
 
-def evaluation_view(picture: np.ndarray, resize: int, out: np.ndarray) -> None:
-    """Writes the centre crop of the resized picture into out.
-
-    Args:
-      picture: uint8 [H, W, 3].
-      resize: length of the shorter side before the crop; at least the side of `out`.
-      out: uint8 [size, size, 3].
-    """
-    size = len(out)
-    shape = resized_shape(*picture.shape[:2], resize)
-    top, left = ((side - size) // 2 for side in shape)
-    out[:] = Resized(picture, shape).square(top, left, size)
-
-
 def resized_shape(height: int, width: int, shorter: int) -> tuple[int, int]:
     """Returns (height, width) in proportion, the shorter of which is `shorter`."""
     scale = shorter / min(height, width)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bn_repro.data import decode, picture_header
+from bn_repro.data import crops, decode, picture_header
 from bn_repro.data.conftest import make_picture
 
 PICTURE = make_picture(0, 60, 80)
@@ -82,7 +82,7 @@ def bilinear(picture, height, width):
 def test_evaluation_view_is_the_centre_of_the_resized_picture(height, width):
     picture = make_picture(1, height, width)
     view = np.zeros((28, 28, 3), np.uint8)
-    decode.evaluation_view(picture, 32, view)
+    crops.write_views(picture, 1, 32, view)
     if height < width:
         expected = bilinear(picture, 32, round(width * 32 / height))
     else:
@@ -94,7 +94,7 @@ def test_evaluation_view_is_the_centre_of_the_resized_picture(height, width):
 
 def test_evaluation_of_a_picture_that_has_the_size_keeps_its_pixels():
     view = np.zeros((60, 60, 3), np.uint8)
-    decode.evaluation_view(PICTURE, 60, view)
+    crops.write_views(PICTURE, 1, 60, view)
     np.testing.assert_array_equal(view, PICTURE[:, 10:70])
 
 
@@ -168,7 +168,7 @@ def test_of_a_long_picture_only_what_is_shown_is_resized():
     for height, width in [(40, 300), (300, 40), (7, 90), (1, 50)]:
         picture = make_picture(5, height, width)
         view = np.zeros((28, 28, 3), np.uint8)
-        decode.evaluation_view(picture, 32, view)
+        crops.write_views(picture, 1, 32, view)
         shape = decode.resized_shape(height, width, 32)
         whole = cv2.resize(picture, shape[::-1], interpolation=cv2.INTER_LINEAR)
         top, left = (shape[0] - 28) // 2, (shape[1] - 28) // 2
@@ -177,7 +177,7 @@ def test_of_a_long_picture_only_what_is_shown_is_resized():
     start = time.process_time()
     view = np.zeros((224, 224, 3), np.uint8)
     for picture in (np.zeros((1, 30_000, 3)), np.zeros((30_000, 1, 3))):
-        decode.evaluation_view(picture.astype(np.uint8) + 9, 256, view)
+        crops.write_views(picture.astype(np.uint8) + 9, 1, 256, view)
         assert (view == 9).all()
     assert time.process_time() - start < 2
 

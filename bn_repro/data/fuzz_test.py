@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from bn_repro.data import (
     classes,
+    crops,
     decode,
     mnist,
     pack_mnist,
@@ -124,7 +125,7 @@ def test_pictures(content):
         return
     assert picture.dtype == np.uint8 and picture.ndim == 3 and picture.shape[2] == 3
     view = np.zeros((8, 8, 3), np.uint8)
-    decode.evaluation_view(picture, 9, view)
+    crops.write_views(picture, 1, 9, view)
 
 
 @pytest.mark.parametrize("packed", [False, True])

@@ -108,7 +108,7 @@ class EvaluationPieces:
 
     source: object  # random access to undecoded pictures
     shape: tuple[int, ...]  # of an example's views, [..., H, W, 3]
-    view: Callable  # writes them, given picture and out, as decode.evaluation_view
+    view: Callable  # writes them, given picture and out, as crops.write_views
     # shape -> what to hand on and the array to write, as Blocks.fill
     allocate: Callable
     first: int = 0  # index of the first example

@@ -8,31 +8,21 @@ one number, not the state of an iterator.
 import dataclasses
 import functools
 import gc
-import re
-import signal
+import math
 import weakref
 from collections.abc import Callable
-from multiprocessing import resource_tracker
 
 import cv2
 import grain
 import numpy as np
 from absl import flags, logging
 
-from bn_repro import interrupt
 from bn_repro.data import crops as view_crops
-from bn_repro.data import decode, handed, pieces, shared_memory
+from bn_repro.data import decode, pieces, shared_memory, workers
 from bn_repro.data.order import Order
 from bn_repro.errors import UserError
 
 _ENDLESS = 2**40  # batches
-# To the whole process group they are the main process's to handle: it may still want a
-# batch before it saves and stops.
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
-_LESS_MEMORY = (
-    "set fewer --config.data.workers or a smaller --config.data.max_pixels, or give "
-    "the machine or job more of it"
-)
 
 
 def train_batches(config, source, start_step, process_index=0, process_count=1):
@@ -79,17 +69,8 @@ def eval_batches(config, source, process_index=0, process_count=1, batch_size=0)
     Raises:
       UserError: as `train_batches`, or `data.eval_resize` is below `data.image_size`.
     """
-    data = config.data
-    _check_eval_resize(data)
-    view = functools.partial(decode.evaluation_view, resize=data.eval_resize)
-    shape = (data.image_size, data.image_size, 3)
-    work = pieces.EvaluationPieces(
-        source, shape, view, _allocate(data), max_pixels=data.max_pixels
-    )
-    batch_size = batch_size or config.eval.batch_size
-    cut = pieces.Pieces(batch_size, process_index, process_count)
-    steps = -(-len(source) // batch_size)
-    return _batches(cut, range(steps), work, data)
+    size = batch_size or config.eval.batch_size
+    return _evaluation(config, source, 1, (), size, 0, process_index, process_count)
 
 
 def view_batches(
@@ -97,14 +78,9 @@ def view_batches(
 ):
     """Returns an iterator as `eval_batches`, but of several views of each picture.
 
-    Args:
-      config: resolved configuration; uses `data`.
-      source: random access to undecoded pictures, see `data.open_source`.
-      crops: number of views of a picture, 1, 10 or 144, see `crops.geometry`.
-      batch_size: pictures a batch, over all processes.
-      first: index of the first picture, so that an interrupted evaluation goes on.
-      process_index: of this process.
-      process_count: number of processes; divides the batch size.
+    Of `crops` views each, 1, 10 or 144 (see `crops.geometry`); a batch has `batch_size`
+    pictures over all processes, the first of all is `first`, so that an interrupted
+    evaluation goes on.
 
     Returns:
       A `Batches` as `eval_batches`, "image" uint8 [b, v, size, size, 3]: of each
@@ -114,31 +90,28 @@ def view_batches(
     Raises:
       UserError: as `eval_batches`, or another number of crops.
     """
+    views, cut = (view_crops.on_host(crops),), (process_index, process_count)
+    return _evaluation(config, source, crops, views, batch_size, first, *cut)
+
+
+def _evaluation(config, source, crops, views: tuple, batch_size, first, *processes):
+    """Returns `view_batches`; `views` are the images' axis of those, or ()."""
     data = config.data
-    _check_eval_resize(data)
-    views = view_crops.on_host(crops)
-    work = pieces.EvaluationPieces(
-        source,
-        (views, data.image_size, data.image_size, 3),
-        functools.partial(
-            view_crops.write_views, crops=crops, eval_resize=data.eval_resize
-        ),
-        _allocate(data),
-        first,
-        data.max_pixels,
-    )
-    most = max(1, pieces.MOST // views)
-    cut = pieces.Pieces(batch_size, process_index, process_count, most)
-    steps = -(-max(0, len(source) - first) // batch_size)
-    return _batches(cut, range(steps), work, data)
-
-
-def _check_eval_resize(data) -> None:
     if data.eval_resize < data.image_size:
         raise UserError(
             f"data.eval_resize is {data.eval_resize}; it must be at least "
             f"data.image_size={data.image_size}"
         )
+    shape = (*views, data.image_size, data.image_size, 3)
+    how = {"crops": crops, "eval_resize": data.eval_resize}
+    view = functools.partial(view_crops.write_views, **how)
+    work = pieces.EvaluationPieces(
+        source, shape, view, _allocate(data), first, data.max_pixels
+    )
+    most = max(1, pieces.MOST // math.prod(views))
+    cut = pieces.Pieces(batch_size, *processes, most)
+    steps = -(-max(0, len(source) - first) // batch_size)
+    return _batches(cut, range(steps), work, data)
 
 
 class Batches:
@@ -157,7 +130,7 @@ class Batches:
         self.pictures = 0
         self._problems: dict[str, str] = {}
         self._max_bad_fraction = max_bad_fraction
-        self._open = [_started(dataset)]
+        self._open = [workers.started(dataset)]
         self._finalizer = weakref.finalize(self, _close, self._open, kept)
 
     def __iter__(self):
@@ -170,7 +143,7 @@ class Batches:
             batch = next(self._open[0], None)
         except (RuntimeError, MemoryError) as error:
             self.close()
-            raise _explained(error) from error
+            raise workers.explained(error) from error
         if batch is None:
             self.close()
             raise StopIteration
@@ -197,36 +170,6 @@ class Batches:
             raise
 
 
-def _started(dataset):
-    """Returns the dataset's iterator, which reads ahead from now on.
-
-    The threads that it starts, and the worker processes that those start, cannot be
-    interrupted: a signal to the whole process group waits for the main thread, and a
-    worker has none but SIGKILL to fear from its first instruction on.
-    """
-    resource_tracker.ensure_running()  # it would unblock the signals when it starts
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-    try:
-        iterator = iter(dataset)
-        iterator.start_prefetch()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    return iterator
-
-
-def _explained(error: Exception) -> Exception:
-    """Returns what to raise for an error while decoding; explains a lost worker."""
-    if isinstance(error, MemoryError):
-        return UserError(f"a picture does not fit in memory ({error}): {_LESS_MEMORY}")
-    if code := re.search(r"terminated unexpectedly with exit code (-?\d+)", str(error)):
-        return UserError(
-            f"a decoding worker was killed (exit code {code[1]}), most likely because "
-            f"memory ran out: {_LESS_MEMORY}; the same command goes on from the last "
-            "checkpoint"
-        )
-    return error
-
-
 def _close(iterators: list, kept: shared_memory.Kept) -> None:
     """Closes the iterator and forgets it: grain's cannot be collected at exit.
 
@@ -242,7 +185,7 @@ def _batches(cut: pieces.Pieces, steps: range, work, data) -> Batches:
     """Returns the batches of the steps, read and decoded by grain."""
     cv2.setNumThreads(0)  # the workers are the parallelism
     if data.workers:
-        work = dataclasses.replace(work, source=handed.Handed(work.source))
+        work = dataclasses.replace(work, source=workers.Handed(work.source))
     ends = steps.start * cut.per_batch, steps.stop * cut.per_batch
     numbers = grain.MapDataset.range(*ends)
     dataset = (
@@ -258,7 +201,7 @@ def _batches(cut: pieces.Pieces, steps: range, work, data) -> Batches:
         small = grain.experimental.DatasetOptions(min_shm_size=2**20)
         dataset = grain.experimental.WithOptionsIterDataset(dataset, small)
         options = grain.MultiprocessingOptions(data.workers, per_worker_buffer_size=2)
-        dataset = dataset.mp_prefetch(options, worker_init_fn=_start_worker)
+        dataset = dataset.mp_prefetch(options, worker_init_fn=workers.start_worker)
     ahead = grain.experimental.ThreadPrefetchIterDataset
     dataset = ahead(dataset, prefetch_buffer_size=2)
     kept = shared_memory.Kept()
@@ -270,12 +213,3 @@ def _batches(cut: pieces.Pieces, steps: range, work, data) -> Batches:
 def _allocate(data) -> Callable:
     """Returns where the images of a piece go, see `pieces.TrainingPieces.allocate`."""
     return shared_memory.Blocks().fill if data.workers else pieces.fresh
-
-
-def _start_worker(index: int, count: int) -> None:
-    """Prepares a worker process: one thread, and the main process's life span."""
-    del index, count
-    cv2.setNumThreads(0)
-    for number in _SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
-    interrupt.end_with_parent()

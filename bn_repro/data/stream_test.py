@@ -10,7 +10,7 @@ import numpy as np
 import psutil
 import pytest
 
-from bn_repro.data import decode, pieces, stream
+from bn_repro.data import crops, decode, pieces, stream
 from bn_repro.data.conftest import COUNTS
 from bn_repro.data.image_folder import open_source
 from bn_repro.errors import UserError
@@ -148,7 +148,7 @@ def test_evaluation_sees_every_picture_once(imagenet_config, batch_size, process
     ):
         view = np.zeros((32, 32, 3), np.uint8)
         if i >= 0:
-            decode.evaluation_view(decode.decode(source[i]["jpeg"]), 36, view)
+            crops.write_views(decode.decode(source[i]["jpeg"]), 1, 36, view)
             assert label == source[i]["label"]
         np.testing.assert_array_equal(image, view)
 
