@@ -65,6 +65,11 @@ def with_overrides(config, runs: dict, name: str) -> config_dict.ConfigDict:
     return config
 
 
+def getter(get_base, runs: dict, default: str):
+    """Returns a file's get_config: an entry of its RUNS by name -> a configuration."""
+    return lambda name=default: with_overrides(get_base(), runs, name)
+
+
 def with_seeds(arms: dict, seeds=range(5)) -> dict:
     """Returns RUNS: every arm, a name and its overrides, with every seed."""
     return {

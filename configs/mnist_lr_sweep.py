@@ -50,6 +50,4 @@ def get_base():
     return config
 
 
-def get_config(name: str = "bn_lr0.1_seed0"):
-    """Returns the configuration of one entry of RUNS."""
-    return common.with_overrides(get_base(), RUNS, name)
+get_config = common.getter(get_base, RUNS, "bn_lr0.1_seed0")

@@ -56,6 +56,4 @@ def get_base():
     return config
 
 
-def get_config(name: str = "sigmoid_before_seed0"):
-    """Returns the configuration of one entry of RUNS."""
-    return common.with_overrides(get_base(), RUNS, name)
+get_config = common.getter(get_base, RUNS, "sigmoid_before_seed0")

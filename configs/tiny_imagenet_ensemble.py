@@ -34,6 +34,4 @@ def get_base():
     return config
 
 
-def get_config(name: str = "member_1"):
-    """Returns the configuration of one entry of RUNS."""
-    return common.with_overrides(get_base(), RUNS, name)
+get_config = common.getter(get_base, RUNS, "member_1")

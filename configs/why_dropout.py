@@ -10,9 +10,8 @@ Result   see results/why_dropout and results/README.md.
 With 2,000 examples the test set is its first 2,000 pictures, too.
 """
 
-from configs import common
+from configs import common, mnist
 
-NORMS = {"plain": {"model.norm": "none"}, "bn": {"model.norm": "batch_norm"}}
 ARMS = {
     f"{norm}_dropout{rate:g}_of{limit}": {
         **overrides,
@@ -21,7 +20,7 @@ ARMS = {
     }
     for limit in (2_000, 60_000)
     for rate in (0.0, 0.1, 0.25, 0.5)
-    for norm, overrides in NORMS.items()
+    for norm, overrides in mnist.ARMS.items()
 }
 RUNS = common.with_seeds(ARMS)
 
@@ -36,6 +35,4 @@ def get_base():
     return config
 
 
-def get_config(name: str = "bn_dropout0_of2000_seed0"):
-    """Returns the configuration of one entry of RUNS."""
-    return common.with_overrides(get_base(), RUNS, name)
+get_config = common.getter(get_base, RUNS, "bn_dropout0_of2000_seed0")

@@ -9,14 +9,13 @@ Cost     20 runs of 4 s (median; 90 % within 98 s) on an x86-64 core each.
 Result   see results/why_explosion and results/README.md.
 """
 
-from configs import common
+from configs import common, mnist
 
-NORMS = {"plain": {"model.norm": "none"}, "bn": {"model.norm": "batch_norm"}}
 HE = (2 / 100) ** 0.5  # keeps the size of signals in ReLU layers of 100 units
 ARMS = {
     f"{norm}_scale{scale:g}": {**overrides, "model.init_stddev": scale * HE}
     for scale in (1.0, 2.0)
-    for norm, overrides in NORMS.items()
+    for norm, overrides in mnist.ARMS.items()
 }
 RUNS = common.with_seeds(ARMS)
 
@@ -31,6 +30,4 @@ def get_base():
     return config
 
 
-def get_config(name: str = "bn_scale2_seed0"):
-    """Returns the configuration of one entry of RUNS."""
-    return common.with_overrides(get_base(), RUNS, name)
+get_config = common.getter(get_base, RUNS, "bn_scale2_seed0")

@@ -22,6 +22,4 @@ def get_base():
     return common.short_mnist("why_gamma_beta", steps=3_000)
 
 
-def get_config(name: str = "sigmoid_seed0"):
-    """Returns the configuration of one entry of RUNS."""
-    return common.with_overrides(get_base(), RUNS, name)
+get_config = common.getter(get_base, RUNS, "sigmoid_seed0")

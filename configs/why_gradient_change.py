@@ -10,13 +10,12 @@ Cost     20 runs of 60 s (median; 90 % within 104 s) on an x86-64 core each.
 Result   see results/why_gradient_change and results/README.md.
 """
 
-from configs import common
+from configs import common, mnist
 
-NORMS = {"plain": {"model.norm": "none"}, "bn": {"model.norm": "batch_norm"}}
 ARMS = {
     f"{norm}_lr{rate:g}": {**overrides, "optimizer.learning_rate": rate}
     for rate in (0.1, 1.0)
-    for norm, overrides in NORMS.items()
+    for norm, overrides in mnist.ARMS.items()
 }
 RUNS = common.with_seeds(ARMS)
 
@@ -28,6 +27,4 @@ def get_base():
     return config
 
 
-def get_config(name: str = "bn_lr0.1_seed0"):
-    """Returns the configuration of one entry of RUNS."""
-    return common.with_overrides(get_base(), RUNS, name)
+get_config = common.getter(get_base, RUNS, "bn_lr0.1_seed0")

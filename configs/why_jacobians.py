@@ -9,13 +9,12 @@ Cost     40 runs of 24 s (median; 90 % within 148 s) on an x86-64 core each.
 Result   see results/why_jacobians and results/README.md.
 """
 
-from configs import common
+from configs import common, mnist
 
-NORMS = {"plain": {"model.norm": "none"}, "bn": {"model.norm": "batch_norm"}}
 ARMS = {
     f"{norm}_std{scale:g}": {**overrides, "model.init_stddev": scale}
     for scale in (0.01, 0.1, 0.3, 1.0)
-    for norm, overrides in NORMS.items()
+    for norm, overrides in mnist.ARMS.items()
 }
 RUNS = common.with_seeds(ARMS)
 
@@ -28,6 +27,4 @@ def get_base():
     return config
 
 
-def get_config(name: str = "bn_std0.1_seed0"):
-    """Returns the configuration of one entry of RUNS."""
-    return common.with_overrides(get_base(), RUNS, name)
+get_config = common.getter(get_base, RUNS, "bn_std0.1_seed0")

@@ -9,17 +9,12 @@ Cost     30 runs of 19 s (median; 90 % within 81 s) on an x86-64 core each.
 Result   see results/why_saturation and results/README.md.
 """
 
-from configs import common
+from configs import common, mnist_variations
 
-NORMS = {
-    "none": {"model.norm": "none"},
-    "before": {"model.norm": "batch_norm"},
-    "after": {"model.norm": "batch_norm", "model.norm_placement": "after"},
-}
 ARMS = {
     f"{g}_{norm}": {"model.nonlinearity": g, **overrides}
     for g in ("sigmoid", "tanh")
-    for norm, overrides in NORMS.items()
+    for norm, overrides in mnist_variations.NORMS.items()
 }
 RUNS = common.with_seeds(ARMS)
 
@@ -33,6 +28,4 @@ def get_base():
     return config
 
 
-def get_config(name: str = "sigmoid_none_seed0"):
-    """Returns the configuration of one entry of RUNS."""
-    return common.with_overrides(get_base(), RUNS, name)
+get_config = common.getter(get_base, RUNS, "sigmoid_none_seed0")

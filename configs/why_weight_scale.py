@@ -24,6 +24,4 @@ def get_base():
     return common.short_mnist("why_weight_scale", steps=5_000)
 
 
-def get_config(name: str = "bn_lr1_seed0"):
-    """Returns the configuration of one entry of RUNS."""
-    return common.with_overrides(get_base(), RUNS, name)
+get_config = common.getter(get_base, RUNS, "bn_lr1_seed0")
