@@ -6,7 +6,7 @@ import re
 import select
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from absl import app, flags, logging
 from ml_collections import config_flags
@@ -14,9 +14,8 @@ from ml_collections import config_flags
 from bn_repro import arguments, config_files, help_text, interrupt, program_cache
 from bn_repro.config_files import ROOT  # noqa: F401 (where scripts look for files)
 from bn_repro.errors import UserError
-from bn_repro.run_folder import configuration, files
+from bn_repro.run_folder import files
 
-CONFIG = ("--config", "-config")
 FOLDERS = {"workdir", "out", "branch_from"}  # flags of what is written and read
 PLATFORMS = ("JAX_PLATFORM_NAME", "JAX_PLATFORMS")  # what JAX is told by
 HELP = {"?", "h", "help", "helpshort"}
@@ -88,10 +87,10 @@ def _parse(argv: list[str], required, unless) -> list[str]:
     given = arguments.given(words)
     if not FULL_HELP.isdisjoint(given):
         return flags.FLAGS(argv)
-    words, keys = _with_config(words)
+    words, keys = config_files.in_words(words, flags.FLAGS)
     if not HELP.isdisjoint(given):
         _print_and_exit(help_text.page(sys.modules["__main__"].__doc__, keys))
-    _check_overrides(given, keys)
+    config_files.check_overrides(given, keys)
     takes = {name: _takes(flags.FLAGS[name]) for name in flags.FLAGS}
     kinds = {bool: arguments.SWITCH, str: arguments.TEXT, tuple: arguments.LIST}
     takes |= {
@@ -133,72 +132,6 @@ def _takes(flag) -> str:
         return arguments.LIST
     numeric = isinstance(flag.parser, flags.IntegerParser | flags.FloatParser)
     return arguments.NUMBER if numeric else arguments.TEXT
-
-
-def _with_config(words: list[str]) -> tuple[list[str], dict]:
-    """Returns the words with the config file's path, and its keys with their values."""
-    words = _one_config(words)
-    found, keys = list(words), {}
-    for place, word in enumerate(words):
-        if "config" not in flags.FLAGS or word.partition("=")[0] not in CONFIG:
-            continue
-        name, equals, value = word.partition("=")
-        if not equals:
-            place, value = place + 1, "".join(words[place + 1 : place + 2])
-            if not value or value.startswith("--"):
-                break  # told by without_value
-        value, runs = _several(value)
-        found += runs
-        path = config_files.find(value)
-        found[place] = f"{name}={path}" if equals else path
-        keys = configuration.flatten(config_files.load(path).to_dict())
-    return found, keys
-
-
-def _one_config(words: list[str]) -> list[str]:
-    """Returns the words with each --config after the first as an --also.
-
-    Raises:
-      UserError: there is a second where the command takes one, or beside --only.
-    """
-    places = [i for i, word in enumerate(words) if word.partition("=")[0] in CONFIG]
-    if len(places) > 1 and "also" not in flags.FLAGS:
-        raise UserError("--config is given twice; this command takes one")
-    if len(places) > 1 and any(word.startswith("--only") for word in words):
-        raise UserError("--only is for one --config; with several: FILE.py:RUN,RUN")
-    found = list(words)
-    for i in places[1:]:
-        found[i] = found[i].replace("config", "also", 1)
-    return found
-
-
-def _several(value: str) -> tuple[str, list[str]]:
-    """Returns FILE.py:RUN of FILE.py:RUN,RUN and, where there is one, --only of all."""
-    file, _, names = value.partition(":")
-    if "," not in names or "only" not in flags.FLAGS:
-        return value, []
-    return f"{file}:{names.partition(',')[0]}", [f"--only={names}"]
-
-
-def _check_overrides(given: Mapping, keys: Mapping) -> None:
-    """Raises UserError for an override of what is no key, with the nearest that is."""
-    for name in given if keys else ():
-        key = name.removeprefix("no").removeprefix("config.")
-        if not name.removeprefix("no").startswith("config."):
-            continue
-        if key in keys:
-            if isinstance(keys[key], tuple | list) and len(given[name]) > 1:
-                raise UserError(f"--{name} is given twice; give all its values in one")
-            continue
-        below = [known for known in keys if known.startswith(f"{key}.")]
-        if below:
-            raise UserError(
-                f"{key} is a section; override its keys, such as {below[0]}"
-            )
-        if (base := key.partition("[")[0]) in keys:
-            raise UserError(f"{key} is part of a key; override {base} as a whole")
-        meant = arguments.did_you_mean(key, keys) or "; configs/common.py has all keys"
-        raise UserError(f"the config has no key {key}{meant}")
 
 
 def _missing(names: list[str]) -> str:

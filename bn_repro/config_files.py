@@ -1,18 +1,20 @@
-"""Config files: found by path or name, run, and their faults named with the line."""
+"""Config files: named on a command line, found, run; faults named with the line."""
 
 import contextlib
 import importlib.util
 import re
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Container, Iterator, Mapping
 from pathlib import Path
 
 from ml_collections import config_dict
 
 from bn_repro.arguments import did_you_mean, nearest
 from bn_repro.errors import UserError
+from bn_repro.run_folder import configuration
 
+CONFIG = ("--config", "-config")
 PACKAGE = Path(__file__).resolve().parent
 ROOT = PACKAGE.parent  # of a checkout
 NAMED = 12  # runs that a message lists
@@ -147,3 +149,77 @@ def _fault(file: str, error: Exception) -> str:
     place = f", line {lines[-1]}" if lines else ""
     text = (getattr(error, "msg", "") or str(error)).strip().splitlines()
     return f"{file}{place}: {type(error).__name__}: {text[0] if text else ''}"
+
+
+def in_words(words: list[str], flags: Container[str]) -> tuple[list[str], dict]:
+    """Returns a command's words with the config file's path, and its keys' values.
+
+    Args:
+      words: of the command line.
+      flags: names of those that the command has.
+
+    Raises:
+      UserError: there are more config files than the command takes, or no such file.
+    """
+    words = _one_config(words, flags)
+    found, keys = list(words), {}
+    for place, word in enumerate(words):
+        if "config" not in flags or word.partition("=")[0] not in CONFIG:
+            continue
+        name, equals, value = word.partition("=")
+        if not equals:
+            place, value = place + 1, "".join(words[place + 1 : place + 2])
+            if not value or value.startswith("--"):
+                break  # told by without_value
+        value, runs = _several(value, flags)
+        found += runs
+        path = find(value)
+        found[place] = f"{name}={path}" if equals else path
+        keys = configuration.flatten(load(path).to_dict())
+    return found, keys
+
+
+def _one_config(words: list[str], flags: Container[str]) -> list[str]:
+    """Returns the words with each --config after the first as an --also.
+
+    Raises:
+      UserError: there is a second where the command takes one, or beside --only.
+    """
+    places = [i for i, word in enumerate(words) if word.partition("=")[0] in CONFIG]
+    if len(places) > 1 and "also" not in flags:
+        raise UserError("--config is given twice; this command takes one")
+    if len(places) > 1 and any(word.startswith("--only") for word in words):
+        raise UserError("--only is for one --config; with several: FILE.py:RUN,RUN")
+    found = list(words)
+    for i in places[1:]:
+        found[i] = found[i].replace("config", "also", 1)
+    return found
+
+
+def _several(value: str, flags: Container[str]) -> tuple[str, list[str]]:
+    """Returns FILE.py:RUN of FILE.py:RUN,RUN and, where there is one, --only of all."""
+    file, _, names = value.partition(":")
+    if "," not in names or "only" not in flags:
+        return value, []
+    return f"{file}:{names.partition(',')[0]}", [f"--only={names}"]
+
+
+def check_overrides(given: Mapping, keys: Mapping) -> None:
+    """Raises UserError for an override of what is no key, with the nearest that is."""
+    for name in given if keys else ():
+        key = name.removeprefix("no").removeprefix("config.")
+        if not name.removeprefix("no").startswith("config."):
+            continue
+        if key in keys:
+            if isinstance(keys[key], tuple | list) and len(given[name]) > 1:
+                raise UserError(f"--{name} is given twice; give all its values in one")
+            continue
+        below = [known for known in keys if known.startswith(f"{key}.")]
+        if below:
+            raise UserError(
+                f"{key} is a section; override its keys, such as {below[0]}"
+            )
+        if (base := key.partition("[")[0]) in keys:
+            raise UserError(f"{key} is part of a key; override {base} as a whole")
+        meant = did_you_mean(key, keys) or "; configs/common.py has all keys"
+        raise UserError(f"the config has no key {key}{meant}")

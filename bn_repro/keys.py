@@ -1,17 +1,16 @@
-"""Every configuration key: its type, what it accepts, and what must hold between keys.
+"""Every configuration key: its type, and what it accepts.
 
-`configs.common` has the defaults and meanings. Real numbers have to be ones of float32,
-which is what they are computed in: 1e-60 would be 0 there and 1e39 infinity.
+`configs.common` has the defaults and meanings, `resolve` what must hold between keys.
+Real numbers have to be ones of float32, which is what they are computed in: 1e-60 would
+be 0 there and 1e39 infinity.
 """
 
-import difflib
 import numbers
 import re
 from collections.abc import Callable
 from typing import NamedTuple
 
 from bn_repro.errors import UserError
-from bn_repro.run_folder import configuration
 
 INT32 = 2**31 - 1
 SEEDS = 2**32 - 1  # JAX drops the bits above, and the seed would repeat another
@@ -190,84 +189,6 @@ KEYS = {
 }
 
 
-def _has_jacobian(model) -> bool:
-    norm, place = model.norm, model.norm_placement
-    before = norm == "batch_norm" and place == "before"
-    return model.name in ("mlp", "inception") and (norm == "none" or before)
-
-
-# What must hold between keys: (the key to name, config -> bool, what it must be).
-CONDITIONS = (
-    (
-        "probe.measures",
-        lambda c: "jacobian" not in c.probe.measures or _has_jacobian(c.model),
-        "without 'jacobian' but without norm, or with BN before g",
-    ),
-    (
-        "probe.measures",
-        lambda c: (
-            "gradient_change" not in c.probe.measures
-            or c.optimizer.momentum == c.optimizer.l2 == 0
-        ),
-        "without 'gradient_change' but for descent without momentum and l2",
-    ),
-    (
-        "bn.noise",
-        lambda c: c.bn.noise == 0 or c.bn.bias_correction,
-        "0 without bn.bias_correction, which counts the steps",
-    ),
-    (
-        "eval.train",
-        lambda c: not c.eval.train or c.data.name == "mnist",
-        "False but for data in memory: data.name='mnist'",
-    ),
-    (
-        "data.on_device",
-        lambda c: not c.data.on_device or c.data.name != "mnist",
-        "False with data.name='mnist', whose pictures are there anyway",
-    ),
-    (
-        "model.name",
-        lambda c: c.model.name != "inception" or c.data.name != "mnist",
-        "'mlp' with data.name='mnist'",
-    ),
-    (
-        "model.per_activation_last",
-        lambda c: c.model.norm != "layer_norm" or not c.model.per_activation_last,
-        "False with model.norm='layer_norm'",
-    ),
-    (
-        "data.image_size",
-        lambda c: c.data.name != "mnist" or c.data.image_size == MNIST_SIZE,
-        f"{MNIST_SIZE} with data.name='mnist'",
-    ),
-    (
-        "data.image_size",
-        lambda c: c.model.name != "inception" or c.data.image_size >= 32,
-        "at least 32 with model.name='inception'",
-    ),
-    (
-        "batch_size",
-        lambda c: c.batch_size <= MNIST_EXAMPLES or c.data.name != "mnist",
-        f"at most the {MNIST_EXAMPLES:,} training examples",
-    ),
-)
-
-
-def validate(config) -> None:
-    """Raises UserError for the first value that is not accepted, naming what is."""
-    for key, accepted in KEYS.items():
-        if refusal := accepted.refusal(get(config, key)):
-            raise UserError(f"{key} is {_shown(config, key)}; it must be {refusal}")
-    for key, holds, what in CONDITIONS:
-        if not holds(config):
-            raise UserError(f"{key} is {_shown(config, key)}; it must be {what}")
-    for key in configuration.flatten(config.to_dict()):
-        near = [] if key in KEYS else difflib.get_close_matches(key, KEYS, 1, 0.9)
-        if near:
-            raise UserError(f"the config has no key {key}; did you mean {near[0]}?")
-
-
 def get(config, key: str):
     """Returns the value at a dotted key; UserError if there is none."""
     value = config
@@ -281,6 +202,7 @@ def get(config, key: str):
     return value
 
 
-def _shown(config, key: str) -> str:
+def shown(config, key: str) -> str:
+    """Returns the value at a dotted key as a message shows it."""
     text = " ".join(repr(get(config, key)).split())  # a section's has lines
     return text if len(text) <= 100 else f"{text[:100]}..."

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bn_repro import config_files
-from bn_repro.keys import CONDITIONS, KEYS
+from bn_repro.keys import KEYS
+from bn_repro.resolve import CONDITIONS
 from bn_repro.run_folder import files
 
 PAGE = config_files.ROOT / "docs" / "keys.md"

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from bn_repro import keys
 from bn_repro.errors import UserError
-from bn_repro.resolve import resolve
+from bn_repro.resolve import resolve, validate
 from bn_repro.run_folder import configuration
 from configs import common
 
@@ -25,7 +25,7 @@ def with_value(key, value):
 def test_the_table_has_every_key_and_takes_its_default():
     flat = configuration.flatten(common.get_config().to_dict())
     assert flat.keys() == keys.KEYS.keys()
-    keys.validate(common.get_config())
+    validate(common.get_config())
 
 
 NUMBERS = st.one_of(
@@ -72,7 +72,7 @@ def test_any_batch_size_translates_or_is_refused(batch_size, reference, decay):
     except UserError as error:
         assert "\n" not in str(error)
         return
-    keys.validate(resolved)
+    validate(resolved)
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_every_seed_that_is_accepted_is_another():
 @pytest.mark.parametrize("key", ["optimizer.momentum", "optimizer.l2"])
 def test_changes_of_gradients_are_measured_of_plain_descent_alone(key):
     config = with_value("probe.measures", ("gradient_change",))
-    keys.validate(config)
+    validate(config)
     config.update_from_flattened_dict({key: 0.1})
     with pytest.raises(UserError, match="must be without 'gradient_change' but for"):
-        keys.validate(config)
+        validate(config)

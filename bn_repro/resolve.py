@@ -1,11 +1,12 @@
 """What a configuration means: validates it and translates it to its batch size."""
 
+import difflib
 import math
 
 from ml_collections import config_dict
 
 from bn_repro.errors import UserError
-from bn_repro.keys import get, validate
+from bn_repro.keys import KEYS, MNIST_EXAMPLES, MNIST_SIZE, get, shown
 from bn_repro.run_folder import configuration
 
 STEP_KEYS = (
@@ -32,6 +33,84 @@ VARIED = {
     "model.init_stddev": 0.0,
     "model.init_scale": 0.0,
 }
+
+
+def _has_jacobian(model) -> bool:
+    norm, place = model.norm, model.norm_placement
+    before = norm == "batch_norm" and place == "before"
+    return model.name in ("mlp", "inception") and (norm == "none" or before)
+
+
+# What must hold between keys: (the key to name, config -> bool, what it must be).
+CONDITIONS = (
+    (
+        "probe.measures",
+        lambda c: "jacobian" not in c.probe.measures or _has_jacobian(c.model),
+        "without 'jacobian' but without norm, or with BN before g",
+    ),
+    (
+        "probe.measures",
+        lambda c: (
+            "gradient_change" not in c.probe.measures
+            or c.optimizer.momentum == c.optimizer.l2 == 0
+        ),
+        "without 'gradient_change' but for descent without momentum and l2",
+    ),
+    (
+        "bn.noise",
+        lambda c: c.bn.noise == 0 or c.bn.bias_correction,
+        "0 without bn.bias_correction, which counts the steps",
+    ),
+    (
+        "eval.train",
+        lambda c: not c.eval.train or c.data.name == "mnist",
+        "False but for data in memory: data.name='mnist'",
+    ),
+    (
+        "data.on_device",
+        lambda c: not c.data.on_device or c.data.name != "mnist",
+        "False with data.name='mnist', whose pictures are there anyway",
+    ),
+    (
+        "model.name",
+        lambda c: c.model.name != "inception" or c.data.name != "mnist",
+        "'mlp' with data.name='mnist'",
+    ),
+    (
+        "model.per_activation_last",
+        lambda c: c.model.norm != "layer_norm" or not c.model.per_activation_last,
+        "False with model.norm='layer_norm'",
+    ),
+    (
+        "data.image_size",
+        lambda c: c.data.name != "mnist" or c.data.image_size == MNIST_SIZE,
+        f"{MNIST_SIZE} with data.name='mnist'",
+    ),
+    (
+        "data.image_size",
+        lambda c: c.model.name != "inception" or c.data.image_size >= 32,
+        "at least 32 with model.name='inception'",
+    ),
+    (
+        "batch_size",
+        lambda c: c.batch_size <= MNIST_EXAMPLES or c.data.name != "mnist",
+        f"at most the {MNIST_EXAMPLES:,} training examples",
+    ),
+)
+
+
+def validate(config) -> None:
+    """Raises UserError for the first value that is not accepted, naming what is."""
+    for key, accepted in KEYS.items():
+        if refusal := accepted.refusal(get(config, key)):
+            raise UserError(f"{key} is {shown(config, key)}; it must be {refusal}")
+    for key, holds, what in CONDITIONS:
+        if not holds(config):
+            raise UserError(f"{key} is {shown(config, key)}; it must be {what}")
+    for key in configuration.flatten(config.to_dict()):
+        near = [] if key in KEYS else difflib.get_close_matches(key, KEYS, 1, 0.9)
+        if near:
+            raise UserError(f"the config has no key {key}; did you mean {near[0]}?")
 
 
 def resolve(config):

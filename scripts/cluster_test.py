@@ -6,7 +6,7 @@ import subprocess
 import pytest
 import yaml
 
-from bn_repro import config_files, keys, sweep
+from bn_repro import config_files, keys, resolve, sweep
 from bn_repro.cli import ROOT
 
 INDEX = 3
@@ -78,7 +78,7 @@ def values(words):
     for key, value in typed.items():
         kind = type(keys.get(config, key))
         config.update_from_flattened_dict({key: kind(value)})
-    keys.validate(config)
+    resolve.validate(config)
     return config, dict(zip(words, words[1:], strict=False))
 
 

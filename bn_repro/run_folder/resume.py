@@ -100,11 +100,11 @@ def _lost_records(folder: Path, there: Mapping, step: int) -> str:
     last = max(row["step"] for row in rows)
     if last < step:
         return f"{records.METRICS} ends at step {last:,} of {step:,}"
-    for kind in _kinds(there):
-        if step not in _steps_of(rows, kind):
+    for kind in seen.kinds(there):
+        if step not in seen.steps_of(rows, kind):
             return f"{records.METRICS} lacks the last record of {'/'.join(kind)}"
     about = checkpoint.about(checkpoint.path_of(folder, step))
-    return _lost(folder, there, step, about) if about else ""
+    return seen.lost(folder, there, step, about) if about else ""
 
 
 def _lost_weights(folder: Path, there: Mapping, status: Mapping) -> str:
@@ -166,7 +166,7 @@ def look(record: Mapping, workdir) -> Found:
         )
     if there is None:
         notes.append(f"{folder / records.CONFIG} is missing; it is written anew")
-    if lost := _lost(folder, there or record, found.step, found.about):
+    if lost := seen.lost(folder, there or record, found.step, found.about):
         raise UserError(
             f"{folder} cannot go on from step {found.step:,}: {lost}; {ANEW}, or go on "
             f"without them in a new folder with --branch_from {folder}"
@@ -189,69 +189,6 @@ def _reached(folder: Path, there: Mapping | None) -> int:
     rows = records.read_metrics(folder / records.METRICS) if every else []
     recorded_until = max((row["step"] for row in rows), default=0)
     return max(*reached, (recorded_until - 1) // every * every if rows else 0)
-
-
-def _lost(folder: Path, there: Mapping, step: int, about: Mapping) -> str:
-    """Returns what the records up to a checkpoint's step lack, "" if nothing."""
-    if "records" not in about:
-        return _lost_by_schedule(folder, there, step)
-    whole, unforced = about["records"], about.get("records_unforced")
-    now = seen.of(folder, step)
-    if seen.hits_are_full(folder):  # later ones took the place of the first
-        now["evaluations"] = max(now["evaluations"], whole["evaluations"])
-        unforced = unforced and unforced | {"evaluations": now["evaluations"]}
-    if now in (whole, unforced):
-        return ""
-    files_of = {
-        "metrics": records.METRICS,
-        "probes": records.ACTIVATIONS,
-        "evaluations": records.HITS,
-    }
-    for name, file in files_of.items():
-        if now[name] != whole[name]:
-            return f"{file} is not what it was then: {_less(now[name], whole[name])}"
-    return ""
-
-
-def _less(now, then) -> str:
-    if isinstance(then, list):
-        now, then = now[0], then[0]
-    return f"{now} of {then} records" if now != then else "a record was changed"
-
-
-def _lost_by_schedule(folder: Path, there: Mapping, step: int) -> str:
-    """As `_lost`, of a checkpoint from before, by what was due."""
-    rows = records.read_metrics(folder / records.METRICS)
-    probes = records.load_activations(folder / records.ACTIVATIONS)
-    made = [
-        ("log_every" if kind[0] == "train" else "eval.every", _steps_of(rows, kind))
-        for kind in _kinds(there)
-    ]
-    made.append(("probe.every", set(probes["steps"].tolist()) if probes else set()))
-    flat = configuration.flatten(there)
-    for key, found in made:
-        every = flat.get(key, 0)
-        due = range(every, step + 1, every) if every else ()
-        if missing := [n for n in due if n not in found]:
-            file = records.ACTIVATIONS if key == "probe.every" else records.METRICS
-            return f"{file} lacks {len(missing)} of {len(due)} records due until then"
-    return ""
-
-
-def _kinds(there: Mapping) -> list[tuple[str, str]]:
-    """Returns ("train" or "eval", statistics) of what a run records."""
-    flat = configuration.flatten(there)
-    kinds = [("train", "batch"), ("eval", "ema")]
-    if flat.get("model.norm") == "batch_norm":
-        kinds += [("eval", "batch")] * bool(flat.get("eval.batch_statistics"))
-        during = flat.get("eval.population_batches_during")
-        kinds += [("eval", "population")] * bool(during)
-    return kinds
-
-
-def _steps_of(rows: list[dict], kind: tuple[str, str]) -> set[int]:
-    found = (r for r in rows if (records.kind_of(r), r.get("statistics")) == kind)
-    return {row["step"] for row in found}
 
 
 def branch(record: Mapping, workdir) -> Found:

@@ -3,12 +3,12 @@
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from bn_repro.run_folder import records
+from bn_repro.run_folder import configuration, records
 
 
 def of(path: str | os.PathLike, step: int, forced: Sequence[str] = ()) -> dict:
@@ -40,7 +40,74 @@ def of(path: str | os.PathLike, step: int, forced: Sequence[str] = ()) -> dict:
     return {"metrics": [len(rows), sha256.hexdigest()], **counts}
 
 
-def hits_are_full(path: str | os.PathLike) -> bool:
+def lost(folder: Path, there: Mapping, step: int, about: Mapping) -> str:
+    """Returns what the records up to a checkpoint's step lack, "" if nothing.
+
+    `there` is the run's configuration, `about` what its checkpoint says of itself.
+    """
+    if "records" not in about:
+        return _lost_by_schedule(folder, there, step)
+    whole, unforced = about["records"], about.get("records_unforced")
+    now = of(folder, step)
+    if _hits_are_full(folder):  # later ones took the place of the first
+        now["evaluations"] = max(now["evaluations"], whole["evaluations"])
+        unforced = unforced and unforced | {"evaluations": now["evaluations"]}
+    if now in (whole, unforced):
+        return ""
+    files_of = {
+        "metrics": records.METRICS,
+        "probes": records.ACTIVATIONS,
+        "evaluations": records.HITS,
+    }
+    for name, file in files_of.items():
+        if now[name] != whole[name]:
+            return f"{file} is not what it was then: {_less(now[name], whole[name])}"
+    return ""
+
+
+def _less(now, then) -> str:
+    if isinstance(then, list):
+        now, then = now[0], then[0]
+    return f"{now} of {then} records" if now != then else "a record was changed"
+
+
+def _lost_by_schedule(folder: Path, there: Mapping, step: int) -> str:
+    """As `lost`, of a checkpoint from before, by what was due."""
+    rows = records.read_metrics(folder / records.METRICS)
+    probes = records.load_activations(folder / records.ACTIVATIONS)
+    made = [
+        ("log_every" if kind[0] == "train" else "eval.every", steps_of(rows, kind))
+        for kind in kinds(there)
+    ]
+    made.append(("probe.every", set(probes["steps"].tolist()) if probes else set()))
+    flat = configuration.flatten(there)
+    for key, found in made:
+        every = flat.get(key, 0)
+        due = range(every, step + 1, every) if every else ()
+        if missing := [n for n in due if n not in found]:
+            file = records.ACTIVATIONS if key == "probe.every" else records.METRICS
+            return f"{file} lacks {len(missing)} of {len(due)} records due until then"
+    return ""
+
+
+def kinds(there: Mapping) -> list[tuple[str, str]]:
+    """Returns ("train" or "eval", statistics) of what a run records."""
+    flat = configuration.flatten(there)
+    kinds = [("train", "batch"), ("eval", "ema")]
+    if flat.get("model.norm") == "batch_norm":
+        kinds += [("eval", "batch")] * bool(flat.get("eval.batch_statistics"))
+        during = flat.get("eval.population_batches_during")
+        kinds += [("eval", "population")] * bool(during)
+    return kinds
+
+
+def steps_of(rows: list[dict], kind: tuple[str, str]) -> set[int]:
+    """Returns the steps of the lines of metrics.jsonl of one of `kinds`."""
+    found = (r for r in rows if (records.kind_of(r), r.get("statistics")) == kind)
+    return {row["step"] for row in found}
+
+
+def _hits_are_full(folder: Path) -> bool:
     """Returns whether hits.npz holds as many evaluations as it ever does."""
-    found = records.load_npz(Path(path) / records.HITS, ["steps"])
+    found = records.load_npz(folder / records.HITS, ["steps"])
     return bool(found) and len(found["steps"]) == records.HITS_KEPT
