@@ -138,7 +138,8 @@ def _load_torch(file):
     while held := [content[k] for k in HOLDERS if isinstance(content.get(k), dict)]:
         content = held[0]
     tensors = {k: v for k, v in content.items() if isinstance(v, torch.Tensor)}
-    return {k: v.double().numpy() for k, v in tensors.items()}  # exact, of bfloat16 too
+    exact = {torch.bfloat16: torch.float32}  # numpy has no bfloat16
+    return {k: v.to(exact.get(v.dtype, v.dtype)).numpy() for k, v in tensors.items()}
 
 
 def convert(state, shapes, channels="bgr", mean=MEAN, deviation=(1, 1, 1)) -> dict:
@@ -156,8 +157,7 @@ def convert(state, shapes, channels="bgr", mean=MEAN, deviation=(1, 1, 1)) -> di
     for path in [key[1:-2] for key in like if key[-1] == "var"]:
         params, stored = ("params", *path), ("batch_stats", *path)
         name, (*size, inputs, outputs) = port_name(path), like[*params, "kernel"].shape
-        kernel = take(f"{name}.weight", outputs, inputs, *size)
-        kernel = kernel.transpose(2, 3, 1, 0)
+        kernel = take(f"{name}.weight", outputs, inputs, *size).transpose(2, 3, 1, 0)
         biased = f"{name}.bias" in state
         bias = take(f"{name}.bias", outputs) if biased else np.zeros(outputs)
         if path == ("conv1",):
