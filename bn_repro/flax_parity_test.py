@@ -108,9 +108,8 @@ def close(ours, theirs, **tolerance):
 
 
 # JAX's default, and pmap's way.
-@pytest.mark.parametrize(
-    "check_vma", [True, pytest.param(False, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("check_vma", [True, False])
 def test_a_resnet_written_for_flax_trains_to_the_same_numbers(check_vma):
     close(train(layers.BatchNorm, check_vma), train(nn.BatchNorm, check_vma))
 

@@ -47,6 +47,7 @@ def test_two_and_eight_devices_and_one_dispatch_make_the_same_update(
             np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_pictures_that_one_device_cannot_hold_are_spread_over_two(
     pictures,  # noqa: F811
     wide,

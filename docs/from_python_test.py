@@ -9,8 +9,9 @@ import pytest
 
 FOLDER = Path(__file__).with_name("from_python")
 TRAIN = ("own_data_set", "own_model", "train")
+SLOW = (*TRAIN, "batch_norm_in_nnx")
 EXAMPLES = [
-    pytest.param(path.stem, marks=pytest.mark.slow if path.stem in TRAIN else ())
+    pytest.param(path.stem, marks=pytest.mark.slow if path.stem in SLOW else ())
     for path in sorted(FOLDER.glob("*.py"))
 ]
 PRINTED = {

@@ -63,13 +63,8 @@ def test_all_notebooks_find_the_repository_in_the_same_way(name):
     assert first[0] == first[1] and "google.colab" in first[0]
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=[pytest.mark.slow] * (name != "learning_rate_sweep"))
-        for name in NAMES
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
 def test_a_notebook_shows_what_is_committed(name):
     """If not: make notebooks."""
     committed = read(name)

@@ -160,7 +160,10 @@ def test_a_flag_that_cannot_be_is_named(
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("variable", ["JAX_PLATFORMS", "JAX_PLATFORM_NAME"])
+@pytest.mark.parametrize(
+    "variable",
+    ["JAX_PLATFORMS", pytest.param("JAX_PLATFORM_NAME", marks=pytest.mark.slow)],
+)
 def test_a_platform_that_is_not_there_is_named(variable, tmp_path, monkeypatch):
     monkeypatch.setenv(variable, "cuda")
     result = run("train.py", CONFIG, f"--workdir={tmp_path}")

@@ -176,6 +176,7 @@ def test_one_view_is_what_eval_batches_gives(imagenet_config):
     assert_same(found, expected)
 
 
+@pytest.mark.slow
 def test_a_worker_changes_nothing_and_takes_few_pictures_at_once(imagenet_config):
     source = open_source(imagenet_config.data, "val")
     expected = joined(list(stream.view_batches(imagenet_config, source, 144, 5)))

@@ -72,7 +72,7 @@ def test_a_replacement_is_drawn_by_the_position(imagenet_config):
     assert found["label"][position] == record["label"]
 
 
-@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_too_many_bad_pictures_stop_with_their_names(imagenet_config, workers):
     config = imagenet_config
     config.data.workers = workers

@@ -31,6 +31,7 @@ def mtime(workdir):
     return (workdir / records.METRICS).stat().st_mtime_ns
 
 
+@pytest.mark.slow
 def test_workers_train_as_if_each_member_were_alone(tmp_path):
     members = sweep.members(RATES, OVERRIDES, RATES_ONLY, tmp_path)
     statuses = sweep.run(members, jobs=2)

@@ -71,6 +71,7 @@ def test_interrupted_members_resume(tmp_path, whole, monkeypatch):
         assert_same(content(tmp_path / name), content(whole / name))
 
 
+@pytest.mark.slow
 def test_members_that_resume_at_different_steps_wait_for_each_other(
     tmp_path, whole, monkeypatch
 ):

@@ -8,6 +8,7 @@ from bn_repro import config_files
 from bn_repro.resolve import resolve
 
 
+@pytest.mark.slow
 def test_the_page_shows_what_is_predicted():
     """If not: python scripts/benchmark.py --table."""
     shown = f"{costs.BEGIN}\n\n{costs.markdown()}\n\n{costs.END}"

@@ -57,6 +57,7 @@ def test_equal_runs_give_equal_pages(runs):
     assert render(runs) == render(runs)
 
 
+@pytest.mark.slow
 def test_two_hundred_runs_of_the_paper_s_network_stay_below_15_mb(runs):
     noise = np.random.default_rng(0).normal(size=(51, 3, 100)).astype(np.float16)
     wide = dict.fromkeys(testing.LAYERS, noise.astype(np.float32))
