@@ -45,7 +45,7 @@ NORMS = {
     "With BN": Line(BLUE),
     "BN after the nonlinearity": Line(GREEN, (0, (6, 1.5, 1, 1.5)), "^"),
 }
-OTHER_NORM = Line(PURPLE, (0, (2, 1)))
+OTHER_NORMS = (Line(PURPLE, (0, (2, 1))), Line(ORANGE, "-", "P"))  # by place
 # By key in RUNS, of Fig. 2.
 NETWORKS = {
     "inception": Line(BLACK, (0, (5, 2))),

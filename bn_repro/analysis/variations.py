@@ -4,6 +4,7 @@ A setting is everything but `model.norm` and the seed: another nonlinearity, dep
 dropout. What is asked of each is the same, so each is a panel and a few rows.
 """
 
+import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -94,12 +95,12 @@ def draw_variations(settings: Sequence[Setting]) -> tuple[Figure, str]:
     rows = -(-len(settings) // columns)
     figure = Figure(figsize=(3.7 * columns, 2.9 * rows + 0.4))
     panels = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
+    lines = _lines([norm for setting in settings for norm in setting.arms])
     for axes, setting in zip(panels, settings, strict=False):
         for norm, arm in setting.arms.items():
             if errors := _errors(arm):
                 name = arms.norm_name(norm)
-                line = style.NORMS.get(name, style.OTHER_NORM)
-                style.band(axes, errors, line, name)
+                style.band(axes, errors, lines[name], name)
         if gone := [
             arms.norm_name(norm)
             for norm, arm in setting.arms.items()
@@ -122,6 +123,14 @@ def draw_variations(settings: Sequence[Setting]) -> tuple[Figure, str]:
         f"{' or '.join(sorted(seeds))}, band from lowest to highest."
     )
     return figure, caption
+
+
+def _lines(norms: Sequence[str]) -> dict[str, style.Line]:
+    """Returns how each norm is drawn, by its name."""
+    names = sorted(set(map(arms.norm_name, norms)))
+    others = [name for name in names if name not in style.NORMS]
+    looks = itertools.cycle(style.OTHER_NORMS)
+    return style.NORMS | dict(zip(others, looks, strict=False))
 
 
 def deepest(settings: Sequence[Setting]) -> list[Run]:

@@ -104,6 +104,20 @@ def test_a_panel_a_setting_and_a_curve_a_norm(settings):
     assert "0 or 0, 1" in caption
 
 
+def test_two_norms_of_no_look_of_their_own_differ(tmp_path):
+    for name in ("tanh", "relu"):
+        for norm in ("center", "layer_norm", "none"):
+            write(tmp_path, name, norm, [0.9], model__nonlinearity=name)
+    found = variations.find_settings(records.find_runs(tmp_path))
+    figure, _ = variations.draw_variations(found)
+    for axes in figure.axes:
+        assert (
+            len({(line.get_color(), line.get_linestyle()) for line in axes.lines}) == 3
+        )
+    colors = [{n.get_label(): n.get_color() for n in a.lines} for a in figure.axes]
+    assert colors[0] == colors[1]
+
+
 def test_what_diverged_is_named_where_it_has_no_curve(settings):
     relu = next(s for s in settings if s.label.startswith("ReLU"))
     plain = relu.arms["none"]
