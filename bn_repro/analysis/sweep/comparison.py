@@ -26,7 +26,9 @@ KEY_NAMES = {
     "model.init_stddev": "standard deviation of the initial weights",
     "model.init_scale": "factor on the initial weights",
     "bn.noise": "noise after BN",
+    "model.dropout": "share dropped",
 }
+VALUE_NAMES = {"limit=0": "all examples"}
 
 
 @dataclasses.dataclass(eq=False)
@@ -234,17 +236,19 @@ def _points(group: dict[tuple, list[Run]]) -> list[Point]:
 
 
 def labels(runs: Sequence[Run], keys: Sequence[str]) -> list[str]:
-    """Returns what distinguishes runs but for `keys`: "With BN", or else key=value.
+    """Returns what distinguishes runs but for `keys`: "With BN", key=value, or both.
 
     Of long ones the runs' names instead.
     """
-    others = tables.varying_keys(run.config for run in runs)
-    others = [key for key in others if key not in keys]
-    if set(others) <= {*configuration.NORM_KEYS}:
-        return [arms.norm_name(run.norm) for run in runs]
-    texts = [
-        ", ".join(f"{k.split('.')[-1]}={v}" for k, v in cells.items())
-        for cells in (tables.value_texts(run, others) for run in runs)
-    ]
-    is_long = max(map(len, texts)) > LONGEST
+    varying = tables.varying_keys(run.config for run in runs)
+    varying = [key for key in varying if key not in keys]
+    others = [key for key in varying if key not in configuration.NORM_KEYS]
+    norms = others != varying or not others
+    texts = []
+    for run in runs:
+        cells = tables.value_texts(run, others)
+        parts = [f"{key.split('.')[-1]}={value}" for key, value in cells.items()]
+        named = [VALUE_NAMES.get(part, part) for part in parts]
+        texts.append(", ".join([*named, *[arms.norm_name(run.norm)] * norms]))
+    is_long = any(len(text) > LONGEST for text in texts)
     return [arms.label(run) for run in runs] if is_long else texts

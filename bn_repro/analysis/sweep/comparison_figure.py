@@ -189,7 +189,9 @@ def _caption(sweep: Sweep) -> str:
         else f"One seed; the binomial standard error is at most "
         f"{100 * convergence.standard_error(0.5, one.count):.2f} points. "
     )
+    counts = sorted({c.count for p in points for c in p.courses if c.count})
     return (
-        f"{spread}(a) on {one.count:,} held-out pictures with moving averages after "
+        f"{spread}(a) on {' or '.join(f'{count:,}' for count in counts or [0])} "
+        f"held-out pictures with moving averages after "
         f"{sweep.arms[0].config['steps']:,} steps."
     )

@@ -46,6 +46,30 @@ def test_arms_stand_beside_each_other_by_the_same_on_a_linear_axis(tmp_path):
     np.testing.assert_allclose(other - one, 0.005)
 
 
+def test_arms_that_differ_besides_are_named_in_words_and_counted(tmp_path):
+    for rate in (0.0, 0.1, 0.5):
+        for norm in ("none", "before"):
+            for limit in (0, 2000):
+                path = tmp_path / f"{norm}_{rate}_{limit}"
+                overrides = {"model__norm": norm, "model__dropout": rate}
+                overrides["data__limit"] = limit
+                testing.write_course(path, [0.1, 0.5], **overrides)
+                if limit:
+                    metrics = path / "metrics.jsonl"
+                    text = metrics.read_text().replace('"count": 5000', '"count": 2000')
+                    metrics.write_text(text)
+    sweep = comparison.find_sweep(records.find_runs(tmp_path))
+    assert [arm.label for arm in sweep.arms] == [
+        "all examples, Without BN",
+        "limit=2000, Without BN",
+        "all examples, With BN",
+        "limit=2000, With BN",
+    ]
+    figure, caption = comparison_figure.draw_sweep(sweep, 0.4)
+    assert "(a) on 2,000 or 5,000 held-out pictures" in caption
+    assert figure.axes[0].get_xlabel() == "share dropped"
+
+
 def test_diverged_chance_and_not_reached_are_marked(sample_sweep, tmp_path):
     figure, _ = comparison_figure.draw_sweep(sample_sweep, 0.9)
     final, steps = figure.axes
