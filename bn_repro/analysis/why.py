@@ -44,6 +44,7 @@ class Question(NamedTuple):
     # of a probe, or "effective_rate", drawn over steps, layers side by side
     fields: tuple[str, ...] = ()
     logarithmic: tuple[str, ...] = ()  # those of them on such an axis
+    arms: str = ""  # what the names of the runs mean, for the caption
 
 
 ACCURACY = {"test accuracy, %": recorded("test", "ema")}
@@ -74,6 +75,9 @@ QUESTIONS = {
             "standardize_full",
         ),
         ("shift_rms", "weight_norm"),
+        arms="stop: descent takes mean and variance for constants; full: it does not, "
+        "as in the paper. center: the layer is x + b - E[x + b], standardize: that "
+        "over its standard deviation; nothing is learned after it.",
     ),
     "why_weight_scale": Question(
         "Why do learning rates up to 30 train?",
@@ -93,6 +97,8 @@ QUESTIONS = {
         ),
         ("weight_norm", "gradient_norm", "effective_rate"),
         ("weight_norm", "gradient_norm", "effective_rate"),
+        arms="lr: the learning rate. Rate / norm², the last row, is by how much a step "
+        "turns weights whose scale BN takes out.",
     ),
     "why_saturation": Question(
         "Why before the nonlinearity, and what saturates?",
@@ -113,16 +119,21 @@ QUESTIONS = {
             "sigmoid_none",
         ),
         ("saturated", "input_distance", "output_distance"),
+        arms="none: without BN; before, after: BN before or after the nonlinearity. "
+        "Saturated: a slope below 0.05 of the largest. Distance: Kolmogorov's, from "
+        "the Gaussian of the same mean and variance, median over units.",
     ),
     "why_batch_size": Question(
         "How many examples need be normalised together, and with which statistics?",
         {
-            "moving averages": recorded("test", "ema"),
-            "Algorithm 2": POPULATION,
-            "mini-batch": recorded("test", "batch"),
-            "Algorithm 2 less mini-batch": less(POPULATION, recorded("test", "batch")),
+            "test accuracy, %, moving averages": recorded("test", "ema"),
+            "test accuracy, %, Algorithm 2": POPULATION,
+            "test accuracy, %, mini-batch": recorded("test", "batch"),
+            "Algorithm 2 less mini-batch, points": less(
+                POPULATION, recorded("test", "batch")
+            ),
             "noise of an input, share of its spread": probed("batch_noise"),
-            "noise of a logit, likewise": probed("logit_noise"),
+            "noise of a logit, share of its spread": probed("logit_noise"),
         },
         Claim(
             "In groups of 60 Algorithm 2 is more accurate than in groups of 2",
@@ -131,6 +142,10 @@ QUESTIONS = {
             "group60",
             "group2",
         ),
+        arms="group4: 15 groups of 4 in a batch of 60, each normalised by itself; "
+        "batch4: batches of 4, at as many examples and a rate in proportion. Noise: "
+        "standard deviation of one example's value over random mini-batches, as a "
+        "share of that over examples.",
     ),
     "why_dropout": Question(
         "Does BN take the place of dropout?",
@@ -146,6 +161,8 @@ QUESTIONS = {
             "bn_dropout0_of60000",
             "bn_dropout0.5_of60000",
         ),
+        arms="dropout0.1_of2000: a tenth dropped, the first 2,000 training examples; "
+        "with these the test set is its first 2,000 pictures, too.",
     ),
     "why_jacobians": Question(
         "Are the singular values of the layers near 1?",
@@ -167,6 +184,9 @@ QUESTIONS = {
         ),
         ("jacobian_near_one", "jacobian_median", "jacobian_largest", "through_largest"),
         ("jacobian_median", "jacobian_largest", "through_largest"),
+        arms="std: standard deviation of the initial weights. A layer's Jacobian is "
+        "that of its nonlinearity's input in the layer before's, with BN of normalised "
+        "in normalised vectors; a mini-batch's statistics are held constant.",
     ),
     "why_gradient_change": Question(
         "Does a layer's gradient change less when the layers before it step?",
@@ -185,6 +205,8 @@ QUESTIONS = {
         ),
         ("gradient_change", "gradient_cosine"),
         ("gradient_change",),
+        arms="lr: the learning rate. Gradients of a layer's weights on one mini-batch, "
+        "before and after the layers before it take their step; the first has none.",
     ),
     "why_noise": Question(
         "Does BN still help where noise after it upsets the distributions?",
@@ -200,6 +222,8 @@ QUESTIONS = {
             "bn_noise0.5",
             "plain",
         ),
+        arms="noise0.5: each unit's normalised input is scaled by e^s and shifted by "
+        "m, both uniform within ±0.5 and new at each step.",
     ),
     "why_explosion": Question(
         "What of gradients that explode?",
@@ -217,6 +241,7 @@ QUESTIONS = {
         ),
         ("gradient_norm",),
         ("gradient_norm",),
+        arms="scale: factor on He's standard deviation of 100 inputs, sqrt(2 / 100).",
     ),
     "why_inception_init": Question(
         "Does Inception depend less on its initial scale with BN?",
@@ -232,6 +257,7 @@ QUESTIONS = {
             "bn_scale0.25",
             "plain_scale0.25",
         ),
+        arms="scale: factor on He's initial weights.",
     ),
     "why_gamma_beta": Question(
         "What does training do to gamma and beta?",

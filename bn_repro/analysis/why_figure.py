@@ -1,5 +1,6 @@
 """Draws and tables any of `why.QUESTIONS`, arms side by side."""
 
+import textwrap
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -22,8 +23,7 @@ def question_table(runs: Sequence[Run]) -> Table:
     question = _question(runs)
     rows = []
     for arm in arms.group(runs):
-        runs_ = arm.done() or arm.runs
-        values = [[of(run) for run in runs_] for of in question.values.values()]
+        values = [[of(run) for run in _runs(arm)] for of in question.values.values()]
         rows.append([arm.label, str(len(arm.done())), *map(_cell, values)])
     columns = ["Runs", "n", *question.values]
     note = (
@@ -56,8 +56,9 @@ def draw_over_steps(runs: Sequence[Run]) -> tuple[Figure, str]:
     A column a layer, of at most MOST_LAYERS; a line an arm, with a band over its seeds.
     """
     question, found = _question(runs), arms.group(runs)
-    names = layer_axes.all_layers([run for arm in found for run in arm.shown()])
-    layers = layer_signals.spaced(names, MOST_LAYERS)
+    layers = layer_signals.spaced(_measured(found, question.fields), MOST_LAYERS)
+    runs_ = [run for arm in found for run in _runs(arm) if run.activations]
+    steps = max((run.activations["steps"] for run in runs_), key=len)
     rows = len(question.fields)
     figure = Figure(figsize=(3.4 * len(layers) + 0.6, 2.3 * rows + 1.1))
     shared = {"sharex": True, "sharey": "row", "squeeze": False}
@@ -67,20 +68,42 @@ def draw_over_steps(runs: Sequence[Run]) -> tuple[Figure, str]:
         for axes, layer in zip(row, layers, strict=True):
             for arm, line in zip(found, lines, strict=True):
                 if curve := over_seeds(arm, field, layer):
-                    style.band(axes, curve, line, arm.label)
+                    style.band(axes, curve, line, _name(arm))
             axes.set_title(layer, fontsize=9)
-            layer_axes.probe_axis(axes, found[0].runs[0].activations["steps"])
+            if field in question.logarithmic and _all_zero(axes):
+                look = {"transform": axes.transAxes, "ha": "center"}
+                axes.text(0.5, 0.5, "0 throughout", fontsize=8, **look)
+            layer_axes.probe_axis(axes, steps)
         if field in question.logarithmic:
             row[0].set_yscale("log")  # of the row: one panel alone may be all 0
-        row[0].set_ylabel(field.replace("_", " "))
+        name = textwrap.fill(layer_axes.field_name(field), 24)
+        row[0].set_ylabel(name, fontsize=9)
     for axes in panels[:-1].ravel():
         axes.set_xlabel("")
     style.legend_below(figure, panels, 4, fontsize=8)
+    figure.suptitle(question.text, fontsize=11)
     caption = (
         "Rows: what each probe recorded of a layer; columns: layers. "
-        "Lines are means over seeds, bands from the lowest to the highest."
+        "Lines are means over seeds, bands from the lowest to the highest; of an arm "
+        f"that diverged as far as all its seeds came. {question.arms}"
     )
     return figure, caption
+
+
+def _measured(found: Sequence[Arm], fields: Sequence[str]) -> list[str]:
+    """Returns the layers of which some arm has a number in some of the fields."""
+    names = layer_axes.all_layers([run for arm in found for run in _runs(arm)])
+
+    def is_measured(name: str) -> bool:
+        curves = [over_seeds(arm, field, name) for arm in found for field in fields]
+        return any(np.isfinite(curve.mean).any() for curve in curves if curve)
+
+    return list(filter(is_measured, names))
+
+
+def _all_zero(axes: Axes) -> bool:
+    values = [np.nan_to_num(line.get_ydata()) for line in axes.lines]
+    return bool(values) and not any(map(np.any, values))
 
 
 @style.styled
@@ -92,8 +115,12 @@ def draw_values(runs: Sequence[Run]) -> tuple[Figure, str]:
     panels = figure.subplots(1, count, sharey=True, squeeze=False)[0]
     for axes, (name, of) in zip(panels, question.values.items(), strict=True):
         _points(axes, of, found)
-        axes.set_title(name, fontsize=8)
-    caption = "Each point is a seed, the bar their mean; one row a configuration."
+        axes.set_title(textwrap.fill(name, 30), fontsize=8)
+    figure.suptitle(question.text, fontsize=11)
+    caption = (
+        "Each point is a seed, the bar their mean; one row a configuration. "
+        + question.arms
+    )
     return figure, caption
 
 
@@ -104,26 +131,39 @@ def _points(axes: Axes, of: Callable, found: Sequence[Arm]) -> None:
         axes.plot(values, [place] * len(values), "o", ms=3, color=color, alpha=0.7)
         if values:
             axes.plot([np.mean(values)], [place], "|", ms=12, color=color, mew=2)
-    names = [
-        arm.label if arm.done() else f"{arm.label}: {arm.runs[0].status['status']}"
-        for arm in found
-    ]
-    axes.set_yticks(range(len(found)), names, fontsize=8)
+    axes.set_yticks(range(len(found)), list(map(_name, found)), fontsize=8)
     axes.set_ylim(len(found) - 0.5, -0.5)
     style.plain(axes)
 
 
 def over_seeds(arm: Arm, field: str, layer: str) -> Curve | None:
-    """Returns one field of a layer against steps, over an arm's runs that count."""
-    rows = [
-        why_values.over_steps(run, field)[:, run.activations["layers"].index(layer)]
-        for run in arm.shown()
-        if why_values.over_steps(run, field) is not None
-    ]
-    if not rows or len({len(row) for row in rows}) > 1:
+    """Returns one field of a layer against steps, as far as all of `_runs` came."""
+    found = _of_layer(_runs(arm), field, layer)
+    if not found:
         return None
-    steps = arm.shown()[0].activations["steps"]
+    steps = min((steps for steps, _ in found), key=len)
+    rows = [row[: len(steps)] for _, row in found]
     return Curve(steps, np.mean(rows, 0), np.min(rows, 0), np.max(rows, 0))
+
+
+def _of_layer(runs: Sequence[Run], field: str, layer: str) -> list[tuple]:
+    """Returns steps and field of a layer, [T] each, of each run that recorded it."""
+    probed = [(run, why_values.over_steps(run, field)) for run in runs]
+    return [
+        (run.activations["steps"], values[:, run.activations["layers"].index(layer)])
+        for run, values in probed
+        if values is not None
+    ]
+
+
+def _runs(arm: Arm) -> list[Run]:
+    """Returns the runs of an arm that finished, or all while there is none."""
+    return arm.done() or arm.runs
+
+
+def _name(arm: Arm) -> str:
+    done = bool(arm.done())
+    return arm.label if done else f"{arm.label}: {arm.runs[0].status['status']}"
 
 
 def lines_of(found: Sequence[Arm]) -> list[style.Line]:

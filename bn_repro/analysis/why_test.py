@@ -82,6 +82,63 @@ def test_of_arms_that_all_diverged_the_table_says_what_there_is(runs):
     assert why_figure._cell([13448314.0]) == "1.34e+07"
 
 
+def test_an_arm_that_diverged_is_drawn_as_far_as_all_its_seeds_came(runs):
+    arm = arms.group(runs)[1]
+    gone = [
+        dataclasses.replace(run, status={"status": "diverged", "step": 3000})
+        for run in arm.runs
+    ]
+    probes = gone[1].activations
+    kept = {**probes, "steps": probes["steps"][:-1]}
+    kept["shift_rms"] = probes["shift_rms"][:-1]
+    gone[1] = dataclasses.replace(gone[1], activations=kept)
+    both = [run for run in runs if run not in arm.runs] + gone
+    curve = why_figure.over_seeds(arms.Arm(arm.label, gone), "shift_rms", "hidden_3")
+    np.testing.assert_allclose(curve.steps, kept["steps"])
+    np.testing.assert_allclose(curve.mean[-1], 2050)
+    figure, _ = why_figure.draw_over_steps(both)
+    names = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert names == ["standardize_full", "standardize_stop: diverged"]
+
+
+def test_a_figure_says_its_question_what_is_drawn_and_what_the_arms_are(runs):
+    figure, caption = why_figure.draw_over_steps(runs)
+    assert figure.get_suptitle() == why.QUESTIONS["why_naive_gradient"].text
+    assert figure.axes[0].get_ylabel() == "beta (or b), root mean\nsquare"
+    assert "stop: descent takes mean and variance for constants" in caption
+    other = [
+        dataclasses.replace(run, config=run.config | {"experiment": "why_dropout"})
+        for run in runs
+    ]
+    figure, caption = why_figure.draw_values(other)
+    assert figure.get_suptitle() == why.QUESTIONS["why_dropout"].text
+    assert "the first 2,000 training examples" in caption
+
+
+def test_of_layers_that_nothing_was_measured_of_there_is_no_column(runs):
+    for run in runs:
+        run.activations["shift_rms"][:, 1] = np.nan
+        run.activations["weight_norm"][:, 1] = np.nan
+    figure, _ = why_figure.draw_over_steps(runs)
+    titles = [axes.get_title("left") for axes in figure.axes[:2]]
+    assert titles == ["hidden_1", "hidden_3"] and len(figure.axes) == 4
+
+
+def test_a_panel_of_zeros_on_a_logarithmic_axis_says_so(runs):
+    changed = [
+        dataclasses.replace(
+            run, config=run.config | {"experiment": "why_gradient_change"}
+        )
+        for run in runs
+    ]
+    for run in changed:
+        run.activations["gradient_change"] = run.activations["shift_rms"] * 1
+        run.activations["gradient_cosine"] = run.activations["shift_rms"] * 0
+    figure, _ = why_figure.draw_over_steps(changed)
+    said = [[text.get_text() for text in axes.texts] for axes in figure.axes]
+    assert said == [["0 throughout"], ["0 throughout"], [], [], [], []]
+
+
 def test_a_swept_value_is_a_shade_and_an_arm_a_dash(sample_sweep):
     found = arms.group(sample_sweep.runs())
     lines = why_figure.lines_of(found)

@@ -10,6 +10,30 @@ from bn_repro.analysis.layers import drift
 from bn_repro.run_folder.records import Run
 
 MOST_NAMES = 16  # layers whose names an axis can hold
+# What a probe records of a layer, in words; other fields go by their own names.
+FIELD_NAMES = {
+    "gradient_norm": "norm of the weights' gradient",
+    "saturated": "share of saturated outputs",
+    "weight_norm": "norm of the weights W",
+    "effective_rate": "rate / norm of W, squared",
+    "shift_rms": "beta (or b), root mean square",
+    "scale_rms": "gamma, root mean square",
+    "input_distance": "distance of the inputs from a Gaussian",
+    "output_distance": "distance of the outputs from a Gaussian",
+    "jacobian_median": "median singular value",
+    "jacobian_least": "least singular value",
+    "jacobian_largest": "largest singular value",
+    "jacobian_near_one": "share of singular values in [1/2, 2]",
+    "through_median": "median singular value, image to layer",
+    "through_largest": "largest singular value, image to layer",
+    "gradient_change": "change of the gradient, share of its norm",
+    "gradient_cosine": "cosine of the gradient before and after",
+}
+
+
+def field_name(field: str) -> str:
+    """Returns what a probe's field is, in words."""
+    return FIELD_NAMES.get(field, field.replace("_", " "))
 
 
 def recorded(runs: Sequence[Run]) -> list[Run]:

@@ -16,26 +16,18 @@ DRIFT = (
     "inputs hardly differ between examples), or not recorded over the steps that all "
     "finished runs cover."
 )
-# key -> name, what it is; other fields go by their own names.
-MEASURES = {
-    "location": (
-        "location drift, in spreads",
-        "Location drift: (max - min of a unit's median over the training) / (mean of "
-        f"its 15-85 percentile spread). {DRIFT}",
-    ),
-    "scale": (
-        "scale drift, ln(largest / smallest spread)",
-        "Scale drift: ln(largest / smallest 15-85 percentile spread over the "
-        "training). " + DRIFT,
-    ),
-    "gradient_norm": (
-        "norm of the weights' gradient",
-        "The norm of the loss's gradient with respect to the layer's weights.",
-    ),
-    "saturated": (
-        "share of saturated outputs",
-        "The share of the nonlinearity's outputs whose slope is nearly zero.",
-    ),
+NAMES = {
+    "location": "location drift, in spreads",
+    "scale": "scale drift, ln(largest / smallest spread)",
+}
+NOTES = {  # what it is, where the name does not say
+    "location": "Location drift: (max - min of a unit's median over the training) / "
+    f"(mean of its 15-85 percentile spread). {DRIFT}",
+    "scale": "Scale drift: ln(largest / smallest 15-85 percentile spread over the "
+    f"training). {DRIFT}",
+    "gradient_norm": "The norm of the loss's gradient with respect to the layer's "
+    "weights.",
+    "saturated": "The share of the nonlinearity's outputs whose slope is nearly zero.",
 }
 
 Windows = dict[int, drift.Window | None]
@@ -86,8 +78,8 @@ def overview(runs: Sequence[Run]) -> dict:
 
 
 def _measure(key: str) -> dict:
-    name, note = MEASURES.get(key, (key.replace("_", " "), ""))
-    return {"key": key, "name": name, "note": note}
+    name = NAMES.get(key) or layer_axes.field_name(key)
+    return {"key": key, "name": name, "note": NOTES.get(key, "")}
 
 
 def _modules(names: Sequence[str]) -> list[str]:
