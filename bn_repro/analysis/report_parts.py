@@ -22,7 +22,7 @@ from bn_repro.analysis import (
     why,
     why_figure,
 )
-from bn_repro.analysis.layers import layer_figures
+from bn_repro.analysis.layers import layer_figures, layer_signals
 from bn_repro.analysis.style import Drawing
 from bn_repro.analysis.sweep import comparison, comparison_figure, comparison_tables
 from bn_repro.analysis.sweep.comparison import Sweep
@@ -163,8 +163,15 @@ def questions(given: Given) -> Part:
     question = why.QUESTIONS[name]
     alt = f"What the runs say to: {question.text}"
     title = "Over training" if question.fields else "At the end"
-    drawing = given.save(why_figure.picture(given.runs), title, alt, stem=name)
-    return Part([drawing], [why_figure.question_table(given.runs)], [], [])
+    drawings = [given.save(why_figure.picture(given.runs), title, alt, stem=name)]
+    found = {arm.label.split("/")[-1]: arm.done() for arm in arms.group(given.runs)}
+    for names in question.histograms:
+        if all(found.get(name) for name in names):
+            typical = [figure1.typical_run(found[name]) for name in names]
+            drawn = layer_signals.draw_histograms(typical)
+            text = f"Histograms of {names[0]} and {names[1]}"
+            drawings.append(given.save(drawn, text, text, f"histograms_{names[0]}"))
+    return Part(drawings, [why_figure.question_table(given.runs)], [], [])
 
 
 def figure4_part(given: Given) -> Part:

@@ -1,3 +1,4 @@
+import dataclasses
 import importlib
 
 import numpy as np
@@ -8,6 +9,7 @@ from bn_repro.analysis.layers import layer_figures, layer_signals, layers_over_t
 from bn_repro.analysis.layers.layers_over_time_test import deep_run
 from bn_repro.analysis.page import page_data
 from bn_repro.analysis.sweep import comparison
+from bn_repro.analysis.variations_test import write
 from bn_repro.run_folder import records
 from bn_repro.run_folder.writer import RunWriter
 
@@ -51,6 +53,19 @@ def test_a_sweep_compares_the_layers_of_the_best_of_each_arm(tmp_path):
     assert stems(part) == ["sweep"]  # no probes
     rates = [run.config["optimizer"]["learning_rate"] for run in part.side_by_side]
     assert rates == [0.1, 1.0]
+
+
+def test_a_question_draws_histograms_of_the_arms_it_names(tmp_path):
+    for norm in ("none", "before"):
+        write(tmp_path, "tanh", norm, [0.9, 0.9], ratios=(1.0, 1.0))
+    runs = [
+        dataclasses.replace(run, config=run.config | {"experiment": "why_saturation"})
+        for run in records.find_runs(tmp_path)
+    ]
+    given = report_parts.Given(tmp_path, runs, None, tmp_path, None)
+    part = report_parts.questions(given)
+    assert stems(part) == ["why_saturation", "histograms_tanh_none"]  # no BN after
+    assert part.drawings[1].title == "Histograms of tanh_none and tanh_before"
 
 
 def test_settings_get_their_figure_and_table(tmp_path):

@@ -45,6 +45,8 @@ class Question(NamedTuple):
     fields: tuple[str, ...] = ()
     logarithmic: tuple[str, ...] = ()  # those of them on such an axis
     arms: str = ""  # what the names of the runs mean, for the caption
+    # arms side by side, a figure each, whose histograms tell besides the report's
+    histograms: tuple[tuple[str, str], ...] = ()
 
 
 ACCURACY = {"test accuracy, %": recorded("test", "ema")}
@@ -122,6 +124,7 @@ QUESTIONS = {
         arms="none: without BN; before, after: BN before or after the nonlinearity. "
         "Saturated: a slope below 0.05 of the largest. Distance: Kolmogorov's, from "
         "the Gaussian of the same mean and variance, median over units.",
+        histograms=(("tanh_none", "tanh_before"), ("sigmoid_before", "sigmoid_after")),
     ),
     "why_batch_size": Question(
         "How many examples need be normalised together, and with which statistics?",
