@@ -93,25 +93,38 @@ def _through(jacobian) -> dict:
 def matrix_free(sample) -> dict:
     """Returns the fields of a network of layers z = g(BN(W * u)), by Lanczos.
 
-    A layer's Jacobian is that of z in u, over all examples of a mini-batch; "through"
-    is that of the logits in the images, recorded with the last layer.
+    A layer's Jacobian is that of z in u, over all examples of a mini-batch, NaN of
+    those that `probe.jacobian_layers` leaves out; "through" is that of the logits in
+    the images, recorded with the last layer.
     """
-    context = sample.context
+    context, names = sample.context, list(sample.taps)
     if context.operators is None:
-        context.operators = operators(context.config, list(sample.taps))
+        chosen = spaced(names, context.config.probe.jacobian_layers)
+        context.operators = operators(context.config, chosen)
     inputs_of, products = context.operators
     images = context.inputs(context.batches[0][0])
-    rows = []
+    rows = {}
     for name, u in inputs_of(sample.variables, images).items():
         forward, back = (partial(f, sample.variables, u) for f in products[name])
-        rows.append(_summary(*spectrum(forward, back, u.shape)))
+        rows[name] = _summary(*spectrum(forward, back, u.shape))
     forward, back = (partial(f, sample.variables, images) for f in products[""])
     whole = _summary(*spectrum(forward, back, images.shape))
-    found = {name: np.array([row[name] for row in rows]) for name in rows[0]}
+    found = {
+        field: np.array([rows.get(name, {}).get(field, np.nan) for name in names])
+        for field in whole
+    }
     for name in ("median", "largest"):
-        found[f"through_{name}"] = np.full(len(rows), np.nan)
+        found[f"through_{name}"] = np.full(len(names), np.nan)
         found[f"through_{name}"][-1] = whole[f"jacobian_{name}"]
     return found
+
+
+def spaced(names: list[str], count: int) -> list[str]:
+    """Returns so many names, evenly spaced from the first to the last; of 0 all."""
+    if not 0 < count < len(names):
+        return names
+    places = np.linspace(0, len(names) - 1, count).round().astype(int)
+    return [names[i] for i in places]
 
 
 def operators(config, names: list[str]):

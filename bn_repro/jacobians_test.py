@@ -10,7 +10,7 @@ from bn_repro.resolve import resolve
 from configs import mnist, tiny_imagenet
 
 RNG = np.random.default_rng(0)
-LAYER = "4a/1x1"  # whose u is [B, 2, 2, ...]
+LAYER = "4b/1x1"  # whose u is [B, 2, 2, ...]
 
 
 @pytest.mark.parametrize("shape", [(20, 12), (12, 20), (15, 15)])
@@ -89,28 +89,77 @@ def test_both_ways_find_the_same_of_an_mlp(name):
     np.testing.assert_allclose(found("", images)[-1], largest, rtol=2e-3)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["inception", "bn_baseline"])
-def test_a_probe_finds_those_of_every_convolution(name):
+def test_some_layers_are_evenly_spaced_from_the_first_to_the_last():
+    names = [f"layer{i}" for i in range(69)]
+    assert jacobians.spaced(names, 3) == ["layer0", "layer34", "layer68"]
+    assert jacobians.spaced(names, 0) == jacobians.spaced(names, 69) == names
+
+
+def tiny_inception(name, **overrides):
+    """Returns configuration, images [4, 32, 32, 3] and variables."""
     config = tiny_imagenet.get_config(name)
-    config.update_from_flattened_dict(
-        {
-            "model.width": 0.03125,
-            "data.image_size": 32,
-            "probe.examples": 4,
-            "probe.batch_size": 2,
-            "probe.measures": ("jacobian",),
-        }
-    )
+    tiny = {"model.width": 0.03125, "data.image_size": 32, "probe.examples": 4}
+    config.update_from_flattened_dict(tiny | {"probe.batch_size": 2} | overrides)
     config = resolve(config)[0]
     images = RNG.normal(size=(4, 32, 32, 3)).astype(np.float32)
-    model = models.build(config)
-    init = jax.jit(model.init, static_argnums=2)
-    variables = init(jax.random.key(1), images, Mode(True))
+    init = jax.jit(models.build(config).init, static_argnums=2)
+    return config, images, init(jax.random.key(1), images, Mode(True))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["inception", "bn_baseline"])
+def test_of_a_3x3_convolution_they_are_those_of_its_matrix(name):
+    """z = g(BN(W * u)) at 2x2 places: [examples, 4 out, 4 in], its zeros from g'."""
+    config, images, variables = tiny_inception(name)
+    layer = "4b/3x3"
+    inputs_of, products = jacobians.operators(config, [layer])
+    u = inputs_of(variables, images[:2])[layer]
+    forward, back = (lambda v, f=f: f(variables, u, v) for f in products[layer])
+    found, shares = jacobians.spectrum(forward, back, u.shape)
+    matrices = matrices_of_3x3(config, layer, variables, np.float64(u))
+    values = np.linalg.svd(matrices, compute_uv=False).ravel()
+    assert found.max() > 0.1 and np.prod(u.shape[1:]) >= 8
+    near = np.abs(values - found[:, None]).min(1)
+    np.testing.assert_allclose(near[shares > 1e-6], 0, atol=2e-3 * values.max())
+    for value in values[values > 1e-3 * values.max()]:
+        assert np.abs(found - value).min() < 2e-3 * values.max()
+
+
+def matrices_of_3x3(config, name, variables, u):
+    """Returns the Jacobians of g(BN(W * u)), [examples, h w out, h w in], float64."""
+    layer = jax.device_get(variables["params"])
+    for part in name.split("/"):
+        layer = layer[part]
+    weights = np.float64(layer["kernel"])  # [3, 3, in, out]
+    _, height, width, _ = u.shape
+    rows = []
+    for i, j in np.ndindex(height, width):  # of an output; SAME: zeros beyond the edges
+        row = np.zeros((height, width, *weights.shape[2:]))
+        for k, m in np.ndindex(height, width):  # of an input
+            if max(abs(k - i), abs(m - j)) < 2:
+                row[k, m] = weights[k - i + 1, m - j + 1]
+        rows.append(row.reshape(-1, weights.shape[3]).T)
+    matrix = np.concatenate(rows)  # [h w out, h w in]
+    x = (u.reshape(len(u), -1) @ matrix.T).reshape(-1, weights.shape[3])
+    scale = np.ones(weights.shape[3])
+    if "bn" in layer:
+        scale = layer["bn"]["scale"] / np.sqrt(x.var(0) + config.bn.epsilon)
+        x = scale * (x - x.mean(0)) + layer["bn"]["bias"]
+    else:
+        x = x + layer["bias"]
+    return ((x > 0) * scale).reshape(len(u), -1, 1) * matrix
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name, count", [("inception", 69), ("bn_baseline", 8)])
+def test_a_probe_finds_those_of_convolutions(name, count):
+    measures = {"probe.measures": ("jacobian",), "probe.jacobian_layers": count % 69}
+    config, images, variables = tiny_inception(name, **measures)
     labels = np.arange(4, dtype=np.int32)
     found = probe.Probe(config, lambda x, _: x, images, labels)(variables)
     layers = len(found["layer_arrays"])
     assert found["jacobian_median"].shape == (layers,) and layers == 69
+    assert np.isfinite(found["jacobian_median"]).sum() == count
     expected = largest_of_1x1(config, variables, images[:2])
     index = list(found["layer_arrays"]).index(LAYER)
     np.testing.assert_allclose(found["jacobian_largest"][index], expected, rtol=0.05)

@@ -184,6 +184,7 @@ KEYS = {
     "probe.measures": several(
         str, lambda v: {*v} <= {*MEASURES}, f"some of {MEASURES}, each in quotes"
     ),
+    "probe.jacobian_layers": whole(0),
     "checkpoint.every": whole(1),
     "checkpoint.keep": whole(1),
 }

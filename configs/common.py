@@ -48,6 +48,8 @@ def get_config() -> config_dict.ConfigDict:
     config.probe.bins = 64  # of the histograms of each nonlinearity's input and output
     # measured besides: "shape" | "noise" | "jacobian" | "gradient_change", at a cost
     config.probe.measures = ()
+    # inception: layers that "jacobian" is of, evenly spaced, first and last; 0 = all
+    config.probe.jacobian_layers = 0
     # saturated: slope below this share of its largest
     config.probe.saturated_slope = 0.05
 

@@ -15,6 +15,7 @@ INTRODUCED = {
     "eval.population_batches_during": 0,
     "probe.steps": [],
     "probe.measures": [],
+    "probe.jacobian_layers": 0,
     "bn.gradient": "full",
     "bn.noise": 0.0,
     "eval.train": False,
