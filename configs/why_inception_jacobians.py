@@ -1,0 +1,34 @@
+r"""Sec. 3.3: the singular values of the Jacobians of Inception's convolutions.
+
+Claim    a conjecture: BN may lead the layer Jacobians to have singular values close to
+         1, which preserves gradient magnitudes.
+Run      python scripts/sweep.py --config configs/why_inception_jacobians.py \
+             --workdir runs/why_inception_jacobians \
+             --config.data.train=tiny-imagenet-100.tar \
+             --config.data.val=tiny-imagenet-100.tar
+Draw     python scripts/report.py --workdir runs/why_inception_jacobians
+Cost     2 runs, about 16 minutes of an x86-64 core each: 10 to train, and 90 s a probe,
+         72 of them for the whole network (measured at step 0).
+Result   not run yet.
+
+configs/why_jacobians.py with convolutions: eight of 69 layers, by Lanczos' method.
+"""
+
+from configs import common, why_inception_init
+
+RUNS = {
+    arm: changes | {"steps": 3_000} for arm, changes in why_inception_init.ARMS.items()
+}
+
+
+def get_base():
+    """Returns a short run of the small Inception with four costly probes."""
+    config = why_inception_init.get_base()
+    config.experiment = "why_inception_jacobians"
+    config.probe.steps = (0, 100, 1_000, 3_000)
+    config.probe.measures = ("jacobian",)
+    config.probe.jacobian_layers = 8
+    return config
+
+
+get_config = common.getter(get_base, RUNS, "bn")
