@@ -42,6 +42,23 @@ def test_every_run_of_every_file_is_accepted(file):
 
 
 @pytest.mark.parametrize("file", FILES)
+def test_the_header_says_section_claim_command_and_cost(file):
+    header = importlib.import_module(f"configs.{file}").__doc__
+    begun = {line.split(" ")[0] for line in header.splitlines()}
+    assert {"Claim", "Run", "Cost"} <= begun and header.startswith("Sec. ")
+
+
+@pytest.mark.parametrize("file", [file for file in FILES if file.startswith("why_")])
+def test_the_result_in_a_header_is_a_number_or_not_there_yet(file):
+    header = importlib.import_module(f"configs.{file}").__doc__
+    result = header.split("\nResult ")[1].split("\n\n")[0]
+    folder = Path(__file__).parents[1] / "results" / file
+    is_there = folder.is_dir()
+    assert is_there == any(map(str.isdigit, result))
+    assert is_there != ("not run yet" in result)
+
+
+@pytest.mark.parametrize("file", FILES)
 def test_every_run_of_a_file_is_another(file):
     found = configurations(file)
     assert len({repr(sorted(flat.items())) for flat in found.values()}) == len(found)
@@ -127,6 +144,8 @@ COMMITTED = {  # what today's files say otherwise
     "mnist_lr_sweep": set(),
     "mnist_variations": set(),
     "tiny_imagenet_lr_sweep": {"data.train", "data.val"},  # given on the command line
+    **dict.fromkeys((file for file in FILES if file.startswith("why_")), set()),
+    "why_inception_init": {"data.train", "data.val"},
 }
 
 

@@ -5,7 +5,9 @@ Run      python scripts/sweep.py --config configs/why_dropout.py \
              --workdir runs/why_dropout
 Draw     python scripts/report.py --workdir runs/why_dropout
 Cost     80 runs of 4 s (median; 90 % within 9 s) on an x86-64 core each.
-Result   see results/why_dropout and results/README.md.
+Result   with BN and 60,000 examples 96.5 % without dropout, 93.0 % with half; with
+         2,000 examples 83.2 % without, 86.0 % with a tenth.
+         See results/why_dropout and results/README.md.
 
 With 2,000 examples the test set is its first 2,000 pictures, too.
 """

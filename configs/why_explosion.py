@@ -6,7 +6,9 @@ Run      python scripts/sweep.py --config configs/why_explosion.py \
              --workdir runs/why_explosion
 Draw     python scripts/report.py --workdir runs/why_explosion
 Cost     20 runs of 4 s (median; 90 % within 98 s) on an x86-64 core each.
-Result   see results/why_explosion and results/README.md.
+Result   at twice He's scale the first layer's gradient is 10^2.72 at step 0 without BN,
+         and all five runs diverge; it is 10^-0.03 with BN, and all five train.
+         See results/why_explosion and results/README.md.
 """
 
 from configs import common, mnist

@@ -5,7 +5,9 @@ Run      python scripts/sweep.py --config configs/why_gamma_beta.py \
              --workdir runs/why_gamma_beta
 Draw     python scripts/report.py --workdir runs/why_gamma_beta
 Cost     15 runs of 5 s (median; 90 % within 9 s) on an x86-64 core each.
-Result   see results/why_gamma_beta and results/README.md.
+Result   after 3,000 steps gamma is 1.36 in the last sigmoid layer, 1.05 in the first;
+         beta is 0.04 to 0.10 (root mean square).
+         See results/why_gamma_beta and results/README.md.
 """
 
 from configs import common

@@ -6,7 +6,9 @@ Run      python scripts/sweep.py --config configs/why_jacobians.py \
              --workdir runs/why_jacobians
 Draw     python scripts/report.py --workdir runs/why_jacobians
 Cost     40 runs of 24 s (median; 90 % within 148 s) on an x86-64 core each.
-Result   see results/why_jacobians and results/README.md.
+Result   from a deviation of 0.1, after 1,000 steps, 59 % of the last layer's are within
+         1/2 and 2 with BN, 3 % without; the least are near 0 everywhere.
+         See results/why_jacobians and results/README.md.
 """
 
 from configs import common, mnist

@@ -6,7 +6,11 @@ Run      python scripts/sweep.py --config configs/why_naive_gradient.py \
              --workdir runs/why_naive_gradient
 Draw     python scripts/report.py --workdir runs/why_naive_gradient
 Cost     20 runs of 12 s (median; 90 % within 15 s) on an x86-64 core each.
-Result   see results/why_naive_gradient and results/README.md.
+Result   at rate 1, after 3,000 steps, b is 6.40 in the first layer with centring alone
+         and 2.93 in the last with scaling, too; the loss does not stay: they end at
+         10.8 and 14.4 %. In the paper's gradient b is 0, and they end at 95.2 and
+         92.4 %.
+         See results/why_naive_gradient and results/README.md.
 
 The layer is y = x + b - E[x + b], "center", or that over the standard deviation,
 "standardize", without gamma and beta: see bn_repro/naive_norm.py.

@@ -5,7 +5,8 @@ Claim    BN helps as it keeps distributions stable. Santurkar et al. (2018) add 
 Run      python scripts/sweep.py --config configs/why_noise.py --workdir runs/why_noise
 Draw     python scripts/report.py --workdir runs/why_noise
 Cost     20 runs of 10 s (median; 90 % within 18 s) on an x86-64 core each.
-Result   see results/why_noise and results/README.md.
+Result   92.4 % with noise of 0.5 after BN, 92.6 % without it, 87.1 % without BN.
+         See results/why_noise and results/README.md.
 
 The noise is `bn.noise`: every unit's normalised input is scaled by e^s and shifted by
 m, both uniform in -0.5 to 0.5 and drawn again at every step; not while evaluating.

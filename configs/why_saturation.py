@@ -6,7 +6,10 @@ Run      python scripts/sweep.py --config configs/why_saturation.py \
              --workdir runs/why_saturation
 Draw     python scripts/report.py --workdir runs/why_saturation
 Cost     30 runs of 19 s (median; 90 % within 81 s) on an x86-64 core each.
-Result   see results/why_saturation and results/README.md.
+Result   without BN Kolmogorov's distance from a Gaussian is 0.03 of the last sigmoid
+         layer's inputs and 0.39 of its outputs; 65 % of the first layer's sigmoids are
+         saturated at step 0, with BN before them none.
+         See results/why_saturation and results/README.md.
 """
 
 from configs import common, mnist_variations

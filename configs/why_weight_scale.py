@@ -6,7 +6,9 @@ Run      python scripts/sweep.py --config configs/why_weight_scale.py \
              --workdir runs/why_weight_scale
 Draw     python scripts/report.py --workdir runs/why_weight_scale
 Cost     25 runs of 24 s (median; 90 % within 38 s) on an x86-64 core each.
-Result   see results/why_weight_scale and results/README.md.
+Result   rates 3,000 times apart, 0.01 and 30, end with norms of 10 and 171 in the last
+         layer, and so move its direction at rates 10 times apart.
+         See results/why_weight_scale and results/README.md.
 """
 
 from configs import common
