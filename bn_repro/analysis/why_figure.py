@@ -84,10 +84,15 @@ def draw_over_steps(runs: Sequence[Run]) -> tuple[Figure, str]:
     figure.suptitle(question.text, fontsize=11)
     caption = (
         "Rows: what each probe recorded of a layer; columns: layers. "
-        "Lines are means over seeds, bands from the lowest to the highest; of an arm "
-        f"that diverged as far as all its seeds came. {question.arms}"
+        "Lines are means over seeds, bands from the lowest to the highest"
+        + "; of an arm of which no seed finished as far as all came"
+        * _unfinished(found)
     )
-    return figure, caption
+    return figure, f"{caption}. {question.arms}".strip()
+
+
+def _unfinished(found: Sequence[Arm]) -> bool:
+    return any(not arm.done() for arm in found)
 
 
 def _measured(found: Sequence[Arm], fields: Sequence[str]) -> list[str]:

@@ -96,9 +96,10 @@ def test_an_arm_that_diverged_is_drawn_as_far_as_all_its_seeds_came(runs):
     curve = why_figure.over_seeds(arms.Arm(arm.label, gone), "shift_rms", "hidden_3")
     np.testing.assert_allclose(curve.steps, kept["steps"])
     np.testing.assert_allclose(curve.mean[-1], 2050)
-    figure, _ = why_figure.draw_over_steps(both)
+    figure, caption = why_figure.draw_over_steps(both)
     names = [text.get_text() for text in figure.legends[0].get_texts()]
     assert names == ["standardize_full", "standardize_stop: diverged"]
+    assert "as far as all came." in caption
 
 
 def test_a_figure_says_its_question_what_is_drawn_and_what_the_arms_are(runs):
