@@ -22,7 +22,7 @@ def question_table(runs: Sequence[Run]) -> Table:
     """Returns a row an arm: each value's mean over seeds and its 95 % interval."""
     question = _question(runs)
     rows = []
-    for arm in arms.group(runs):
+    for arm in _arms(runs):
         values = [[of(run) for run in _runs(arm)] for of in question.values.values()]
         rows.append([arm.label, str(len(arm.done())), *map(_cell, values)])
     columns = ["Runs", "n", *question.values]
@@ -55,7 +55,7 @@ def draw_over_steps(runs: Sequence[Run]) -> tuple[Figure, str]:
 
     A column a layer, of at most MOST_LAYERS; a line an arm, with a band over its seeds.
     """
-    question, found = _question(runs), arms.group(runs)
+    question, found = _question(runs), _arms(runs)
     layers = layer_signals.spaced(_measured(found, question.fields), MOST_LAYERS)
     runs_ = [run for arm in found for run in _runs(arm) if run.activations]
     steps = max((run.activations["steps"] for run in runs_), key=len)
@@ -114,7 +114,7 @@ def _all_zero(axes: Axes) -> bool:
 @style.styled
 def draw_values(runs: Sequence[Run]) -> tuple[Figure, str]:
     """Returns a question's values as points, a panel a value, and the caption."""
-    question, found = _question(runs), arms.group(runs)
+    question, found = _question(runs), _arms(runs)
     count = len(question.values)
     figure = Figure(figsize=(2.3 * count + 1.8, 0.27 * len(found) + 1.4))
     panels = figure.subplots(1, count, sharey=True, squeeze=False)[0]
@@ -159,6 +159,12 @@ def _of_layer(runs: Sequence[Run], field: str, layer: str) -> list[tuple]:
         for run, values in probed
         if values is not None
     ]
+
+
+def _arms(runs: Sequence[Run]) -> list[Arm]:
+    """Returns the arms, of a sweep in the order of its values, as in a report."""
+    sweep = comparison.find_sweep(runs)
+    return arms.group(sweep.runs() if sweep else runs)
 
 
 def _runs(arm: Arm) -> list[Run]:

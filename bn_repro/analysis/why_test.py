@@ -155,6 +155,16 @@ def test_a_swept_value_is_a_shade_and_an_arm_a_dash(sample_sweep):
     ]
 
 
+def test_arms_of_a_sweep_are_in_the_order_of_its_values_whatever_the_runs(sample_sweep):
+    runs = [
+        dataclasses.replace(run, config=run.config | {"experiment": "why_dropout"})
+        for run in sample_sweep.runs()
+    ]
+    rows = [why_figure.question_table(some).rows for some in (runs, runs[::-1])]
+    names = [[row[0] for row in some] for some in rows]
+    assert names[0] == names[1] and len(names[0]) == 8
+
+
 def test_values_are_points_of_every_seed(runs):
     other = [
         dataclasses.replace(run, config=run.config | {"experiment": "why_dropout"})
