@@ -20,6 +20,7 @@ FOLDERS = {"workdir", "out", "branch_from"}  # flags of what is written and read
 PLATFORMS = ("JAX_PLATFORM_NAME", "JAX_PLATFORMS")  # what JAX is told by
 HELP = {"?", "h", "help", "helpshort"}
 FULL_HELP = {"helpfull", "helpxml"}  # absl's
+NO_SWITCH = r"\('Non-boolean argument to boolean flag', (.+)\)"  # absl's words
 # What a terminal of few letters shows instead; anything else becomes "?".
 PLAIN = {"±": "+-", "×": "x", "−": "-", "–": "-", "→": "->", "…": "...", "≥": ">="}
 
@@ -76,7 +77,8 @@ def run(
         try:
             return _parse(argv, required, unless)
         except (UserError, flags.Error, ValueError, TypeError) as error:
-            fail(str(error).strip().splitlines()[-1])
+            line = str(error).strip().splitlines()[-1]
+            fail(re.sub(NO_SWITCH, r"\1 is neither true nor false", line))
 
     app.run(lambda _: guarded(main), argv=sys.argv, flags_parser=parse)
 

@@ -46,6 +46,7 @@ def run(script, *arguments, cwd=None):
         (["--config.bn.biased", "False"], "did you mean --config.bn.biased=False?"),
         (["--workdir= "], "--workdir is empty"),
         (["--config.steps=1,000"], "'1,000' is no whole number"),
+        (["--config.eval.train=perhaps"], "=perhaps: 'perhaps' is neither true nor"),
         (
             ["--config.model.hidden=5,6", "--config.model.hidden=7"],
             "--config.model.hidden is given twice",
