@@ -53,7 +53,8 @@ def main():
     if _WATCH.value:
         from bn_repro.analysis.page import watch
 
-        return watch.watch(lambda now: report.write_report(*flagged, now)[0].runs)
+        draw = lambda now: report.write_report(*flagged, now)[0].runs  # noqa: E731
+        return watch.watch(draw, _WORKDIR.value)
     made, paths = report.write_report(*flagged)
     print(f"{made.summary()}\nWritten:")
     for path in paths:

@@ -5,6 +5,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 
 from bn_repro.errors import UserError
 from bn_repro.run_folder.records import Run
@@ -13,20 +14,38 @@ PAUSE = 60.0  # seconds from one report to the next
 NICENESS = 10  # the runs come first
 
 
-def watch(draw: Callable[[str], list[Run]], pause: float = PAUSE) -> None:
+def watch(draw: Callable[[str], list[Run]], workdir, pause: float = PAUSE) -> None:
     """Draws a report every minute and prints how the runs stand, until Ctrl-C.
 
-    What cannot be read yet is said, and tried again: a sweep may not have begun. `draw`
-    takes the time of day as text and returns the runs; `pause` is in seconds.
+    Nothing is drawn while no run writes. What cannot be read yet is said, and tried
+    again: a sweep may not have begun.
+
+    Args:
+      draw: takes the time of day as text and returns the runs.
+      workdir: their folder.
+      pause: seconds from one look at it to the next.
     """
     os.nice(NICENESS)
+    before = None
     try:
         while True:
-            now = datetime.datetime.now().strftime("%H:%M:%S")
-            print(f"{now}  {_drawn(draw, now)}", flush=True)
+            written = _written(workdir)
+            if written != before:
+                now = datetime.datetime.now().strftime("%H:%M:%S")
+                print(f"{now}  {_drawn(draw, now)}", flush=True)
+            before = written
             time.sleep(pause)
     except KeyboardInterrupt:
         print("no longer watched; the same command without --watch draws the last page")
+
+
+def _written(workdir) -> dict[Path, float]:
+    """Returns when each record was written last; {} if one goes away meanwhile."""
+    paths = Path(workdir).rglob("[!.]*.json*")
+    try:
+        return {path: path.stat().st_mtime for path in paths}
+    except OSError:
+        return {}
 
 
 def _drawn(draw: Callable[[str], list[Run]], now: str) -> str:

@@ -15,15 +15,17 @@ def test_a_report_is_drawn_again_as_the_runs_go_on(tmp_path, monkeypatch, capsys
 
     def sleep(seconds):
         naps.append(seconds)
-        if len(naps) == 3:
+        if len(naps) == 4:
             raise KeyboardInterrupt
+        if len(naps) == 3:  # nothing new: nothing is drawn
+            return
         status = ("running", "finished")[len(naps) - 1]
         testing.write_run(tmp_path / status, steps=500, status=status)
 
     monkeypatch.setattr(watch.time, "sleep", sleep)
     monkeypatch.setattr(watch.os, "nice", lambda by: None)
-    watch.watch(draw)
-    assert len(drawn) == 3 and naps == 3 * [60]
+    watch.watch(draw, tmp_path)
+    assert len(drawn) == 3 and naps == 4 * [60]
     lines = [line.partition("  ")[2] for line in capsys.readouterr().out.split("\n")]
     assert lines[0] == "nothing to draw yet: there is no run"
     assert lines[1] == "1 runs: 1 running"

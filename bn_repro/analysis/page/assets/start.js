@@ -22,7 +22,7 @@ async function start() {
   }
   for (const link of document.querySelectorAll("nav a")) link.addEventListener("click", goTo);
   if (data.watched) {
-    element("watched").textContent = `Drawn at ${data.watched}, and anew every minute.`;
+    element("watched").textContent = `Drawn at ${data.watched}, and anew every minute while runs write.`;
     setTimeout(() => location.reload(), 60_000);
   }
   document.documentElement.dataset.ready = Math.round(performance.now());
