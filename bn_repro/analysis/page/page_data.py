@@ -145,9 +145,11 @@ def _columns(runs: Sequence[Run], keys: Sequence[str]) -> list[dict]:
     own = [key for key in keys if key != rate]
     own = [rate, *own] if len(own) <= MOST_KEYS else [rate]
     flats = [run.stated for run in runs]
+    names = {key: key.split(".")[-1] for key in [*own, "seed"]}
+    short = [name for name in names.values() if [*names.values()].count(name) == 1]
     settings = [
-        {"label": key.split(".")[-1], "key": key, "kind": _kind(flats, key)}
-        for key in [*own, "seed"]
+        {"label": name if name in short else key, "key": key, "kind": _kind(flats, key)}
+        for key, name in names.items()
     ]
     return [
         {"label": "Run", "field": "name", "kind": "text"},

@@ -29,6 +29,17 @@ def with_seeds(runs, count):
     return copies
 
 
+def test_keys_of_one_name_have_columns_of_their_own(runs):
+    config = runs[0].config
+    probe = config["probe"] | {"batch_size": 30}
+    other = dataclasses.replace(
+        runs[0], name="other", config=config | {"batch_size": 30, "probe": probe}
+    )
+    columns = page_data.page_data([runs[0], other]).values["columns"]
+    labels = [column["label"] for column in columns if "key" in column]
+    assert labels == ["learning_rate", "batch_size", "probe.batch_size", "seed"]
+
+
 def test_a_run_has_its_overview_and_curves(runs):
     shown = named(page_data.page_data(runs), "bn_seed1")
     run = next(run for run in runs if run.name == "bn_seed1")
