@@ -639,6 +639,10 @@ def test_a_narrow_window_scrolls_tables_only(opened, fresh):
         for name in PLOTS:
             drawn(fresh, name)
         assert_only_tables_scroll(fresh)
+        cell = fresh.find_element(By.XPATH, "//th[text()='plain_lr0.1']")
+        script = """arguments[0].append("_with_a_longer_name_seed10");
+          return arguments[0].scrollWidth > arguments[0].clientWidth"""
+        assert not fresh.execute_script(script, cell)  # all of a run's name is seen
 
 
 def test_a_window_made_narrower_draws_anew_in_fewer_columns(fresh):
