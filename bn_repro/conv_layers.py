@@ -50,11 +50,6 @@ class ConvNormAct(nn.Module):
         """Returns z [B, ceil(H / stride), ..., features] and g's input, like z."""
         u = u.astype(self.dtype)
         x = self._separable(u) if self.multiplier else self._full(u)
-        if self.norm is None or self.placement != "before":
-            bias = self.param(
-                "bias", nn.initializers.zeros, (self.features,), self.param_dtype
-            )
-            x = x + bias.astype(self.dtype)
         return layers.norm_act(self, x, mode)
 
     def _full(self, u):

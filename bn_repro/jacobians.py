@@ -21,6 +21,7 @@ from bn_repro.layers import Mode
 EXAMPLES = 16  # of an mlp whose Jacobians are taken; of others the probe's mini-batch
 STEPS = 24  # of Lanczos' method
 STARTS = 2  # random vectors that it begins with
+OF_NETWORK = ("median", "largest")
 
 
 def measure(sample) -> dict:
@@ -55,7 +56,7 @@ def dense(sample) -> dict:
             scale = layer["bn"]["scale"] / np.sqrt(variance)
         jacobian = layer_jacobian(np.float64(layer["kernel"]), scale, slope)
         through = jacobian if through is None else jacobian @ through
-        rows.append(_singular(jacobian) | _through(through))
+        rows.append(_singular(jacobian) | _through(_singular(through)))
         slope = np.asarray(jax.vmap(jax.vmap(jax.grad(g)))(x[:EXAMPLES]))
         z = np.asarray(g(x), np.float64)
     return {name: np.array([row[name] for row in rows]) for name in rows[0]}
@@ -82,12 +83,9 @@ def _singular(jacobian) -> dict:
     }
 
 
-def _through(jacobian) -> dict:
-    values = np.linalg.svd(jacobian, compute_uv=False)
-    return {
-        "through_median": np.median(values),
-        "through_largest": np.median(values.max(1)),
-    }
+def _through(network: dict) -> dict:
+    """Returns what is recorded of the whole network's Jacobian."""
+    return {f"through_{name}": network[f"jacobian_{name}"] for name in OF_NETWORK}
 
 
 def matrix_free(sample) -> dict:
@@ -113,9 +111,8 @@ def matrix_free(sample) -> dict:
         field: np.array([rows.get(name, {}).get(field, np.nan) for name in names])
         for field in whole
     }
-    for name in ("median", "largest"):
-        found[f"through_{name}"] = np.full(len(names), np.nan)
-        found[f"through_{name}"][-1] = whole[f"jacobian_{name}"]
+    for field, value in _through(whole).items():
+        found[field] = np.append(np.full(len(names) - 1, np.nan), value)
     return found
 
 

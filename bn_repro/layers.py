@@ -317,8 +317,15 @@ def dropout(x, rate: float, keys, layer: int):
 
 
 def norm_act(layer, x, mode: Mode):
-    """Returns g(BN(x)) or BN(g(x)) and g's input; layer has norm, placement and g."""
+    """Returns g(BN(x)) or BN(g(x + b)) or, without norm, g(x + b), and g's input.
+
+    The layer, a module that calls this from its own __call__, has norm, placement and
+    g; b is its own where no BN stands before g, whose beta takes its role.
+    """
     g = NONLINEARITIES[layer.nonlinearity]
+    if layer.norm is None or layer.placement != "before":
+        of_bias = nn.initializers.zeros, (layer.features,), layer.param_dtype
+        x = x + layer.param("bias", *of_bias).astype(layer.dtype)
     if layer.norm is None:
         return g(x), x
     norm = layer.norm(name="bn")

@@ -184,13 +184,12 @@ def _scaled(features: int, width: float) -> int:
 def from_config(config, norm, dtype, param_dtype) -> Inception:
     """Returns the network that a resolved configuration describes."""
     model = config.model
-    padding = model.get("padding", "same")  # absent from older run folders
     layer = partial(
         conv_layers.ConvNormAct,
         nonlinearity=model.nonlinearity,
         placement=model.norm_placement,
         init_scale=model.init_scale,
-        symmetric=padding == "port",
+        symmetric=model.padding == "port",
         dtype=dtype,
         param_dtype=param_dtype,
     )
@@ -207,6 +206,6 @@ def from_config(config, norm, dtype, param_dtype) -> Inception:
         lrn=model.lrn,
         dropout=model.dropout,
         precision=model.precision,
-        padding=padding,
+        padding=model.padding,
         dtype=param_dtype,
     )

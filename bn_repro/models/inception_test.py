@@ -281,10 +281,3 @@ def test_the_ports_padding_needs_multiples_of_32():
         UserError, match="multiple of 32 pixels, not 65 x 65; use 'same'"
     ):
         variable_shapes(net, images(2, 65))
-
-
-def test_run_folders_from_before_the_padding_key_can_be_built():
-    config = common.get_config()
-    config.model.name = "inception"
-    del config.model["padding"]
-    assert models.build(config).padding == "same"

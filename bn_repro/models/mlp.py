@@ -34,16 +34,10 @@ class DenseNormAct(nn.Module):
     @nn.compact
     def __call__(self, u, mode: layers.Mode):
         """Returns z [B, features] and the input of the nonlinearity, the same shape."""
-        before = self.norm is not None and self.placement == "before"
         kernel = self.param(
             "kernel", self.kernel_init, (u.shape[-1], self.features), self.param_dtype
         )
         x = jnp.dot(u.astype(self.dtype), kernel.astype(self.dtype))
-        if not before:
-            bias = self.param(
-                "bias", nn.initializers.zeros, (self.features,), self.param_dtype
-            )
-            x = x + bias.astype(self.dtype)
         return layers.norm_act(self, x, mode)
 
 
