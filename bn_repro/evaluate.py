@@ -50,15 +50,10 @@ class InMemoryEvaluation:
     """Evaluates a split that lives on the devices, in one dispatch."""
 
     def __init__(self, recipe, mesh, arrays, batch_size: int, statistics: str):
-        """Puts the split on the devices as padded batches.
+        """Puts the split, (images [N, ...], labels [N]), there as padded batches.
 
-        Args:
-          recipe: holds the network and its input transform.
-          mesh: the devices.
-          arrays: (images [N, ...], labels [N]).
-          batch_size: examples a batch, over all devices. With "batch" statistics it is
-            the mini-batch that normalises, so use the training batch's.
-          statistics: see `evaluation_step`.
+        Of batch_size examples over all devices. With "batch" statistics (see
+        `evaluation_step`) that is what normalises, so use the training batch's.
         """
         self._count = len(arrays[1])
         size = min(batch_size, self._count)
@@ -94,12 +89,8 @@ class StreamedEvaluation:
     def __init__(self, recipe, mesh, open_batches, statistics: str, count: int):
         """Compiles nothing yet.
 
-        Args:
-          recipe: holds the network and its input transform.
-          mesh: the devices.
-          open_batches: () -> iterator of this process's padded batches.
-          statistics: see `evaluation_step`.
-          count: number of examples N of the split.
+        `open_batches` returns an iterator over this process's padded batches of the
+        split's N = `count` examples; `statistics` as in `evaluation_step`.
         """
         self._mesh = mesh
         self._open = open_batches
@@ -127,14 +118,10 @@ def _in_order(found: list[dict], count: int) -> np.ndarray:
 
 
 def cut(images, labels, size: int, first: int = 0, width: int = 0):
-    """Yields the examples in order, each once, in batches of one shape.
+    """Yields the examples [N, ...] in order, each once, in batches of one shape.
 
-    Args:
-      images: [N, ...].
-      labels: [N].
-      size: examples a batch.
-      first: index of the first example.
-      width: [b] of the batches, at least `size`, which is the default.
+    Of `size` examples each, from the index `first` on, padded to `width` = b >= size,
+    which is the default.
 
     Yields:
       {"image": [b, ...], "label": [b], "mask": [b], False for padding, "index": [b]
@@ -152,14 +139,9 @@ def cut(images, labels, size: int, first: int = 0, width: int = 0):
 def batch_statistics(variables, batch, key, step, *, model, inputs, axis_name=AXIS):
     """Returns mu and m / (m - 1) s2 of one batch, as batch_stats; means over groups.
 
-    Args:
-      variables: of the network, replicated.
-      batch: this device's {"image" [b, ...], "position" [b]}.
-      key: of the run, for the augmentation.
-      step: of the batch, likewise.
-      model: the network.
-      inputs: its input transform, see `train.Recipe`.
-      axis_name: mesh axis of the examples; None on one device without a mesh.
+    Of this device's batch {"image" [b, ...], "position" [b]}, on variables that are
+    replicated along the mesh axis `axis_name`, None on one device without a mesh. The
+    run's key and the step are for the augmentation; `inputs` as in `train.Recipe`.
     """
     keys = train.example_keys(key, step, batch["position"])
     # The first update of bias-corrected averages is the mini-batch's statistics.

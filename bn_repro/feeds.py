@@ -32,15 +32,10 @@ class InMemoryFeed(Feed):
     """The data set lives on the devices; many steps run in one dispatch."""
 
     def __init__(self, config, recipe, mesh, arrays, pick=None, spec=REPLICATED):
-        """Puts the training arrays on the devices.
+        """Puts the training arrays, (images [N, ...], labels [N]), on the devices.
 
-        Args:
-          config: the resolved configuration.
-          recipe: what a training step does.
-          mesh: the devices.
-          arrays: (images [N, ...], labels [N]).
-          pick: (arrays, a step's row of `indices`) -> its images and labels.
-          spec: PartitionSpec of the arrays: each whole on every device, or a part.
+        `pick` takes them and a step's row of `indices` and returns its images and
+        labels; `spec` is their PartitionSpec: each whole on every device, or a part.
         """
         parallel.check_batch(config.batch_size, mesh)
         self.mesh = mesh
@@ -134,12 +129,8 @@ class StreamedFeed(Feed):
     def __init__(self, config, recipe, mesh, open_batches):
         """Compiles nothing yet.
 
-        Args:
-          config: the resolved configuration.
-          recipe: what a training step does.
-          mesh: the devices.
-          open_batches: (config, first step) -> iterator of this process's batches from
-            there on.
+        `open_batches` takes config and a step and returns an iterator over this
+        process's batches from there on.
         """
         parallel.check_batch(config.batch_size, mesh)
         self.mesh = mesh

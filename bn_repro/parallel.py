@@ -64,10 +64,7 @@ def replicated_key(seed: int, mesh: Mesh):
 def split(array, mesh, spec):
     """Returns a numpy array, whole in every process, as one array split over the mesh.
 
-    Args:
-      array: the numpy array.
-      mesh: the devices.
-      spec: PartitionSpec; says which axis is split.
+    The PartitionSpec says along which axis.
     """
     sharding = NamedSharding(mesh, spec)
     with _explicit():

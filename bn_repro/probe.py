@@ -28,11 +28,8 @@ class Probe:
     def __init__(self, config, inputs, images, labels):
         """Takes the probe set from the first examples given.
 
-        Args:
-          config: the resolved configuration.
-          inputs: see `train.Recipe`.
-          images: [N, ...] with N >= probe.examples.
-          labels: [N].
+        Of images [N, ...] and labels [N], N >= probe.examples; `inputs` as in
+        `train.Recipe`.
         """
         probe = config.probe
         batches = max(1, min(probe.examples, len(labels)) // probe.batch_size)

@@ -74,11 +74,8 @@ class Recipe:
 def make_recipe(config, inputs, train_examples: int, axis_name=AXIS) -> Recipe:
     """Returns the recipe of a resolved configuration.
 
-    Args:
-      config: the resolved configuration.
-      inputs: see Recipe.
-      train_examples: number of training examples, for the decay of the learning rate.
-      axis_name: mesh axis of the examples; None to run on one device without a mesh.
+    The number of training examples is for the decay of the learning rate; `axis_name`,
+    the mesh axis of the examples, is None on one device without a mesh.
     """
     return Recipe(
         model=models.build(config, axis_name),
@@ -138,10 +135,7 @@ def zero_sums(config) -> dict:
 def example_keys(key, step, positions):
     """Returns one key an example: its randomness whatever device it is on, [B].
 
-    Args:
-      key: the run's key.
-      step: number of steps done.
-      positions: places in the global sample stream, [B], integers.
+    Of the run's key, after `step` steps, at places in the global sample stream, [B].
     """
     step_key = jax.random.fold_in(key, step)
     return jax.vmap(partial(jax.random.fold_in, step_key))(positions)

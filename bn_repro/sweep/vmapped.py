@@ -206,16 +206,10 @@ class Program:
 
 
 def _chunk(carries, keys, arrays, indices, n, active, *, one):
-    """Returns what `one` does, done for all members at once; see `InMemoryFeed.chunk`.
+    """Returns what `one` does of a member, done for all at once.
 
-    Args:
-      carries: each member's (state, sums).
-      keys: each member's key.
-      arrays: the data set, shared.
-      indices: examples of the members' steps, [members, block, batch].
-      n: number of steps.
-      active: which members move, [members].
-      one: the same for one member.
+    Of each member's (state, sums) and key, the shared data, the members' examples
+    [members, block, batch], n steps, and which move [members]; see InMemoryFeed.chunk.
     """
     states, sums = jax.tree.map(lambda *leaves: jnp.stack(leaves), *carries)
     members = jax.vmap(one, in_axes=(0, 0, 0, None, 0, None))

@@ -48,9 +48,7 @@ class Worker:
     def __init__(self, cores: list[int], environment: dict[str, str] | None = None):
         """Starts no process before there is a task.
 
-        Args:
-          cores: of the host, that its process runs on.
-          environment: variables that its process sets before it starts JAX.
+        It runs on these of the host's cores and sets the environment before JAX starts.
         """
         self._cores, self._environment = cores, environment or {}
         self._process = self._connection = None
