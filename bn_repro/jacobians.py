@@ -65,10 +65,8 @@ def dense(sample) -> dict:
 def layer_jacobian(kernel, scale, slope):
     """Returns diag(scale) W^T diag(slope) for each example, [examples, out, in].
 
-    Args:
-      kernel: W, [in, out].
-      scale: gamma / sqrt(var + eps), [out].
-      slope: g' at the inputs of the nonlinearity before, [examples, in].
+    Of W [in, out], gamma / sqrt(var + eps) [out], and g' at the inputs of the
+    nonlinearity before, [examples, in].
     """
     return scale[:, None] * kernel.T * slope[:, None, :]
 
@@ -204,10 +202,7 @@ def _float64(product: Callable) -> Callable:
 def bidiagonal(forward: Callable, back: Callable, v) -> np.ndarray:
     """Returns B, [k, k] upper bidiagonal with J V = U B, after k <= STEPS steps.
 
-    Args:
-      forward: v -> J v.
-      back: w -> J^T w.
-      v: the first column of V, of any length.
+    `forward` is v -> J v, `back` w -> J^T w; v is V's first column, of any length.
     """
     v = v / np.linalg.norm(v)
     vs, us, alphas, betas = [v], [], [], []

@@ -1,4 +1,8 @@
-"""Flax modules of the networks: they own variables, the mathematics is elsewhere."""
+"""Flax modules of the networks: they own variables, the mathematics is elsewhere.
+
+One file of more than 250 lines: BatchNorm takes over all of flax's fields, and every
+layer of the networks needs what stands below it.
+"""
 
 import contextlib
 import functools

@@ -18,15 +18,7 @@ class OnDeviceFeed(feeds.InMemoryFeed):
     def __init__(
         self, config, recipe, mesh, pictures: on_device.Pictures, spread: bool = False
     ):
-        """Puts the pictures on the devices; else as StreamedFeed.
-
-        Args:
-          config: the resolved configuration.
-          recipe: what a training step does.
-          mesh: the devices.
-          pictures: the training split.
-          spread: whether each device holds a part of them, instead of all.
-        """
+        """Puts the training split there; `spread`: a part of it on each device."""
         self._sizes = pictures.sizes
         spec = SHARDED if spread else REPLICATED
         pick = on_device.pick_spread if spread else on_device.pick

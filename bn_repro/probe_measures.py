@@ -146,11 +146,8 @@ def gradient_changes(sample: Sample) -> dict:
 def change_by_layer(gradient: Callable, params: dict, names: list[str], rate: float):
     """Returns (cosine, relative norm of the difference) of each layer, [L, 2].
 
-    Args:
-      gradient: of a loss, params -> a tree like params.
-      params: layer -> its parameters, "kernel" among them.
-      names: of the layers, from input to output.
-      rate: of the step.
+    Of the gradient, params -> a tree like params, as the layers named, from input to
+    output, take a step of this rate; each has a "kernel".
     """
     before = gradient(params)
     after, moved = [], dict(params)

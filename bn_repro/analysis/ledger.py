@@ -84,7 +84,7 @@ def table(ledger: Sequence[Entry]) -> Table:
 def headline(ledger: Sequence[Entry]) -> str:
     """Returns what stands between the markers in README, as Markdown."""
     rows = [_cells(entry) for entry in ledger if entry.claim.headline]
-    return Table("", COLUMNS, rows).markdown().split("\n\n", 1)[1].rstrip()
+    return tables.markdown(COLUMNS, rows)
 
 
 def _cells(entry: Entry) -> list[str]:

@@ -11,6 +11,8 @@ import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from bn_repro.analysis import tables
+
 FLOAT = 4  # bytes
 
 
@@ -113,12 +115,12 @@ def table(networks: Mapping[str, Counts], examples: Mapping[str, int]) -> str:
 
     Of their counts at 224 pixels, and the examples that each sees.
     """
-    lines = [["network", "pictures", *(machine.name for machine in MACHINES)]]
-    lines.append(["---"] * len(lines[0]))
+    columns = ["network", "pictures", *(machine.name for machine in MACHINES)]
+    rows = []
     for name, counts in networks.items():
         cells = [_cell(counts, machine, examples[name]) for machine in MACHINES]
-        lines.append([name, f"{examples[name] / 1e6:,.0f}e6", *cells])
-    return _markdown(lines)
+        rows.append([name, f"{examples[name] / 1e6:,.0f}e6", *cells])
+    return tables.markdown(columns, rows)
 
 
 def _cell(counts: Counts, machine: Machine, examples: int) -> str:
@@ -144,14 +146,9 @@ def cores_table(networks: Mapping[str, Counts], a_core: float) -> str:
         r = max(rate(counts, machine) for counts in networks.values())
         a_host = r * machine.a_host / machine.devices
         rows.append((f"{machine.name}, predicted", r, a_host))
-    lines = [["device or machine", "images/s", "images/s a host", "its cores"]]
-    lines.append(["---"] * 4)
-    lines += [
+    columns = ["device or machine", "images/s", "images/s a host", "its cores"]
+    cells = [
         [name, f"{r:,.0f}", f"{one:,.0f}", str(math.ceil(one / a_core))]
         for name, r, one in rows
     ]
-    return _markdown(lines)
-
-
-def _markdown(lines) -> str:
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return tables.markdown(columns, cells)

@@ -43,9 +43,7 @@ class Table:
 
     def markdown(self) -> str:
         """Returns title, table and note as Markdown."""
-        lines = [self.columns, ["---"] * len(self.columns), *self.rows]
-        cells = [[cell.replace("|", "\\|") for cell in line] for line in lines]
-        table = "\n".join(f"| {' | '.join(line)} |" for line in cells)
+        table = markdown(self.columns, self.rows)
         return f"### {self.title}\n\n{table}\n" + (
             f"\n{self.note}\n" if self.note else ""
         )
@@ -64,6 +62,13 @@ class Table:
             f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n"
             f"</table></div>\n{note}"
         )
+
+
+def markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Returns rows of cells below their columns' headings as a Markdown table."""
+    lines = [columns, ["---"] * len(columns), *rows]
+    cells = [[cell.replace("|", "\\|") for cell in line] for line in lines]
+    return "\n".join(f"| {' | '.join(line)} |" for line in cells)
 
 
 def results_table(runs: Sequence[Run]) -> Table:

@@ -42,10 +42,8 @@ def load(keys) -> Splits:
 def open_source(keys, split: str, recorded=None):
     """Returns random access to a streamed split's pictures, up to data.limit of them.
 
-    Args:
-      keys: those of `config.data`.
-      split: "train", or the data set's `held_out`.
-      recorded: `classes.Classes` of a run: the pictures get the labels that it gave.
+    Of "train" or the data set's `held_out`. Where the `classes.Classes` of a run are
+    given, the pictures get its labels.
 
     Raises:
       UserError: as `load`.

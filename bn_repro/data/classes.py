@@ -100,10 +100,8 @@ def _words(file: Path) -> dict[str, str]:
 def labels_in(recorded: Classes, found: Classes, described: str) -> np.ndarray:
     """Returns the label that a run gives to each class of a data set, int32 [classes].
 
-    Args:
-      recorded: the run's classes.
-      found: the data set's.
-      described: the data set, for the message.
+    Of the classes that the run recorded and those of the data set, which is described
+    for the message.
 
     Raises:
       UserError: they are not the same classes, in whatever order; names those that

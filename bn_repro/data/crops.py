@@ -46,12 +46,8 @@ def geometry(
 ) -> list[View]:
     """Returns the views of a picture; those of a second half mirror the first half's.
 
-    Args:
-      height: of the picture, pixels.
-      width: likewise.
-      crops: 1, 10 or 144.
-      image_size: height and width of the network's input.
-      eval_resize: the shorter side for a single crop, at least `image_size`.
+    Sizes are in pixels; `image_size` is the side of the network's input, `eval_resize`,
+    at least as much, the shorter side for a single crop.
 
     Raises:
       UserError: another number of crops.

@@ -101,13 +101,8 @@ def training_view(
 ) -> None:
     """Writes a random crop, resized and if `flip` mirrored half the time, into out.
 
-    Args:
-      picture: uint8 [H, W, 3].
-      rng: the example's own; the only source of randomness.
-      area: range of the crop's share of the picture's area.
-      aspect: range of the crop's width / height.
-      flip: whether to mirror.
-      out: uint8 [size, size, 3], contiguous.
+    Of a picture uint8 [H, W, 3] into uint8 [size, size, 3], contiguous. The example's
+    own rng is the only source of randomness; see `random_crop_box` for the ranges.
     """
     shape = picture.shape[:2]
     top, left, height, width, mirrored = draw_view(rng, *shape, area, aspect, flip)

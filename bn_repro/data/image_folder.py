@@ -60,9 +60,8 @@ class ImageFolder:
     def labelled_as(self, recorded: Classes, described: str) -> "ImageFolder":
         """Returns the same pictures with the labels that a run gave to their classes.
 
-        Args:
-          recorded: the run's; of one from before, nothing: it sorted numbers as text.
-          described: where the pictures are from, for messages.
+        A run from before recorded none: it sorted numbers as text. `described` says
+        where the pictures are from, for messages.
 
         Raises:
           UserError: these are other classes.

@@ -44,12 +44,8 @@ def load(
 ) -> Pictures:
     """Returns all pictures of a source, decoded by a thread a core.
 
-    Args:
-      source: random access to undecoded pictures.
-      keys: those of `config.data`.
-      say: is told how far it is.
-      room: bytes that the devices have for them in all; None: not known.
-      devices: parts of equal length that the pictures can be split into.
+    Of `config.data`. `say` is told how far it is; `room`, bytes, is what the devices
+    have in all, None if that is not known; the pictures can be split over `devices`.
 
     Raises:
       UserError: they do not fit, or more than `data.max_bad_fraction` do not decode.
@@ -102,12 +98,8 @@ def _packed(found: list[tuple], largest, devices: int) -> Pictures:
 def place(sizes: np.ndarray, example: int, position: int, config) -> tuple[int, ...]:
     """Returns (example, top, left, height, width, mirrored) of a random view.
 
-    Args:
-      sizes: see Pictures.
-      example: that the order puts at the position; one that does not decode is replaced
-        as in the stream.
-      position: in the global sample stream.
-      config: the resolved configuration.
+    Of pictures of these sizes (see Pictures), at a position in the global sample stream
+    and the example there; one that does not decode is replaced as in the stream.
 
     Raises:
       UserError: no replacement decodes either.

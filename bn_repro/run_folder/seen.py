@@ -14,10 +14,7 @@ from bn_repro.run_folder import configuration, records
 def of(path: str | os.PathLike, step: int, forced: Sequence[str] = ()) -> dict:
     """Returns what tells whether the records up to a step are still those of now.
 
-    Args:
-      path: the run folder.
-      step: steps done.
-      forced: kinds of records at `step` to leave out, see `writer.RunWriter.cut`.
+    Without those kinds at `step` that are `forced`, see `writer.RunWriter.cut`.
 
     Returns:
       {"metrics": [lines, their sha256], "probes": n, "evaluations": n of hits}.

@@ -41,13 +41,8 @@ def of_files(
 ) -> list[Planned]:
     """Returns the members of the sweeps of several config files, one after another.
 
-    Args:
-      chosen: pairs of a config file and what `members` takes as `only`.
-      overrides: as `members` takes them, for every file.
-      workdir: likewise.
-      axes: likewise.
-
-    Names begin with their file's if there are several files.
+    Of pairs of a file and what `members` takes as `only`; the rest is as it takes it,
+    for every file. Names begin with their file's if there are several.
 
     Raises:
       UserError: as `members`, or two files of one name.
@@ -196,10 +191,8 @@ def dry_run(sweep: list[Planned]) -> str:
 def share(sweep: list[Planned], index: int, count: int = 0) -> list[Planned]:
     """Returns the members that one task of an array of jobs runs.
 
-    Args:
-      sweep: all members.
-      index: of the task, from 0.
-      count: number of tasks: task i runs the members i, i + count, ...; 0: one each.
+    Of `count` tasks, from 0, task `index` runs the members index, index + count, ...;
+    0 tasks: one for each member.
 
     Raises:
       UserError: there is no such task.

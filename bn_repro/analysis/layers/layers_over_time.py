@@ -5,7 +5,7 @@ network, for chosen runs side by side: percentile bands of the layers' typical u
 heat maps over layers and training, and the drift scores of `drift` by layer.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -145,26 +145,33 @@ def location_moved(activations: dict) -> np.ndarray:
 
     |m(t) - m(0)| / (mean spread over time), median over the layer's units.
     """
-    rows = []
-    for layer in activations["layers"]:
-        median, spread = drift.median_and_spread(activations, layer)
-        moved = np.abs(median - median[0])
+
+    def moved(median: np.ndarray, spread: np.ndarray) -> np.ndarray:
+        far = np.abs(median - median[0])
         mean = drift.time_mean(spread, activations["steps"])
-        with np.errstate(divide="ignore", invalid="ignore"):
-            ratio = np.where(moved == 0, 0.0, moved / mean)
-        rows.append(np.median(ratio, axis=1))
-    return np.array(rows)
+        return np.where(far == 0, 0.0, far / mean)
+
+    return _by_layer(activations, moved)
 
 
 def scale_moved(activations: dict) -> np.ndarray:
     """Returns ln(s(t) / s(0)) of the spreads, median over the layer's units: [L, T]."""
-    rows = []
-    for layer in activations["layers"]:
-        _, spread = drift.median_and_spread(activations, layer)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            ratio = np.where(spread == spread[0], 0.0, np.log(spread / spread[0]))
-        rows.append(np.median(ratio, axis=1))
-    return np.array(rows)
+
+    def moved(_, spread: np.ndarray) -> np.ndarray:
+        return np.where(spread == spread[0], 0.0, np.log(spread / spread[0]))
+
+    return _by_layer(activations, moved)
+
+
+def _by_layer(activations: dict, measure: Callable) -> np.ndarray:
+    """Returns the median over units of a measure of median and spread: [L, T]."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.array(
+            [
+                np.median(measure(*drift.median_and_spread(activations, layer)), axis=1)
+                for layer in activations["layers"]
+            ]
+        )
 
 
 def layer_scores(

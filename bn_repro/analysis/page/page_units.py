@@ -20,11 +20,8 @@ def select(
 ) -> list[Run]:
     """Returns the runs whose single units are kept.
 
-    Args:
-      runs: all runs.
-      viewer_runs: names of runs, or one number of runs; default the first VIEWER_RUNS,
-        the first seed of each arm before the others.
-      first: runs that come before all others where a number is asked for.
+    Those named or, of one number, so many: `first`, then the first seed of each arm
+    before the others; default VIEWER_RUNS of them.
 
     Raises:
       UserError: there is no run of such a name.
