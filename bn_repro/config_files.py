@@ -154,10 +154,6 @@ def _fault(file: str, error: Exception) -> str:
 def in_words(words: list[str], flags: Container[str]) -> tuple[list[str], dict]:
     """Returns a command's words with the config file's path, and its keys' values.
 
-    Args:
-      words: of the command line.
-      flags: names of those that the command has.
-
     Raises:
       UserError: there are more config files than the command takes, or no such file.
     """

@@ -15,35 +15,21 @@ TRUNCATED_DEVIATION = 0.8796256610342398  # of a standard normal truncated at -2
 
 
 class ConvNormAct(nn.Module):
-    """A convolutional layer z = g(BN(W * u)) (Sec. 3.2).
+    """A convolutional layer z = g(BN(W * u)) (Sec. 3.2)."""
 
-    Attributes:
-      features: number of feature maps.
-      nonlinearity: g, a key of `layers.NONLINEARITIES`.
-      size: height and width of W.
-      stride: of the convolution.
-      multiplier: 0 for a full W; else W is separable: a depthwise convolution with this
-        multiplier, then a 1x1 convolution, nothing between them (kernels `depthwise`
-        and `pointwise`).
-      symmetric: pad every side alike, as Caffe and PyTorch do, instead of SAME.
-      norm: makes the BatchNorm module, or None; it then is z = g(W * u + b).
-      placement: "before" the nonlinearity (no b: beta takes its role) or "after" it.
-      init_scale: factor on the initial weights (truncated normal, He et al. fan-in).
-      dtype: of the computation.
-      param_dtype: of W and b.
-    """
-
-    features: int
-    nonlinearity: str
-    size: int = 1
-    stride: int = 1
+    features: int  # number of feature maps
+    nonlinearity: str  # g, a key of `layers.NONLINEARITIES`
+    size: int = 1  # height and width of W
+    stride: int = 1  # of the convolution
+    # 0 for a full W; else W is separable: a depthwise convolution with this multiplier,
+    # then a 1x1 one, nothing between them (kernels `depthwise` and `pointwise`)
     multiplier: int = 0
-    symmetric: bool = False
-    norm: Callable | None = None
-    placement: str = "before"
-    init_scale: float = 1.0
-    dtype: Any = jnp.float32
-    param_dtype: Any = jnp.float32
+    symmetric: bool = False  # pad as Caffe and PyTorch, sides alike, instead of SAME
+    norm: Callable | None = None  # makes the BatchNorm, or None: z = g(W * u + b)
+    placement: str = "before"  # g (no b: beta takes its role) or "after" it
+    init_scale: float = 1.0  # of the initial weights (truncated normal, He's fan-in)
+    dtype: Any = jnp.float32  # of the computation
+    param_dtype: Any = jnp.float32  # of W and b
 
     @nn.compact
     def __call__(self, u, mode: layers.Mode):

@@ -14,14 +14,10 @@ class LayerNorm(nn.Module):
 
     It is called like `layers.BatchNorm` and has its params, `scale` and `bias`, one a
     unit or feature map. It stores no statistics, so no mode makes a difference.
-
-    Attributes:
-      epsilon: eps, added to the variance.
-      param_dtype: of scale and bias.
     """
 
-    epsilon: float = 1e-5
-    param_dtype: Any = jnp.float32
+    epsilon: float = 1e-5  # eps, added to the variance
+    param_dtype: Any = jnp.float32  # of scale and bias
 
     @nn.compact
     def __call__(self, x, *unused):

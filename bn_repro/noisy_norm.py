@@ -15,12 +15,10 @@ class NoisyBatchNorm(BatchNorm):
     from -noise to noise; all examples of a step share them. They hang on the layer's
     name and the number of updates alone, so runs of several seeds meet the same noise.
     Nothing is added where no statistics are updated: evaluations and probes.
-
-    Attributes:
-      noise: the bound; of m in units of y, which are standard deviations of the
-        mini-batch as long as gamma is 1.
     """
 
+    # the bound; of m in units of y, which are standard deviations of the mini-batch as
+    # long as gamma is 1
     noise: float = 0.0
 
     def __call__(self, x, use_running_average=None, update_stats=None, mask=None):

@@ -24,19 +24,12 @@ MOST_ADDED = 1e30  # norm of a step; above it counts as not finite
 
 
 class TrainState(train_state.TrainState):
-    """Flax's TrainState with the statistics of BN and what a run may vary.
+    """Flax's TrainState with the statistics of BN and what a run may vary."""
 
-    Attributes:
-      batch_stats: the moving averages of every BatchNorm.
-      ema_count: how many updates they have had; for their bias correction.
-      learning_rate: initial learning rate, a scalar array.
-      first_bad_step: number of steps before the first one that was not finite; -1 while
-        all were.
-    """
-
-    batch_stats: dict
-    ema_count: dict
-    learning_rate: jax.Array
+    batch_stats: dict  # the moving averages of every BatchNorm
+    ema_count: dict  # how many updates they have had; for their bias correction
+    learning_rate: jax.Array  # initial learning rate, a scalar
+    # number of steps before the first one that was not finite; -1 while all were
     first_bad_step: jax.Array
 
     def variables(self) -> dict:
@@ -50,24 +43,20 @@ class TrainState(train_state.TrainState):
 
 @struct.dataclass
 class Recipe:
-    """What a training step does besides its state: the same for every rate and seed.
+    """What a training step does besides its state: the same for every rate and seed."""
 
-    Attributes:
-      model: the network; (images, Mode) -> (logits, taps).
-      initialize: (key, scales, image_shape) -> the network's variables, compiled once
-        for all keys and scales.
-      tx: the optimiser, without the learning rate.
-      inputs: (images uint8, keys or None) -> the network's input. With keys the images
-        are distorted as for training.
-      rate_factor: step -> factor on the initial learning rate.
-      l2: weight of the L2 penalty, for the records; the gradient is in the optimiser.
-    """
-
+    # the network; (images, Mode) -> (logits, taps)
     model: object = struct.field(pytree_node=False)
+    # (key, scales, image_shape) -> its variables, compiled once for all keys and scales
     initialize: Callable = struct.field(pytree_node=False)
+    # the optimiser, without the learning rate
     tx: optax.GradientTransformation = struct.field(pytree_node=False)
+    # (images uint8, keys or None) -> the network's input; with keys the images are
+    # distorted as for training
     inputs: Callable = struct.field(pytree_node=False)
+    # step -> factor on the initial learning rate
     rate_factor: Callable = struct.field(pytree_node=False)
+    # weight of the L2 penalty, for the records; the gradient is in the optimiser
     l2: float = struct.field(pytree_node=False)
 
 

@@ -117,10 +117,8 @@ def between(
 ) -> Difference:
     """Returns the difference of the means of two sets of runs.
 
-    Args:
-      one: seed -> value, at least one; see `convergence.by_seed`.
-      other: as well.
-      counts: number of pictures that each is an accuracy on, for one seed alone.
+    Of seed -> value, at least one each, see `convergence.by_seed`; `counts` are the
+    pictures that each is an accuracy on, for one seed alone.
     """
     values = [np.array(list(arm.values()), float) for arm in (one, other)]
     mean = float(values[0].mean() - values[1].mean())

@@ -21,19 +21,12 @@ STATISTICS = {
 
 @dataclasses.dataclass
 class Table:
-    """A table of text, rendered as Markdown or HTML.
+    """A table of text, rendered as Markdown or HTML."""
 
-    Attributes:
-      title: one line.
-      columns: their headings.
-      rows: as many cells each.
-      note: what a reader needs to read the cells, one paragraph.
-    """
-
-    title: str
-    columns: list[str]
-    rows: list[list[str]]
-    note: str = ""
+    title: str  # one line
+    columns: list[str]  # their headings
+    rows: list[list[str]]  # as many cells each
+    note: str = ""  # what a reader needs to read the cells, one paragraph
 
     @classmethod
     def of(cls, title: str, rows: Sequence[Mapping[str, str]], note="") -> "Table":

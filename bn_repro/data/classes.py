@@ -73,9 +73,7 @@ def readable_names(folders, places) -> list[str]:
     that it does not name keeps its folder's. It may be UTF-8, with a byte order mark or
     not, or Latin-1.
 
-    Args:
-      folders: names of class folders.
-      places: folders in which a words file may lie.
+    It may lie in any of the `places`.
     """
     for file in (Path(place, name) for place in places for name in WORDS_FILES):
         if file.is_file():

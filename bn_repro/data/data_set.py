@@ -24,24 +24,15 @@ class Splits(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class DataSet:
-    """A data set, in memory or streamed. Below, `keys` are those of `config.data`.
+    """A data set, in memory or streamed. Below, `keys` are those of `config.data`."""
 
-    Attributes:
-      in_memory: whether its examples live on the devices.
-      sources: name -> where it is read from. In memory: keys -> Splits. Streamed: keys,
-        split, classes of a run or None (see `data.open_source`) -> random access to
-        undecoded pictures, such as `image_folder.ImageFolder`.
-      held_out: name of the split to evaluate on; the other one is "train".
-      image_shape: keys -> shape of one image of the network's input.
-      inputs: configuration -> `train.Recipe.inputs`.
-      preprocessing: keys -> what has to be done to a picture, for an export.
-      pixel_values: values of a pixel are 0 .. pixel_values - 1.
-    """
-
-    in_memory: bool
+    in_memory: bool  # whether its examples live on the devices
+    # name -> where it is read from. In memory: keys -> Splits. Streamed: keys, split,
+    # classes of a run or None (see `data.open_source`) -> random access to undecoded
+    # pictures, such as `image_folder.ImageFolder`
     sources: dict[str, Callable]
-    held_out: str
-    image_shape: Callable
-    inputs: Callable
-    preprocessing: Callable
-    pixel_values: int = 256
+    held_out: str  # name of the split to evaluate on; the other one is "train"
+    image_shape: Callable  # keys -> shape of one image of the network's input
+    inputs: Callable  # configuration -> `train.Recipe.inputs`
+    preprocessing: Callable  # keys -> what has to be done to a picture, for an export
+    pixel_values: int = 256  # values of a pixel are 0 .. pixel_values - 1

@@ -37,11 +37,9 @@ def decode(encoded: bytes, max_pixels: int = MAX_PIXELS) -> np.ndarray | None:
 
 
 def problem(record: dict, max_pixels: int = MAX_PIXELS) -> str:
-    """Returns why a record's picture cannot be decoded, in a few words.
+    """Returns why a source's record cannot be decoded, in a few words.
 
-    Args:
-      record: of a source; "problem" says why it could not be read, if that is why.
-      max_pixels: as in `decode`.
+    Its "problem" says why it could not be read, if that is why.
     """
     if "problem" in record:
         return record["problem"]

@@ -31,11 +31,7 @@ _SYNSETS = "data/meta.mat"
 def unpack(train_tar, val_tar, devkit, out) -> None:
     """Unpacks what is given into OUT/train/<class>/ and OUT/val/<class>/.
 
-    Args:
-      train_tar: path of ILSVRC2012_img_train.tar, or None to leave it out.
-      val_tar: path of ILSVRC2012_img_val.tar, or None to leave it out.
-      devkit: path of ILSVRC2012_devkit_t12.tar.gz; needed with val_tar.
-      out: folder to write to.
+    Of the paths of the archives above, None to leave one out; val_tar needs the devkit.
 
     Raises:
       UserError: an archive is missing, is not what it should be or lacks pictures, or

@@ -19,17 +19,11 @@ from bn_repro.errors import UserError
 
 
 class LinearMap(nn.Module):
-    """y = a x + b, in the place of a BatchNorm that is called in the same way.
+    """y = a x + b, in the place of a BatchNorm that is called in the same way."""
 
-    Attributes:
-      per_activation: a and b for each location, not each channel.
-      dtype: of y; None keeps the input's.
-      param_dtype: of a and b.
-    """
-
-    per_activation: bool = False
-    dtype: Any = None
-    param_dtype: Any = jnp.float32
+    per_activation: bool = False  # a and b for each location, not each channel
+    dtype: Any = None  # of y; None keeps the input's
+    param_dtype: Any = jnp.float32  # of a and b
 
     @nn.compact
     def __call__(self, x, *unused):

@@ -44,17 +44,11 @@ FIGURE_5 = (
 
 
 class InceptionModule(nn.Module):
-    """One row of Fig. 5: up to four branches side by side over channels.
+    """One row of Fig. 5: up to four branches side by side over channels."""
 
-    Attributes:
-      row: the widths.
-      layer: makes a ConvNormAct from its name, features, size and stride.
-      count_padding: zeros around the image count in average pools.
-    """
-
-    row: Row
-    layer: Callable
-    count_padding: bool = False
+    row: Row  # the widths
+    layer: Callable  # makes a ConvNormAct from its name, features, size and stride
+    count_padding: bool = False  # zeros around the image count in average pools
 
     @nn.compact
     def __call__(self, u, mode: layers.Mode):
@@ -88,33 +82,21 @@ class Inception(nn.Module):
     """Fig. 5: convolutions and pools, ten Inception modules, average, classifier.
 
     Works on any input of 32 pixels or more: the last average is over what remains.
-
-    Attributes:
-      classes: number of classes.
-      layer: makes a ConvNormAct from its name, features, size and stride.
-      last_layer: the same for the layers of 5a and 5b.
-      width: factor on the width of every layer.
-      first_conv: "separable" (depth multiplier 8, the paper's) or "full".
-      pool_proj_4cd: width of the pool projection of 4c and 4d.
-      lrn: local response normalisation after the first max pool, before the second.
-      dropout: share of the classifier's inputs dropped while training.
-      padding: "same", or "port" as in Caffe's and PyTorch's networks: strided
-        convolutions pad every side alike (see `layer`), average pools count padding.
-      precision: of products, see `layers.at_precision`.
-      dtype: of the logits, float32 or wider.
     """
 
-    classes: int
-    layer: Callable
-    last_layer: Callable
-    width: float = 1.0
-    first_conv: str = "separable"
-    pool_proj_4cd: int = 128
-    lrn: bool = False
-    dropout: float = 0.0
+    classes: int  # number of classes
+    layer: Callable  # makes a ConvNormAct from its name, features, size and stride
+    last_layer: Callable  # the same for the layers of 5a and 5b
+    width: float = 1.0  # factor on the width of every layer
+    first_conv: str = "separable"  # depth multiplier 8, the paper's, or "full"
+    pool_proj_4cd: int = 128  # width of the pool projection of 4c and 4d
+    lrn: bool = False  # normalise responses after the first pool, before the second
+    dropout: float = 0.0  # share of the classifier's inputs dropped while training
+    # "same", or "port" as in Caffe's and PyTorch's networks: strided convolutions pad
+    # every side alike (see `layer`), average pools count padding
     padding: str = "same"
-    precision: str = "default"
-    dtype: Any = jnp.float32
+    precision: str = "default"  # of products, see `layers.at_precision`
+    dtype: Any = jnp.float32  # of the logits, float32 or wider
 
     @nn.compact
     @layers.at_precision

@@ -11,25 +11,15 @@ from bn_repro import layers
 
 
 class DenseNormAct(nn.Module):
-    """A fully connected layer z = g(BN(W u)) (Sec. 3.2).
+    """A fully connected layer z = g(BN(W u)) (Sec. 3.2)."""
 
-    Attributes:
-      features: number of units.
-      nonlinearity: g, a key of `layers.NONLINEARITIES`.
-      norm: makes the BatchNorm module, or None; it then is z = g(W u + b).
-      placement: "before" the nonlinearity (no b: beta takes its role) or "after" it.
-      kernel_init: initialiser of W.
-      dtype: of the computation.
-      param_dtype: of W and b.
-    """
-
-    features: int
-    nonlinearity: str
-    norm: Callable | None = None
-    placement: str = "before"
-    kernel_init: Callable = nn.initializers.lecun_normal()
-    dtype: Any = None
-    param_dtype: Any = jnp.float32
+    features: int  # number of units
+    nonlinearity: str  # g, a key of `layers.NONLINEARITIES`
+    norm: Callable | None = None  # makes the BatchNorm, or None: z = g(W u + b)
+    placement: str = "before"  # g (no b: beta takes its role) or "after" it
+    kernel_init: Callable = nn.initializers.lecun_normal()  # of W
+    dtype: Any = None  # of the computation
+    param_dtype: Any = jnp.float32  # of W and b
 
     @nn.compact
     def __call__(self, u, mode: layers.Mode):
@@ -42,31 +32,18 @@ class DenseNormAct(nn.Module):
 
 
 class MLP(nn.Module):
-    """Hidden layers z = g(BN(W u)), then a linear classifier.
+    """Hidden layers z = g(BN(W u)), then a linear classifier."""
 
-    Attributes:
-      hidden: units of each hidden layer.
-      classes: number of classes.
-      nonlinearity: g, a key of `layers.NONLINEARITIES`.
-      norm: makes a BatchNorm module; None for the plain network.
-      placement: of the norm, "before" or "after" the nonlinearity.
-      init_stddev: of the Gaussian that weights are drawn from; biases start at 0.
-      dropout: share of each hidden layer's outputs dropped while training.
-      precision: of products, see `layers.at_precision`.
-      dtype: of the computation.
-      param_dtype: of the parameters.
-    """
-
-    hidden: tuple[int, ...]
-    classes: int
-    nonlinearity: str
-    norm: Callable | None
-    placement: str
-    init_stddev: float
-    dropout: float = 0.0
-    precision: str = "default"
-    dtype: Any = jnp.float32
-    param_dtype: Any = jnp.float32
+    hidden: tuple[int, ...]  # units of each hidden layer
+    classes: int  # number of classes
+    nonlinearity: str  # g, a key of `layers.NONLINEARITIES`
+    norm: Callable | None  # makes a BatchNorm module; None for the plain network
+    placement: str  # of the norm, "before" or "after" the nonlinearity
+    init_stddev: float  # of the Gaussian weights are drawn from; biases start at 0
+    dropout: float = 0.0  # share of each hidden layer's outputs dropped in training
+    precision: str = "default"  # of products, see `layers.at_precision`
+    dtype: Any = jnp.float32  # of the computation
+    param_dtype: Any = jnp.float32  # of the parameters
 
     @nn.compact
     @layers.at_precision

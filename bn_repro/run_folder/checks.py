@@ -139,10 +139,8 @@ def activations(
 ) -> Mapping[str, np.ndarray]:
     """Returns the arrays of activations.npz: [T, P, units] or [T, L or 1, ...].
 
-    Args:
-      value: the arrays.
-      fields: names of what is recorded beside the percentiles, where it is there.
-      of_network: those of them without a layer.
+    `fields` are what is recorded beside the percentiles, where it is there, and
+    `of_network` those of them without a layer.
     """
     arrays(value, ("layers", "percentiles"))
     layers, percentiles = value["layers"], value["percentiles"]

@@ -77,32 +77,21 @@ CONSTANT_FIELDS = ("layers", "percentiles")  # the same at every probe
 
 @dataclasses.dataclass(eq=False)
 class Run:
-    """What a run folder holds.
+    """What a run folder holds."""
 
-    Attributes:
-      name: the folder's name; below a searched folder, its path from there.
-      path: the folder.
-      config: resolved configuration, nested dicts, under the keys of today.
-      class_names: in the order of the labels; empty if the run did not record them.
-      class_folders: names of the class folders, likewise; empty for MNIST.
-      manifest: empty if not written yet.
-      status: {"status": ..., "step": n, ...}; "unknown" at step 0 if not written yet.
-      metrics: the lines of metrics.jsonl; what was not finite is None.
-      hits: "split/statistics" -> which examples the last evaluations got right, bool
-        [T, N], and "steps" [T]; empty if the run did not record them.
-      activations: arrays by name, floats as float32, "layers" as a list of str (see
-        `writer.RunWriter.append_activations` and PROBE_FIELDS); None if there are none.
-    """
-
-    name: str
-    path: Path
-    config: dict
-    class_names: list[str]
-    class_folders: list[str]
-    manifest: dict
-    status: dict
-    metrics: list[dict]
+    name: str  # the folder's name; below a searched folder, its path from there
+    path: Path  # the folder
+    config: dict  # resolved configuration, nested dicts, under the keys of today
+    class_names: list[str]  # in the order of the labels; empty if not recorded
+    class_folders: list[str]  # names of the class folders, likewise; empty for MNIST
+    manifest: dict  # empty if not written yet
+    status: dict  # {"status", "step", ...}; "unknown" at step 0 if not written yet
+    metrics: list[dict]  # the lines of metrics.jsonl; what was not finite is None
+    # "split/statistics" -> which examples the last evaluations got right, bool [T, N],
+    # and "steps" [T]; empty if the run did not record them
     hits: dict[str, np.ndarray]
+    # arrays by name, floats as float32, "layers" as a list of str (see
+    # `writer.RunWriter.append_activations` and PROBE_FIELDS); None if there are none
     activations: dict | None
 
     @functools.cached_property

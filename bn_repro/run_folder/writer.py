@@ -152,9 +152,7 @@ class RunWriter:
     def append_hits(self, step: int, hits: Mapping[str, np.ndarray]) -> None:
         """Adds an evaluation's outcomes and forgets all but the last HITS_KEPT.
 
-        Args:
-          step: steps done.
-          hits: "split/statistics" -> whether each example is a top-1 hit, bool [N].
+        `hits` are "split/statistics" -> whether each example is a top-1 hit, bool [N].
         """
         added = {"steps": np.asarray(step, np.int64)} | hits
         added = {name: np.asarray(x)[None] for name, x in added.items()}
@@ -166,12 +164,9 @@ class RunWriter:
         """Forgets what was recorded after `step`, and a torn last line; -1: everything.
 
         To be called on a resume from the checkpoint of `step`, before anything is
-        appended, so that the files have neither a gap nor a duplicate.
-
-        Args:
-          step: of the checkpoint.
-          forced: kinds of records (see `kind_of`, and "probe") that were made at `step`
-            because the run ended there; they go too.
+        appended, so that the files have neither a gap nor a duplicate. Kinds of records
+        (see `kind_of`, and "probe") that were made at `step` because the run ended
+        there are `forced`; they go too.
         """
         path = self.path / METRICS
         rows = kept_rows(path, step, forced)

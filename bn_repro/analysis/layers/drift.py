@@ -93,15 +93,9 @@ def unit_drifts(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns location drift and scale drift of every unit, [units] each.
 
-    Args:
-      activations: of a `records.Run`.
-      layer: its name.
-      from_step: what comes before this step is left out, for example the first approach
-        from the initial weights.
-      over: the window; default all that was recorded from `from_step` on.
-
-    Infinite for dead units; both are NaN where fewer than two probes, or probes of a
-    part of the window only, can say nothing.
+    Over a window; default all that was recorded from `from_step` on, for example
+    without the first approach from the initial weights. Infinite for dead units; both
+    are NaN where fewer than two probes, or those of a part of the window, say nothing.
 
     Raises:
       UserError: the run did not record the percentiles.
