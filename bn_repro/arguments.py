@@ -18,8 +18,8 @@ FLAG = re.compile(r"--?(?=[A-Za-z])([^=]+)(=.*)?", re.DOTALL)
 def strays(argv: list[str], flags: Mapping[str, str], keys: Iterable[str]) -> str:
     """Returns which words no flag takes, and what was meant by them; "" if none.
 
-    Of a command's words, flag -> what it takes, such as SWITCH, which takes no word
-    after it, and the configuration's dotted keys.
+    `argv` are a command's words, `flags` flag -> what it takes, such as SWITCH, which
+    takes no word after it, `keys` the configuration's dotted keys.
     """
     places = list(_stray_places(argv, flags))
     if not places:

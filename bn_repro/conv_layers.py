@@ -26,7 +26,8 @@ class ConvNormAct(nn.Module):
     multiplier: int = 0
     symmetric: bool = False  # pad as Caffe and PyTorch, sides alike, instead of SAME
     norm: Callable | None = None  # makes the BatchNorm, or None: z = g(W * u + b)
-    placement: str = "before"  # g (no b: beta takes its role) or "after" it
+    # of the norm, "before" g (no b: beta takes its role) or "after" it
+    placement: str = "before"
     init_scale: float = 1.0  # of the initial weights (truncated normal, He's fan-in)
     dtype: Any = jnp.float32  # of the computation
     param_dtype: Any = jnp.float32  # of W and b

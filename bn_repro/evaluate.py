@@ -52,8 +52,8 @@ class InMemoryEvaluation:
     def __init__(self, recipe, mesh, arrays, batch_size: int, statistics: str):
         """Puts the split, (images [N, ...], labels [N]), there as padded batches.
 
-        Of batch_size examples over all devices. With "batch" statistics (see
-        `evaluation_step`) that is what normalises, so use the training batch's.
+        Each has `batch_size` examples over all devices. With "batch" statistics (see
+        `evaluation_step`) they normalise together, so use the training batch's size.
         """
         self._count = len(arrays[1])
         size = min(batch_size, self._count)
@@ -120,8 +120,8 @@ def _in_order(found: list[dict], count: int) -> np.ndarray:
 def cut(images, labels, size: int, first: int = 0, width: int = 0):
     """Yields the examples [N, ...] in order, each once, in batches of one shape.
 
-    Of `size` examples each, from the index `first` on, padded to `width` = b >= size,
-    which is the default.
+    Each holds `size` of them, from the index `first` on, padded to b = `width` >= size;
+    default `size`.
 
     Yields:
       {"image": [b, ...], "label": [b], "mask": [b], False for padding, "index": [b]
@@ -139,8 +139,8 @@ def cut(images, labels, size: int, first: int = 0, width: int = 0):
 def batch_statistics(variables, batch, key, step, *, model, inputs, axis_name=AXIS):
     """Returns mu and m / (m - 1) s2 of one batch, as batch_stats; means over groups.
 
-    Of this device's batch {"image" [b, ...], "position" [b]}, on variables that are
-    replicated along the mesh axis `axis_name`, None on one device without a mesh. The
+    `batch` is this device's {"image" [b, ...], "position" [b]}; `variables` are
+    replicated over the mesh axis `axis_name`, None on one device without a mesh. The
     run's key and the step are for the augmentation; `inputs` as in `train.Recipe`.
     """
     keys = train.example_keys(key, step, batch["position"])

@@ -65,8 +65,8 @@ def dense(sample) -> dict:
 def layer_jacobian(kernel, scale, slope):
     """Returns diag(scale) W^T diag(slope) for each example, [examples, out, in].
 
-    Of W [in, out], gamma / sqrt(var + eps) [out], and g' at the inputs of the
-    nonlinearity before, [examples, in].
+    `kernel` is W [in, out], `scale` gamma / sqrt(var + eps) [out], `slope` g' at the
+    inputs of the nonlinearity before, [examples, in].
     """
     return scale[:, None] * kernel.T * slope[:, None, :]
 

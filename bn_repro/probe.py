@@ -28,7 +28,7 @@ class Probe:
     def __init__(self, config, inputs, images, labels):
         """Takes the probe set from the first examples given.
 
-        Of images [N, ...] and labels [N], N >= probe.examples; `inputs` as in
+        `images` are [N, ...] and `labels` [N], N >= probe.examples; `inputs` as in
         `train.Recipe`.
         """
         probe = config.probe

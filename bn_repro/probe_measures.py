@@ -146,8 +146,8 @@ def gradient_changes(sample: Sample) -> dict:
 def change_by_layer(gradient: Callable, params: dict, names: list[str], rate: float):
     """Returns (cosine, relative norm of the difference) of each layer, [L, 2].
 
-    Of the gradient, params -> a tree like params, as the layers named, from input to
-    output, take a step of this rate; each has a "kernel".
+    `gradient` is params -> a tree like params; the layers, `names` from input to
+    output, have a "kernel" each and take a step of this `rate`.
     """
     before = gradient(params)
     after, moved = [], dict(params)

@@ -124,7 +124,7 @@ def zero_sums(config) -> dict:
 def example_keys(key, step, positions):
     """Returns one key an example: its randomness whatever device it is on, [B].
 
-    Of the run's key, after `step` steps, at places in the global sample stream, [B].
+    `step` counts the steps done, `positions` are in the global sample stream, [B].
     """
     step_key = jax.random.fold_in(key, step)
     return jax.vmap(partial(jax.random.fold_in, step_key))(positions)

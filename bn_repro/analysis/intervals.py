@@ -117,7 +117,7 @@ def between(
 ) -> Difference:
     """Returns the difference of the means of two sets of runs.
 
-    Of seed -> value, at least one each, see `convergence.by_seed`; `counts` are the
+    Each is seed -> value, at least one, see `convergence.by_seed`; `counts` are the
     pictures that each is an accuracy on, for one seed alone.
     """
     values = [np.array(list(arm.values()), float) for arm in (one, other)]

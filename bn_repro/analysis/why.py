@@ -1,8 +1,7 @@
 """The questions of configs/why_*.py: what is drawn, tabled and claimed of each.
 
 QUESTIONS has an entry an experiment; `why_figure` draws and tables any of them. A value
-is one number a run; NaN where the run lacks it. One file of more than 250 lines, most of
-them that table.
+is one number a run; NaN where the run lacks it.
 """
 
 from collections.abc import Callable, Sequence

@@ -42,8 +42,8 @@ def load(keys) -> Splits:
 def open_source(keys, split: str, recorded=None):
     """Returns random access to a streamed split's pictures, up to data.limit of them.
 
-    Of "train" or the data set's `held_out`. Where the `classes.Classes` of a run are
-    given, the pictures get its labels.
+    `split` is "train" or the data set's `held_out`. Where the `classes.Classes` of a
+    run are given, the pictures get its labels.
 
     Raises:
       UserError: as `load`.

@@ -71,9 +71,7 @@ def readable_names(folders, places) -> list[str]:
 
     A line of a words file is a class folder's name, white space and the words; a class
     that it does not name keeps its folder's. It may be UTF-8, with a byte order mark or
-    not, or Latin-1.
-
-    It may lie in any of the `places`.
+    not, or Latin-1, and lie in any of the `places`.
     """
     for file in (Path(place, name) for place in places for name in WORDS_FILES):
         if file.is_file():
@@ -98,8 +96,8 @@ def _words(file: Path) -> dict[str, str]:
 def labels_in(recorded: Classes, found: Classes, described: str) -> np.ndarray:
     """Returns the label that a run gives to each class of a data set, int32 [classes].
 
-    Of the classes that the run recorded and those of the data set, which is described
-    for the message.
+    `recorded` are the run's classes, `found` the data set's; `described` names the data
+    set in the message.
 
     Raises:
       UserError: they are not the same classes, in whatever order; names those that

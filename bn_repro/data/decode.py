@@ -99,7 +99,7 @@ def training_view(
 ) -> None:
     """Writes a random crop, resized and if `flip` mirrored half the time, into out.
 
-    Of a picture uint8 [H, W, 3] into uint8 [size, size, 3], contiguous. The example's
+    `picture` is uint8 [H, W, 3], `out` uint8 [size, size, 3], contiguous. The example's
     own rng is the only source of randomness; see `random_crop_box` for the ranges.
     """
     shape = picture.shape[:2]

@@ -60,8 +60,8 @@ class ImageFolder:
     def labelled_as(self, recorded: Classes, described: str) -> "ImageFolder":
         """Returns the same pictures with the labels that a run gave to their classes.
 
-        A run from before recorded none: it sorted numbers as text. `described` says
-        where the pictures are from, for messages.
+        A run that recorded none sorted numbers as text. `described` says where the
+        pictures are from, for messages.
 
         Raises:
           UserError: these are other classes.

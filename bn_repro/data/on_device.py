@@ -44,8 +44,9 @@ def load(
 ) -> Pictures:
     """Returns all pictures of a source, decoded by a thread a core.
 
-    Of `config.data`. `say` is told how far it is; `room`, bytes, is what the devices
-    have in all, None if that is not known; the pictures can be split over `devices`.
+    `keys` are those of `config.data`. `say` is told how far it is; `room`, bytes, is
+    what the devices have in all, None if that is not known; the pictures can be split
+    into as many equal parts as there are `devices`.
 
     Raises:
       UserError: they do not fit, or more than `data.max_bad_fraction` do not decode.
@@ -98,8 +99,8 @@ def _packed(found: list[tuple], largest, devices: int) -> Pictures:
 def place(sizes: np.ndarray, example: int, position: int, config) -> tuple[int, ...]:
     """Returns (example, top, left, height, width, mirrored) of a random view.
 
-    Of pictures of these sizes (see Pictures), at a position in the global sample stream
-    and the example there; one that does not decode is replaced as in the stream.
+    `sizes` are those of Pictures; the order puts `example` at `position` in the global
+    sample stream. One that does not decode is replaced as in the stream.
 
     Raises:
       UserError: no replacement decodes either.

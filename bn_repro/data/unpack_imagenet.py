@@ -31,7 +31,7 @@ _SYNSETS = "data/meta.mat"
 def unpack(train_tar, val_tar, devkit, out) -> None:
     """Unpacks what is given into OUT/train/<class>/ and OUT/val/<class>/.
 
-    Of the paths of the archives above, None to leave one out; val_tar needs the devkit.
+    Paths of the archives above, or None to leave one out; val_tar needs the devkit.
 
     Raises:
       UserError: an archive is missing, is not what it should be or lacks pictures, or

@@ -30,8 +30,8 @@ SECONDS = "seconds"  # in what is saved: spent so far
 def view_probabilities(variables, images, *, model, inputs, crops: int):
     """Returns the class probabilities of pictures, averaged over views, [b, classes].
 
-    Of images uint8 [b, host_views, H, W(, 3)] with `crops` views: those that the host
-    left out mirror the others.
+    `images` are uint8 [b, host_views, H, W(, 3)]; those of the `crops` views that the
+    host left out mirror the others.
     """
     if crops > 1:
         images = views.with_mirrored(images, crops)

@@ -16,7 +16,8 @@ class DenseNormAct(nn.Module):
     features: int  # number of units
     nonlinearity: str  # g, a key of `layers.NONLINEARITIES`
     norm: Callable | None = None  # makes the BatchNorm, or None: z = g(W u + b)
-    placement: str = "before"  # g (no b: beta takes its role) or "after" it
+    # of the norm, "before" g (no b: beta takes its role) or "after" it
+    placement: str = "before"
     kernel_init: Callable = nn.initializers.lecun_normal()  # of W
     dtype: Any = None  # of the computation
     param_dtype: Any = jnp.float32  # of W and b

@@ -14,7 +14,8 @@ from bn_repro.run_folder import configuration, records
 def of(path: str | os.PathLike, step: int, forced: Sequence[str] = ()) -> dict:
     """Returns what tells whether the records up to a step are still those of now.
 
-    Without those kinds at `step` that are `forced`, see `writer.RunWriter.cut`.
+    Kinds of records at `step` that are `forced` are left out, see
+    `writer.RunWriter.cut`.
 
     Returns:
       {"metrics": [lines, their sha256], "probes": n, "evaluations": n of hits}.

@@ -164,9 +164,9 @@ class RunWriter:
         """Forgets what was recorded after `step`, and a torn last line; -1: everything.
 
         To be called on a resume from the checkpoint of `step`, before anything is
-        appended, so that the files have neither a gap nor a duplicate. Kinds of records
-        (see `kind_of`, and "probe") that were made at `step` because the run ended
-        there are `forced`; they go too.
+        appended, so that the files have neither a gap nor a duplicate. `forced` are
+        kinds of records (see `kind_of`, and "probe") that were made at `step` because
+        the run ended there; they go too.
         """
         path = self.path / METRICS
         rows = kept_rows(path, step, forced)

@@ -41,8 +41,8 @@ def of_files(
 ) -> list[Planned]:
     """Returns the members of the sweeps of several config files, one after another.
 
-    Of pairs of a file and what `members` takes as `only`; the rest is as it takes it,
-    for every file. Names begin with their file's if there are several.
+    `chosen` are pairs of a file and what `members` takes as `only`; the rest is as it
+    takes it, for every file. Names begin with their file's if there are several.
 
     Raises:
       UserError: as `members`, or two files of one name.
@@ -191,8 +191,8 @@ def dry_run(sweep: list[Planned]) -> str:
 def share(sweep: list[Planned], index: int, count: int = 0) -> list[Planned]:
     """Returns the members that one task of an array of jobs runs.
 
-    Of `count` tasks, from 0, task `index` runs the members index, index + count, ...;
-    0 tasks: one for each member.
+    Tasks count from 0: of `count` of them task `index` runs the members index, index +
+    count, ...; without a count there is a task for each member.
 
     Raises:
       UserError: there is no such task.

@@ -206,10 +206,10 @@ class Program:
 
 
 def _chunk(carries, keys, arrays, indices, n, active, *, one):
-    """Returns what `one` does of a member, done for all at once.
+    """Returns what `one` does of a member, done for all; see `InMemoryFeed.chunk`.
 
-    Of each member's (state, sums) and key, the shared data, the members' examples
-    [members, block, batch], n steps, and which move [members]; see InMemoryFeed.chunk.
+    `carries` and `keys` are each member's (state, sums) and key, `indices` the examples
+    of their steps [members, block, batch], `active` who moves [members].
     """
     states, sums = jax.tree.map(lambda *leaves: jnp.stack(leaves), *carries)
     members = jax.vmap(one, in_axes=(0, 0, 0, None, 0, None))

@@ -48,7 +48,7 @@ class Worker:
     def __init__(self, cores: list[int], environment: dict[str, str] | None = None):
         """Starts no process before there is a task.
 
-        It runs on these of the host's cores and sets the environment before JAX starts.
+        It will run on these cores of the host and set `environment` before JAX starts.
         """
         self._cores, self._environment = cores, environment or {}
         self._process = self._connection = None

@@ -93,7 +93,7 @@ def unit_drifts(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns location drift and scale drift of every unit, [units] each.
 
-    Over a window; default all that was recorded from `from_step` on, for example
+    `over` is the window; default all that was recorded from `from_step` on, for example
     without the first approach from the initial weights. Infinite for dead units; both
     are NaN where fewer than two probes, or those of a part of the window, say nothing.
 

@@ -20,8 +20,8 @@ def select(
 ) -> list[Run]:
     """Returns the runs whose single units are kept.
 
-    Those named or, of one number, so many: `first`, then the first seed of each arm
-    before the others; default VIEWER_RUNS of them.
+    `viewer_runs` are their names, or how many there are, by default VIEWER_RUNS: those
+    in `first`, then the first seed of each arm before the others.
 
     Raises:
       UserError: there is no run of such a name.
