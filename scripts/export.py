@@ -29,14 +29,15 @@ _VAL = flags.DEFINE_string(
 
 def main():
     from bn_repro import parallel
+    from bn_repro.data.classes import Classes
     from bn_repro.inference import ensemble, export, members
 
     given = {"data.train": _TRAIN.value, "data.val": _VAL.value}
     overrides = {key: value for key, value in given.items() if value}
     member = members.load(_WORKDIR.value, overrides=overrides)
     if _VAL.value:  # may have words where the run recorded WordNet ids
-        folders = member.class_folders or member.class_names
-        member = member._replace(class_names=(), class_folders=folders)
+        folders = member.classes.folders or member.classes.names
+        member = member._replace(classes=Classes((), folders))
     mesh = parallel.make_mesh()
     variables = ensemble.chosen_variables(member, _STATISTICS.value, mesh)
     export.write(member, variables, _OUT.value, tuple(_PLATFORMS.value))

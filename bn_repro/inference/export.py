@@ -75,7 +75,7 @@ def write(member: Member, variables, out, platforms=PLATFORMS) -> dict:
 def describe(member: Member, platforms) -> dict:
     """Returns what a user of the exported network has to know."""
     keys = member.config.data
-    labels = list(member.class_names)
+    labels = list(member.classes.names)
     if not labels:
         split = splits.open_split(member.config, recorded=member.classes)
         labels = split.class_names

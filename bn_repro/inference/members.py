@@ -17,30 +17,14 @@ PICTURES = {"data.train", "data.val"}  # where they are on this machine
 
 
 class Member(NamedTuple):
-    """One trained network.
+    """One trained network."""
 
-    Attributes:
-      name: of its run folder.
-      path: the run folder.
-      config: its resolved configuration.
-      variables: params, and batch_stats and ema_count where it has them.
-      step: steps that it was trained for.
-      class_names: in the order of the labels; empty where the run did not record them.
-      class_folders: names of the class folders, likewise.
-    """
-
-    name: str
-    path: Path
-    config: config_dict.ConfigDict
-    variables: dict
-    step: int
-    class_names: tuple[str, ...] = ()
-    class_folders: tuple[str, ...] = ()
-
-    @property
-    def classes(self) -> Classes:
-        """What the run recorded of its classes."""
-        return Classes(self.class_names, self.class_folders)
+    name: str  # of its run folder
+    path: Path  # the run folder
+    config: config_dict.ConfigDict  # its resolved configuration
+    variables: dict  # params, and batch_stats and ema_count where it has them
+    step: int  # steps that it was trained for
+    classes: Classes = Classes(())  # as far as the run recorded them
 
 
 def load(
@@ -78,13 +62,13 @@ def load(
             f"{workdir} is of {config.data.name}, which is not read from pictures: "
             f"leave out what says where they are"
         )
-    names, folders = tuple(run.class_names), tuple(run.class_folders)
-    if names and len(names) != config.data.classes:
+    classes = Classes(tuple(run.class_names), tuple(run.class_folders))
+    if classes.names and len(classes.names) != config.data.classes:
         raise UserError(
-            f"{workdir}: classes.json names {len(names)} classes, but the network has "
-            f"{config.data.classes}; remove the file if it is of another run"
+            f"{workdir}: classes.json names {len(classes.names)} classes, but the "
+            f"network has {config.data.classes}; remove the file if it is another run's"
         )
-    return Member(run.name, Path(workdir), config, variables, step, names, folders)
+    return Member(run.name, Path(workdir), config, variables, step, classes)
 
 
 def config_of(there: dict, defaults, overrides: dict):
