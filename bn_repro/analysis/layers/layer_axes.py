@@ -84,15 +84,24 @@ def is_logarithmic(steps: np.ndarray) -> bool:
     return bool(np.median(steps) < 0.25 * steps[-1])
 
 
+def modules(names: Sequence[str]) -> list[str]:
+    """Returns the first layer of each module by the module's name ("3a/1x1": "3a").
+
+    "" stands for the others, and for modules less than three layers from the last.
+    """
+    every = [name.split("/")[0] for name in names]
+    shown: list[str] = []
+    for i, name in enumerate(every):
+        named = name not in every[:i] and not any(shown[-2:])
+        shown.append(name if named else "")
+    return shown
+
+
 def layer_ticks(axis, layers: Sequence[str]) -> None:
     """Labels layers, of many only the first of each module ("3a/1x1": "3a")."""
     rotation = 90 if axis.axis_name == "x" and len(layers) > 4 else 0
     if len(layers) <= MOST_NAMES:
         axis.set_ticks(range(len(layers)), layers, rotation=rotation, fontsize=8)
         return
-    modules = [name.split("/")[0] for name in layers]
-    firsts: list[int] = []
-    for i, name in enumerate(modules):
-        if name not in modules[:i] and (not firsts or i - firsts[-1] >= 3):
-            firsts.append(i)
-    axis.set_ticks(firsts, [modules[i] for i in firsts], rotation=rotation, fontsize=8)
+    named = {i: name for i, name in enumerate(modules(layers)) if name}
+    axis.set_ticks([*named], [*named.values()], rotation=rotation, fontsize=8)

@@ -70,7 +70,7 @@ def overview(runs: Sequence[Run]) -> dict:
     measures = [] if not probed else ["location", "scale", *found]
     return {
         "names": names,
-        "modules": _modules(names),
+        "modules": layer_axes.modules(names),
         "steps": steps,
         "starts": list(drift_table.FROM_STEPS),
         "measures": [_measure(key) for key in measures],
@@ -80,15 +80,6 @@ def overview(runs: Sequence[Run]) -> dict:
 def _measure(key: str) -> dict:
     name = NAMES.get(key) or layer_axes.field_name(key)
     return {"key": key, "name": name, "note": NOTES.get(key, "")}
-
-
-def _modules(names: Sequence[str]) -> list[str]:
-    modules = [name.split("/")[0] for name in names]
-    shown: list[str] = []
-    for i, name in enumerate(modules):
-        named = name not in modules[:i] and not any(shown[-2:])
-        shown.append(name if named else "")
-    return shown
 
 
 def _drifts(probes: dict, over: drift.Window | None) -> dict:
