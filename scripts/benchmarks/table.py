@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from benchmarks.timing import Row, number
+from bn_repro.analysis import tables
 from bn_repro.cli import ROOT
 from bn_repro.errors import UserError
 from bn_repro.run_folder import files
@@ -111,10 +112,8 @@ def markdown(folder: Path = FOLDER) -> str:
         for m in machines
     ]
     names = dict.fromkeys(what for column in columns for what in column)
-    lines = [["measured", *(m["machine"] for m in machines)]]
-    lines.append(["---"] * len(lines[0]))
-    lines += [[what, *(c.get(what, "-") for c in columns)] for what in names]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    rows = [[what, *(c.get(what, "-") for c in columns)] for what in names]
+    return tables.markdown(["measured", *(m["machine"] for m in machines)], rows)
 
 
 def _cell(row: dict) -> str:
