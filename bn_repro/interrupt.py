@@ -47,6 +47,27 @@ def end_at_once(number: int, _frame=None) -> None:
     os._exit(128 + number)
 
 
+@contextlib.contextmanager
+def asked_to_stop() -> Iterator[list]:
+    """Yields a list that is not empty once Ctrl-C or SIGTERM asked to stop."""
+    asked = []
+
+    def notice(number, _):
+        global noticed
+        asked.append(number)
+        noticed = number
+
+    numbers = [signal.SIGTERM]
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        numbers.append(signal.SIGINT)
+    before = [signal.signal(number, notice) for number in numbers]
+    try:
+        yield asked
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
 def end_with_parent() -> None:
     """Ends this process, a worker, as soon as the one that started it has ended."""
     import multiprocessing

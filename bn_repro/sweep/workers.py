@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from multiprocessing.connection import wait
 from typing import NamedTuple
 
@@ -120,7 +120,7 @@ def run(
     environments = list(environments) or [{}] * jobs
     workers = [Worker(cores[i::jobs] or cores, environments[i]) for i in range(jobs)]
     outcomes = {}
-    with _stop_request() as stop:
+    with interrupt.asked_to_stop() as stop:
         try:
             while todo or any(worker.task for worker in workers):
                 if stop:
@@ -183,26 +183,6 @@ def _record(member: Planned, outcome: str) -> None:
     with contextlib.suppress(lock.HeldError), lock.hold(member.workdir):
         step = records.status(member.workdir)["step"]
         RunWriter(member.workdir).write_status(status, step, **fields)
-
-
-@contextlib.contextmanager
-def _stop_request() -> Iterator[list]:
-    """Yields a list that is not empty once Ctrl-C or SIGTERM asked to stop."""
-    asked = []
-
-    def notice(number, _):
-        asked.append(number)
-        interrupt.noticed = number
-
-    numbers = [signal.SIGTERM]
-    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-        numbers.append(signal.SIGINT)
-    before = [signal.signal(number, notice) for number in numbers]
-    try:
-        yield asked
-    finally:
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)
 
 
 def _cores() -> list[int]:
