@@ -13,6 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy import special
 
+from bn_repro.analysis import arms
+
 LEVEL = 0.95
 YES, NO, OPEN, MISSING = "yes", "no", "not decided", "missing"
 NOTE = (
@@ -94,6 +96,23 @@ class Paired(NamedTuple):
     only_first: int
     only_second: int
     p: float
+
+
+def missing(what: str) -> Finding:
+    """Returns that there is no run of what would say something."""
+    return Finding(f"no run of {what}", "-", "-", MISSING)
+
+
+def of_difference(
+    ours: str, seeds: Sequence, found: Difference, factor: float, unit: str
+) -> Finding:
+    """Returns the finding that a difference is positive; `seeds` are its two sides."""
+    n = arms.number_list([len(values) for values in seeds])
+    if found.rule == "binomial" or np.isnan(found.error):
+        return Finding(ours, n, "-", OPEN)
+    shown = found.interval
+    text = f"{shown.text(factor, sign=factor == 100)} {unit}"
+    return Finding(ours, n, text, shown.above(0))
 
 
 def mean(values: Sequence[float]) -> Interval:

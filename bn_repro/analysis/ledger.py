@@ -27,7 +27,7 @@ from bn_repro.analysis.convergence import LAST
 from bn_repro.analysis.intervals import NO, OPEN, YES, Finding
 from bn_repro.analysis.layers import drift_table
 from bn_repro.analysis.networks import Network
-from bn_repro.analysis.sweep import comparison
+from bn_repro.analysis.sweep import comparison_tables
 from bn_repro.analysis.tables import Table
 from bn_repro.run_folder import records
 from bn_repro.run_folder.records import Run
@@ -93,7 +93,7 @@ def _cells(entry: Entry) -> list[str]:
 
 def _entry(claim: Claim, runs: list[Run]) -> Entry:
     folder = claim.folder
-    finding = claim.find(runs) if runs else _missing(f"configs/{folder}.py")
+    finding = claim.find(runs) if runs else intervals.missing(f"configs/{folder}.py")
     command = f"python scripts/report.py --workdir results/{folder}"
     if finding.verdict == intervals.MISSING:
         command = f"python scripts/sweep.py --config configs/{folder}.py"
@@ -113,7 +113,7 @@ def _mnist(check: Callable[..., Finding], norms: Sequence[str] = BOTH) -> Callab
         found, _ = networks.find([run for members in selected for run in members])
         by_norm = {network.config["model"]["norm"]: network for network in found}
         if missing := [norm for norm in norms if norm not in by_norm]:
-            return _missing(f"model.norm={', '.join(missing)}")
+            return intervals.missing(f"model.norm={', '.join(missing)}")
         return check(*(by_norm[norm] for norm in norms))
 
     return find
@@ -123,7 +123,7 @@ def _throughout(runs: list[Run]) -> Finding:
     """At every evaluation of every seed: yes."""
     selected = arms.of_figure1(runs)
     if not (selected.plain and selected.bn):
-        return _missing("both networks")
+        return intervals.missing("both networks")
     above, total = figure1_table.throughout(selected)
     rate = arms.learning_rate(selected.bn)
     ours = f"at {above:,} of {total:,} evaluations, seed by seed, at rate {rate}"
@@ -145,27 +145,10 @@ def _less_drift(measure: str, runs: list[Run], since: int = 0) -> Finding:
     over = drift_table.windows([run for arm in both for run in arm.done()])[since]
     found = [drift_table.last_layer(arm.done(), measure, over) for arm in both]
     if len(found) != 2 or not all(found):
-        return _missing("both networks with probes")
+        return intervals.missing("both networks with probes")
     without, with_bn = (tables.mean_text([*medians.values()]) for medians in found)
     ours = f"{without} without, {with_bn} with BN"
-    return _of_difference(ours, found, intervals.between(*found), 1, "less")
-
-
-def _rates(runs: list[Run]) -> Finding:
-    """More of the swept values train on every seed with BN: yes."""
-    sweep = comparison.find_sweep(runs)
-    if sweep is None or len(sweep.arms) != 2:
-        return _missing("a sweep of both networks")
-    texts, counts, seeds = [], [], set()
-    for arm in sweep.arms:
-        good = arm.good
-        seeds |= {len(point.courses) for point in arm.points}
-        counts.append(len(good))
-        span = f", {min(good):g} to {max(good):g}" if good else ""
-        texts.append(f"{arm.label} {len(good)} of {len(arm.points)}{span}")
-    verdict = YES if counts[1] > counts[0] else NO
-    n = arms.number_list(list(seeds))
-    return Finding("; ".join(texts), n, "-", verdict if min(seeds) > 1 else OPEN)
+    return intervals.of_difference(ours, found, intervals.between(*found), 1, "less")
 
 
 def _more_accurate(plain: Network, bn: Network) -> Finding:
@@ -175,30 +158,14 @@ def _more_accurate(plain: Network, bn: Network) -> Finding:
         for network in (plain, bn)
     ]
     if not all(ends):
-        return _missing("both networks with an accuracy")
+        return intervals.missing("both networks with an accuracy")
     ours = "; ".join(
         f"{network.label} {tables.percent(network.ends)} at rate "
         f"{network.config['optimizer']['learning_rate']:g}"
         for network in (plain, bn)
     )
     found = intervals.between(*ends[::-1])
-    return _of_difference(ours, ends, found, 100, "points")
-
-
-def _of_difference(
-    ours: str, seeds: Sequence, found: intervals.Difference, factor: float, unit: str
-) -> Finding:
-    """Returns the finding that a difference is positive, by the rule of its module."""
-    n = arms.number_list([len(values) for values in seeds])
-    if found.rule == "binomial" or np.isnan(found.error):
-        return Finding(ours, n, "-", OPEN)
-    shown = found.interval
-    text = f"{shown.text(factor, sign=factor == 100)} {unit}"
-    return Finding(ours, n, text, shown.above(0))
-
-
-def _missing(what: str) -> Finding:
-    return Finding(f"no run of {what}", "-", "-", intervals.MISSING)
+    return intervals.of_difference(ours, ends, found, 100, "points")
 
 
 CLAIMS = (
@@ -246,7 +213,7 @@ CLAIMS = (
         "MNIST: more learning rates train with BN",
         "Sec. 3.3: yes",
         "mnist_lr_sweep",
-        _rates,
+        comparison_tables.more_train,
         headline=False,
     ),
     Claim(
@@ -268,7 +235,7 @@ CLAIMS = (
         "MNIST: more initial scales train with BN",
         NOT_PRINTED,
         "mnist_init_sweep",
-        _rates,
+        comparison_tables.more_train,
         headline=False,
     ),
     *(Claim(*claim, headline=False) for claim in why.CLAIMS),

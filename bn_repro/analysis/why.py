@@ -310,8 +310,7 @@ def find(folder: str, runs: Sequence[Run]) -> Finding:
     name, of = list(question.values.items())[claim.value]
     sides = [_by_seed(runs, arm, of) for arm in (claim.more, claim.less) if arm]
     if not all(sides):
-        missing = f"no run of {claim.more} and {claim.less}"
-        return Finding(missing, "-", "-", intervals.MISSING)
+        return intervals.missing(f"{claim.more} and {claim.less}")
     seeds = [np.array(list(side.values())) for side in sides]
     digits = min(digits_of(values.mean()) for values in seeds)
     texts = [tables.mean_text(values, digits=digits) for values in seeds]

@@ -1,12 +1,16 @@
 """A sweep as tables: the largest trainable value, and best-tuned against best-tuned."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from bn_repro.analysis import convergence, intervals, tables
+from bn_repro.analysis import arms, convergence, intervals, tables
+from bn_repro.analysis.intervals import NO, OPEN, YES, Finding
 from bn_repro.analysis.layers import drift, drift_table
 from bn_repro.analysis.sweep import comparison
 from bn_repro.analysis.sweep.comparison import Point, Sweep, SweptArm
 from bn_repro.analysis.tables import Table
+from bn_repro.run_folder.records import Run
 
 
 def arms_table(sweep: Sweep, target: float) -> Table:
@@ -54,6 +58,23 @@ def values_table(sweep: Sweep, target: float) -> Table:
         "Mean ± standard deviation over the seeds that finished. Evaluations: seed by "
         "seed, at all common steps after the first, with moving averages.",
     )
+
+
+def more_train(runs: Sequence[Run]) -> Finding:
+    """Returns whether more of the swept values train on every seed with BN."""
+    sweep = comparison.find_sweep(runs)
+    if sweep is None or len(sweep.arms) != 2:
+        return intervals.missing("a sweep of both networks")
+    texts, counts, seeds = [], [], set()
+    for arm in sweep.arms:
+        good = arm.good
+        seeds |= {len(point.courses) for point in arm.points}
+        counts.append(len(good))
+        span = f", {min(good):g} to {max(good):g}" if good else ""
+        texts.append(f"{arm.label} {len(good)} of {len(arm.points)}{span}")
+    verdict = YES if counts[1] > counts[0] else NO
+    n = arms.number_list(list(seeds))
+    return Finding("; ".join(texts), n, "-", verdict if min(seeds) > 1 else OPEN)
 
 
 def trainable_text(arm: SweptArm) -> str:
