@@ -217,23 +217,22 @@ def _ends_in_zeros(file, member) -> bool:
 
 def _follow(links: dict[str, str], files: dict[str, tuple[int, int]]) -> None:
     """Adds to the files what the links lead to, or DANGLING."""
-    found, of_folders = {}, {}
+    found, of_folders, empty = {}, {}, {}
     for name in links:
         target = _followed(name, links, files)
         if target in files:
             found[name] = files[target]
         elif target and not f"{name}/".startswith(f"{target}/") and target != ".":
             of_folders.setdefault(target, []).append(name)
+            empty[name] = DANGLING
         elif target is None:
             found[name] = DANGLING
-    filled = set()
     for file, place in files.items() if of_folders else ():
         for at in (at for at, letter in enumerate(file) if letter == "/"):
             for name in of_folders.get(file[:at], ()):
                 found[name + file[at:]] = place
-                filled.add(name)
-    empty = {name for names in of_folders.values() for name in names} - filled
-    files |= found | dict.fromkeys(empty, DANGLING)
+                empty.pop(name, None)
+    files |= found | empty
 
 
 def _followed(name: str, links, files) -> str | None:
