@@ -32,7 +32,7 @@ LEVELS = [
     "train evaluate jacobians probe_measures probe run_folder.tensorboard feeds"
     " on_device_feed experiment due under_way start loop inference.import_weights",
     "inference.members inference.splits inference.predict inference.population"
-    " inference.ensemble inference.fold inference.export",
+    " inference.result inference.ensemble inference.fold inference.export",
     "sweep",
 ]
 ORDER = " ".join(LEVELS).split()

@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import json
-import os
 import time
 from pathlib import Path
 
@@ -11,10 +10,10 @@ import numpy as np
 
 from bn_repro import parallel
 from bn_repro.errors import UserError
-from bn_repro.inference import members, population, predict
+from bn_repro.inference import members, population, predict, result
 from bn_repro.inference.members import Member
 from bn_repro.inference.splits import Split, open_split
-from bn_repro.run_folder import checkpoint, files
+from bn_repro.run_folder import checkpoint
 
 KINDS = ("ema", "population")
 ABOUT = "about"  # in saved probabilities: what they are of, JSON
@@ -46,7 +45,7 @@ def evaluate(
     """
     _check(statistics)
     if parallel.is_main():
-        make_folder(out)
+        result.make_folder(out)
     networks = told_apart(networks)
     splits = _open_splits(networks, crops, split_name, limit)
     _announce(splits, say)
@@ -63,9 +62,9 @@ def evaluate(
         abouts.append(_about(member, split, statistics) | {"seconds": seconds})
         if save_probabilities:
             _save_probabilities(out, done, abouts[-1], say)
-    row = _row(abouts, found)
+    row = result.of(abouts, found)
     if parallel.is_main():
-        write(row, out)
+        result.write(row, out)
         _remove(parts)
     return row
 
@@ -123,8 +122,8 @@ def combine(paths, out) -> dict:
       UserError: a file is missing, damaged, of other pictures, views or statistics than
         the first, or of the same network as another; names it.
     """
-    row = _row(*_read_saved(paths))
-    write(row, out)
+    row = result.of(*_read_saved(paths))
+    result.write(row, out)
     return row
 
 
@@ -152,37 +151,6 @@ def _read_saved(paths) -> tuple[list[dict], list[predict.Predictions]]:
             )
         paths_by_network[network] = path
     return abouts, found
-
-
-def make_folder(out) -> Path:
-    """Returns a folder for results, made if it is not there; before the long work.
-
-    Raises:
-      UserError: it cannot be written.
-    """
-    out = Path(out)
-    with files.naming(out, "write"):
-        out.mkdir(parents=True, exist_ok=True)
-        if not os.access(out, os.W_OK | os.X_OK):
-            raise PermissionError("no permission; name another folder with --out")
-    return out
-
-
-def write(row: dict, out) -> Path:
-    """Writes a result as evaluation_*.json into a folder and returns the file.
-
-    It takes the place of an earlier result of the same members, of no others'.
-    """
-    name = f"evaluation_{row['split']}_{row['statistics']}_{row['crops']}crops"
-    number = len(row["members"])
-    stem = f"{name}_{number}member{'s' if number > 1 else ''}"
-    out = make_folder(out)
-    file, others = out / f"{stem}.json", 1
-    while files.read_json(file, missing=row).get("members") != row["members"]:
-        others += 1
-        file = out / f"{stem}_{others}.json"
-    files.write_json(file, row)
-    return file
 
 
 def _open_splits(networks, crops: int, name: str, limit: int) -> list[Split]:
@@ -225,7 +193,7 @@ def _timer(member: Member, say, every: float = 10.0):
 
 
 def _about(member: Member, split, statistics: str) -> dict:
-    """Returns what a member's probabilities are of, as `_row` takes it."""
+    """Returns what a member's probabilities are of, as `result.of` takes it."""
     about = {
         "member": member.name,
         "steps": member.step,
@@ -239,31 +207,6 @@ def _about(member: Member, split, statistics: str) -> dict:
     if statistics == "population":
         about["population_batches"] = member.config.eval.population_batches
     return about
-
-
-def _row(abouts: list[dict], found: list[predict.Predictions]) -> dict:
-    """Returns a result; its seconds are NaN if those of any member are not known."""
-    # What is each member's own; older files hold names.
-    own = ("member", "steps", "seconds", "weights", "class_names")
-    shared = {k: v for k, v in abouts[0].items() if k not in own}
-    row = {
-        "members": [about["member"] for about in abouts],
-        "steps": [about["steps"] for about in abouts],
-    }
-    row |= shared | _errors(found)
-    seconds = [about.get("seconds", np.nan) for about in abouts]
-    return row | {"seconds": float(np.round(np.sum(seconds), 1))}
-
-
-def _errors(found) -> dict:
-    scored = predict.score(found)
-    return {
-        "count": scored["count"],
-        "undecodable": len(found[0].labels) - scored["count"],  # by any member
-        "top1_error": 1 - scored["accuracy"],
-        "top5_error": 1 - scored["top5"],
-        "loss": scored["loss"],
-    }
 
 
 def _name(member: str, split: str, statistics: str, crops: int) -> str:

@@ -13,7 +13,7 @@ import pytest
 
 from bn_repro import cli, data, loop, parallel
 from bn_repro.errors import UserError
-from bn_repro.inference import ensemble, members, population, predict, splits
+from bn_repro.inference import ensemble, members, population, predict, result, splits
 from bn_repro.loop_test import short
 from bn_repro.run_folder import checkpoint, files
 from configs import common
@@ -203,7 +203,7 @@ def test_a_folder_that_cannot_be_written_is_refused_first(
     networks, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(predict, "predict", None)  # before any work
-    monkeypatch.setattr(ensemble.os, "access", lambda *_: False)  # root may write
+    monkeypatch.setattr(result.os, "access", lambda *_: False)  # root may write
     message = f"cannot write {tmp_path}: no permission; name another .* --out"
     with pytest.raises(UserError, match=message):
         evaluate(networks, tmp_path)

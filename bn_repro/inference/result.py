@@ -1,0 +1,65 @@
+"""What an evaluation found, and the file that says so: evaluation_*.json."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from bn_repro.inference import predict
+from bn_repro.run_folder import files
+
+
+def of(abouts: list[dict], found: list[predict.Predictions]) -> dict:
+    """Returns a result; its seconds are NaN if those of any member are not known."""
+    # What is each member's own; older files hold names.
+    own = ("member", "steps", "seconds", "weights", "class_names")
+    shared = {k: v for k, v in abouts[0].items() if k not in own}
+    row = {
+        "members": [about["member"] for about in abouts],
+        "steps": [about["steps"] for about in abouts],
+    }
+    row |= shared | _errors(found)
+    seconds = [about.get("seconds", np.nan) for about in abouts]
+    return row | {"seconds": float(np.round(np.sum(seconds), 1))}
+
+
+def _errors(found) -> dict:
+    scored = predict.score(found)
+    return {
+        "count": scored["count"],
+        "undecodable": len(found[0].labels) - scored["count"],  # by any member
+        "top1_error": 1 - scored["accuracy"],
+        "top5_error": 1 - scored["top5"],
+        "loss": scored["loss"],
+    }
+
+
+def make_folder(out) -> Path:
+    """Returns a folder for results, made if it is not there; before the long work.
+
+    Raises:
+      UserError: it cannot be written.
+    """
+    out = Path(out)
+    with files.naming(out, "write"):
+        out.mkdir(parents=True, exist_ok=True)
+        if not os.access(out, os.W_OK | os.X_OK):
+            raise PermissionError("no permission; name another folder with --out")
+    return out
+
+
+def write(row: dict, out) -> Path:
+    """Writes a result as evaluation_*.json into a folder and returns the file.
+
+    It takes the place of an earlier result of the same members, of no others'.
+    """
+    name = f"evaluation_{row['split']}_{row['statistics']}_{row['crops']}crops"
+    number = len(row["members"])
+    stem = f"{name}_{number}member{'s' if number > 1 else ''}"
+    out = make_folder(out)
+    file, others = out / f"{stem}.json", 1
+    while files.read_json(file, missing=row).get("members") != row["members"]:
+        others += 1
+        file = out / f"{stem}_{others}.json"
+    files.write_json(file, row)
+    return file
