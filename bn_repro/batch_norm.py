@@ -15,8 +15,8 @@ activation (mu, var, gamma, beta) keeps them with size 1 and so broadcasts again
 Statistics are computed in float32 or wider, in two passes: E[x^2] - E[x]^2 loses all
 digits of the variance when the mean is large against the standard deviation.
 
-One file of more than 250 lines, so that the paper's two algorithms and the gradient
-between them are read in one place.
+It has more than 250 lines so that the paper's two algorithms and the gradient between
+them are read in one place.
 """
 
 import math

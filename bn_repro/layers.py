@@ -1,7 +1,7 @@
 """Flax modules of the networks: they own variables, the mathematics is elsewhere.
 
-One file of more than 250 lines: BatchNorm takes over all of flax's fields, and every
-layer of the networks needs what stands below it.
+It has more than 250 lines because BatchNorm takes over all of flax's fields and cases,
+and what stands below it is what every layer of the networks needs beside it.
 """
 
 import contextlib
@@ -69,20 +69,6 @@ class BatchNorm(nn.Module):
 
     Where the collection `ema_count` exists it holds the number of updates, for the bias
     correction of the moving averages; else they follow flax's rule.
-
-    Attributes:
-      batch: what is normalised together: "global" (the examples of all devices along
-        axis_name, as in flax), "device" (those on this device) or N (groups of N
-        consecutive examples of a device; the number of all devices' is "global").
-        Every such group is one mini-batch B of Algorithm 2; the stored statistics are
-        the means over groups.
-      bias_correction: create `ema_count`.
-      biased: store the biased variance; else m / (m - 1) times it (Algorithm 2).
-      gradient: "full": through the statistics too, as in Sec. 3; "stop": they are
-        constants to it, the naive way of Sec. 2.
-      scaled: divide by the standard deviation; else only the mean is taken off.
-      per_activation: statistics, gamma and beta for each location of a feature map
-        instead of each feature map (Sec. 4.2.3): `axis` is all but the first.
     """
 
     use_running_average: bool | None = None
@@ -99,11 +85,20 @@ class BatchNorm(nn.Module):
     axis_index_groups: Any = None
     use_fast_variance: bool = True
     force_float32_reductions: bool = True
+    # what is normalised together: "global" (the examples of all devices along
+    # axis_name, as in flax), "device" (those on this device) or N (groups of N
+    # consecutive examples of a device; the number of all devices' is "global"). Every
+    # such group is one mini-batch B of Algorithm 2; statistics to store are means over
+    # groups
     batch: str | int = "global"
-    bias_correction: bool = False
-    biased: bool = True
+    bias_correction: bool = False  # create `ema_count`
+    biased: bool = True  # store this variance; else Algorithm 2's m / (m - 1) of it
+    # "full": through the statistics too, as in Sec. 3; "stop": they are constants to
+    # it, the naive way of Sec. 2
     gradient: str = "full"
-    scaled: bool = True
+    scaled: bool = True  # divide by the standard deviation; else only take off the mean
+    # statistics, gamma and beta for each location of a feature map instead of each
+    # feature map (Sec. 4.2.3): `axis` is all but the first
     per_activation: bool = False
 
     @nn.compact
@@ -284,13 +279,9 @@ def check_groups(batch: str | int, per_device: int, devices: int) -> tuple[int, 
 def groups(batch: str | int, per_device: int, devices: int) -> tuple[int, bool] | None:
     """Returns (groups on each device, whether one spans all devices).
 
-    None where groups of so many examples divide neither a device's examples nor are all
-    of them.
-
-    Args:
-      batch: BatchNorm's; a number may be given as text.
-      per_device: examples on each device.
-      devices: how many.
+    `batch` is BatchNorm's, a number perhaps as text; `per_device` counts the examples
+    on each of so many devices. None where groups of so many examples divide neither a
+    device's examples nor are all of them.
     """
     if batch == "device":
         return 1, False
@@ -305,12 +296,9 @@ def groups(batch: str | int, per_device: int, devices: int) -> tuple[int, bool] 
 def dropout(x, rate: float, keys, layer: int):
     """Returns x with a share of each example's values zeroed and the rest scaled up.
 
-    Args:
-      x: [B, ...].
-      rate: share dropped.
-      keys: one key an example, [B], or None for no dropout: a value's fate depends on
-        its example alone, however the examples are spread over devices.
-      layer: number of the layer, so that layers differ.
+    Of x [B, ...]. `keys` are one an example, [B], or None for no dropout: a value's
+    fate depends on its example alone, however the examples are spread over devices. The
+    number of the `layer` makes layers differ.
     """
     if keys is None or rate == 0.0:
         return x

@@ -13,14 +13,10 @@ class NaiveNorm(nn.Module):
     b changes no output. With `bn.gradient` = "full" its gradient is 0; with "stop",
     where descent takes the statistics for constants, b moves at every step (Sec. 2).
     It is called like `layers.BatchNorm`, which takes the statistics.
-
-    Attributes:
-      norm: makes that BatchNorm.
-      param_dtype: of b.
     """
 
-    norm: Callable
-    param_dtype: Any = jnp.float32
+    norm: Callable  # makes that BatchNorm
+    param_dtype: Any = jnp.float32  # of b
 
     @nn.compact
     def __call__(self, x, *mode):

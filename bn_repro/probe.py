@@ -19,11 +19,7 @@ from bn_repro.layers import Mode
 
 
 class Probe:
-    """Measures every nonlinearity's input and output on the probe set.
-
-    Attributes:
-      examples: number of examples in the probe set.
-    """
+    """Measures every nonlinearity's input and output on the probe set."""
 
     def __init__(self, config, inputs, images, labels):
         """Takes the probe set from the first examples given.
@@ -33,7 +29,7 @@ class Probe:
         """
         probe = config.probe
         batches = max(1, min(probe.examples, len(labels)) // probe.batch_size)
-        self.examples = batches * probe.batch_size
+        self.examples = batches * probe.batch_size  # in the probe set
         own_statistics = config_dict.ConfigDict(config.to_dict())
         own_statistics.bn.batch = "device"
         model = models.build(own_statistics)

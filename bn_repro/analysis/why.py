@@ -1,7 +1,8 @@
 """The questions of configs/why_*.py: what is drawn, tabled and claimed of each.
 
 QUESTIONS has an entry an experiment; `why_figure` draws and tables any of them. A value
-is one number a run; NaN where the run lacks it.
+is one number a run; NaN where the run lacks it. It has more than 250 lines because that
+table is read as a whole, question beside question.
 """
 
 from collections.abc import Callable, Sequence

@@ -32,21 +32,14 @@ _SPLITS = {b"train", b"val", b"test", b"valid", b"validation"}
 
 
 class Listing:
-    """The pictures under a folder, and what beside them is left out.
-
-    Attributes:
-      root: the folder; in a tar the members' common beginning, "" or with a "/".
-      names: "<class>/<file>" of the pictures, as stored.
-      folders: names of the class folders.
-      loose: number of pictures outside of class folders.
-    """
+    """The pictures under a folder, and what beside them is left out."""
 
     def __init__(self, root: bytes):
         """Lists nothing yet."""
-        self.root = root
-        self.names: list[bytes] = []
-        self.folders: set[bytes] = set()
-        self.loose = 0
+        self.root = root  # in a tar the members' common beginning, "" or with a "/"
+        self.names: list[bytes] = []  # "<class>/<file>" of the pictures, as stored
+        self.folders: set[bytes] = set()  # names of the class folders
+        self.loose = 0  # pictures outside of class folders
         self._left_out = collections.Counter()
         self._by_content = collections.Counter()
 

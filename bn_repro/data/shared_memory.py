@@ -27,11 +27,7 @@ _opened = weakref.WeakValueDictionary()
 
 
 class Filled:
-    """What a worker hands on: a block that holds images; opened where it is unpickled.
-
-    Attributes:
-      block: the shared memory.
-    """
+    """What a worker hands on: images in shared memory, opened where it is unpickled."""
 
     def __init__(self, block: SharedMemory, shape: tuple[int, ...]):
         """Takes the block and the shape of its images."""

@@ -118,16 +118,12 @@ class Batches:
     """An iterator over batches that names and counts pictures that do not decode.
 
     It stops its workers at its end; close it, or drop it, if it is not wanted so long.
-
-    Attributes:
-      bad: names of the pictures met so far that cannot be decoded, with how often.
-      pictures: number of places in batches so far, since this iterator was made.
     """
 
     def __init__(self, dataset, kept: shared_memory.Kept, max_bad_fraction: float):
         """Opens the stream; `kept` is closed with it."""
-        self.bad: dict[str, int] = {}
-        self.pictures = 0
+        self.bad: dict[str, int] = {}  # names that do not decode -> how often so far
+        self.pictures = 0  # places in batches so far
         self._problems: dict[str, str] = {}
         self._max_bad_fraction = max_bad_fraction
         self._open = [workers.started(dataset)]

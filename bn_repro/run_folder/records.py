@@ -15,8 +15,7 @@ Whatever moment a run is killed at, every file is the old or the new one as a wh
 for the last line of metrics.jsonl, which readers skip and a resume removes.
 JSON has no NaN or infinity: they are written as null.
 
-One file of more than 250 lines, so that there is one place that says what a run folder
-holds and reads it.
+It has more than 250 lines so that one place says what a run folder holds, and reads it.
 """
 
 import dataclasses

@@ -37,13 +37,7 @@ class Task(NamedTuple):
 
 
 class Worker:
-    """The sweep's end of one worker.
-
-    Attributes:
-      task: what it is at; None while it is idle.
-      group: of its last task.
-      exit_status: of its process, once that died.
-    """
+    """The sweep's end of one worker."""
 
     def __init__(self, cores: list[int], environment: dict[str, str] | None = None):
         """Starts no process before there is a task.
@@ -52,6 +46,7 @@ class Worker:
         """
         self._cores, self._environment = cores, environment or {}
         self._process = self._connection = None
+        # what it is at, None while idle; of its last task; of its process once dead
         self.task, self.group, self.exit_status = None, None, None
 
     def give(self, task: Task) -> None:
