@@ -21,7 +21,7 @@ from bn_repro.run_folder.records import Run
 
 ASSETS = resources.files("bn_repro.analysis.page") / "assets"
 # One after the other in one scope: each uses what stands before it.
-SCRIPTS = ("core", "runs", "curves", "sweep", "activations", "layers")
+SCRIPTS = ("core", "view", "runs", "curves", "sweep", "activations", "layers")
 SCRIPTS += ("configuration", "start")
 
 
