@@ -81,9 +81,15 @@ class Course:
         found = self.steps[self.accuracy >= accuracy]
         return float(found[0]) if found.size else np.inf
 
+    @property
+    def chance_limit(self) -> float:
+        """The highest accuracy that is no more than that of guessing, 1 / classes."""
+        chance = 1 / self.classes
+        return chance + CHANCE * standard_error(chance, self.count)
+
     def is_chance(self, accuracy: float) -> bool:
         """Returns whether an accuracy is no more than that of guessing."""
-        return is_chance(accuracy, self.classes, self.count)
+        return bool(accuracy <= self.chance_limit)
 
 
 def network_key(run: Run) -> str:
@@ -131,12 +137,6 @@ def higher_at(one: Sequence[Run], other: Sequence[Run]) -> tuple[int, int]:
 def standard_error(accuracy: float, count: int) -> float:
     """Returns the binomial standard error of an accuracy on `count` pictures."""
     return float(np.sqrt(accuracy * (1 - accuracy) / count)) if count else np.nan
-
-
-def is_chance(accuracy: float, classes: int, count: int) -> bool:
-    """Returns whether an accuracy is no more than that of guessing, 1 / classes."""
-    chance = 1 / classes
-    return bool(accuracy <= chance + CHANCE * standard_error(chance, count))
 
 
 def _evaluations(run: Run) -> dict[int, float]:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bn_repro.analysis import figure3, intervals, steps_to_target, tables
-from bn_repro.analysis.convergence import CHANCE, LAST, PAPER, Course, standard_error
+from bn_repro.analysis.convergence import LAST, PAPER
 from bn_repro.analysis.intervals import NO, OPEN, YES, Finding
 from bn_repro.analysis.layers import sparsity
 from bn_repro.analysis.networks import Network
@@ -51,8 +51,7 @@ def answer(claim: Claim, found: Sequence[Network]) -> Finding:
     """Returns what the networks found say to a claim, or what is missing."""
     by_key = {network.key: network for network in found}
     if missing := [key for key in claim.networks if key not in by_key]:
-        text = f"no run of {', '.join(missing)}"
-        return Finding(text, "-", "-", intervals.MISSING)
+        return intervals.missing(", ".join(missing))
     chosen = [by_key[key] for key in claim.networks]
     finding = claim.check(*chosen)
     if open_ones := [network.label for network in chosen if not network.ended]:
@@ -129,7 +128,7 @@ def _further(one: Network, other: Network) -> Finding:
 
 
 def _trains(network: Network) -> Finding:
-    found, limit = intervals.mean(network.ends), _chance_limit(network.courses[0])
+    found, limit = intervals.mean(network.ends), network.courses[0].chance_limit
     shown = f"{found.text(100)} %" if np.isfinite(found.low) else "-"
     verdict = NO if _failed(network).all() else found.above(limit)
     return _finding(_end_text(network), (network,), shown, verdict)
@@ -155,11 +154,6 @@ def _end_text(network: Network) -> str:
     chance = f"{100 / network.courses[0].classes:g} %"
     ends = [f"{tables.percent(network.ends)} at the end, chance is {chance}"]
     return "; ".join([*diverged, *(ends if network.sound else [])]) or "no evaluation"
-
-
-def _chance_limit(course: Course) -> float:
-    chance = 1 / course.classes
-    return chance + CHANCE * standard_error(chance, course.count)
 
 
 def _not_sparse(*compared: Network) -> Finding:

@@ -91,12 +91,10 @@ def draw_gradient_norms(runs: Sequence[Run]) -> tuple[Figure, str]:
     return figure, caption
 
 
-def spaced(layers: Sequence[str], most: int) -> list[str]:
-    """Returns at most so many layers, evenly spaced, with the first and the last."""
-    if len(layers) <= most:
-        return list(layers)
-    places = np.linspace(0, len(layers) - 1, most).round().astype(int)
-    return [layers[i] for i in places]
+def spaced(items: Sequence, most: int) -> list:
+    """Returns at most so many items, evenly spaced, with the first and the last."""
+    places = np.linspace(0, len(items) - 1, min(most, len(items)))
+    return [items[place] for place in places.round().astype(int)]
 
 
 def nearest(recorded: np.ndarray, steps: Sequence[int] | None) -> list[int]:

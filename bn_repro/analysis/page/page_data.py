@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bn_repro.analysis import arms, convergence, networks, tables
-from bn_repro.analysis.layers import drift_table
+from bn_repro.analysis.layers import drift_table, layer_signals
 from bn_repro.analysis.page import (
     page_curves,
     page_layers,
@@ -109,33 +109,28 @@ def _run_values(run: Run, windows: page_layers.Windows) -> dict:
     flat = run.stated
     curves = page_curves.of_run(run)
     held_out = page_curves.held_out(curves)
-    accuracy = np.array(curves[held_out]["accuracy"] if held_out else [], float)
+    course = convergence.course(run, held_out.split()[1]) if held_out else None
     return {
         "name": run.name,
         "status": run.status["status"],
         "status_text": tables.status_text(run),
-        "outcome": _outcome(run, accuracy, held_out),
+        "outcome": _outcome(run, course),
         "steps": run.status.get("step", 0),
         "batch": flat.get("batch_size"),
         "seconds": run.metrics[-1].get("seconds") if run.metrics else None,
-        "best": float(np.fmax.reduce(accuracy, initial=np.nan)),
-        "final": float(accuracy[-1]) if accuracy.size else None,
+        "best": course and course.best,
+        "final": course and course.accuracy[-1],
         "held_out": held_out,
         "curves": curves,
         "layers": page_layers.of_run(run, windows),
     }
 
 
-def _outcome(run: Run, accuracy: np.ndarray, held_out: str | None) -> str:
+def _outcome(run: Run, course: convergence.Course | None) -> str:
     """Returns how a run stands: its status, of a finished one "trained" or "chance"."""
     if run.status["status"] != "finished":
         return run.status["status"]
-    if not accuracy.size:
-        return "trained"
-    counts = run.series(*held_out.split(), "count")[1]
-    classes = run.config["data"]["classes"]
-    count = int(counts[-1]) if counts.size else 0
-    guessing = convergence.is_chance(accuracy[-1], classes, count)
+    guessing = course and course.is_chance(course.accuracy[-1])
     return "chance" if guessing else "trained"
 
 
@@ -185,10 +180,14 @@ def _chosen(
     """
     if sweep:
         count = max(1, CHOSEN // len(sweep.arms))
-        points = [point for arm in sweep.arms for point in _spread(arm.points, count)]
+        points = [
+            point
+            for arm in sweep.arms
+            for point in layer_signals.spaced(arm.points, count)
+        ]
         firsts = [point.courses[0].run for point in points]
     else:
-        firsts = [arm.runs[0] for arm in _spread(found, CHOSEN)]
+        firsts = [arm.runs[0] for arm in layer_signals.spaced(found, CHOSEN)]
     first = {id(run) for run in firsts}
     return [index for index, run in enumerate(runs) if id(run) in first]
 
@@ -197,11 +196,6 @@ def _tuned(sweep: comparison.Sweep) -> list[Run]:
     """Returns a run of each arm at its best value: what is worth looking at first."""
     points = [arm.tuned() for arm in sweep.arms]
     return [point.courses[0].run for point in points if point]
-
-
-def _spread(items: Sequence, most: int) -> list:
-    places = np.linspace(0, len(items) - 1, min(most, len(items)))
-    return [items[place] for place in places.round().astype(int)]
 
 
 def _documents(run: Run) -> dict:
