@@ -177,6 +177,21 @@ def quartiles(values: np.ndarray) -> Quartiles:
     return Quartiles(*(float(cut) for cut in cuts))
 
 
+def layer_scores(
+    activations: dict, from_step: int = 0, over: Window | None = None
+) -> np.ndarray:
+    """Returns [location and scale, L, (median, lower and upper quartile)].
+
+    Of the window `over`, or else from `from_step` on, as `unit_drifts`.
+    """
+    given = from_step, over
+    per_layer = [
+        list(map(quartiles, unit_drifts(activations, name, *given)))
+        for name in activations["layers"]
+    ]
+    return np.array(per_layer).transpose(1, 0, 2)
+
+
 def typical_unit(activations: dict, layer: str) -> int:
     """Returns the unit whose location drift is the median of its layer.
 

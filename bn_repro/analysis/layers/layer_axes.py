@@ -79,7 +79,7 @@ def probe_axis(axes: Axes, steps: np.ndarray) -> None:
         style.step_axis(axes, int(steps[-1]))
 
 
-def is_logarithmic(steps: np.ndarray) -> bool:
+def is_logarithmic(steps: Sequence[int]) -> bool:
     """Returns whether the probes crowd at the beginning of the training."""
     return bool(np.median(steps) < 0.25 * steps[-1])
 

@@ -116,7 +116,7 @@ def draw_drift(runs: Sequence[Run], from_step: int = 0) -> tuple[Figure, str]:
     layers = layer_axes.all_layers(runs)
     over = drift.window([run.activations for run in runs], from_step)
     for i, run in enumerate(runs):
-        scores = layer_scores(run.activations, from_step, over)  # [2, L, 3]
+        scores = drift.layer_scores(run.activations, from_step, over)  # [2, L, 3]
         places = [layers.index(name) for name in run.activations["layers"]]
         color, dash, _ = layer_axes.line(run, i)
         for axes, rows in zip(panels, scores, strict=True):
@@ -172,21 +172,6 @@ def _by_layer(activations: dict, measure: Callable) -> np.ndarray:
                 for layer in activations["layers"]
             ]
         )
-
-
-def layer_scores(
-    activations: dict, from_step: int = 0, over: drift.Window | None = None
-) -> np.ndarray:
-    """Returns [location and scale, L, (median, lower and upper quartile)].
-
-    Of the window `over`, or else from `from_step` on, as `drift.unit_drifts`.
-    """
-    given = from_step, over
-    per_layer = [
-        list(map(drift.quartiles, drift.unit_drifts(activations, name, *given)))
-        for name in activations["layers"]
-    ]
-    return np.array(per_layer).transpose(1, 0, 2)
 
 
 def _from_to(over: drift.Window | None) -> str:

@@ -72,6 +72,7 @@ def overview(runs: Sequence[Run]) -> dict:
         "names": names,
         "modules": layer_axes.modules(names),
         "steps": steps,
+        "logarithmic": len(steps) > 3 and layer_axes.is_logarithmic(steps),
         "starts": list(drift_table.FROM_STEPS),
         "measures": [_measure(key) for key in measures],
     }
@@ -84,10 +85,7 @@ def _measure(key: str) -> dict:
 
 def _drifts(probes: dict, over: drift.Window | None) -> dict:
     """Returns the drifts of all layers; NaN where none is known over these steps."""
-    rows = np.full((len(probes["layers"]), 2, 3), np.nan)
+    scores = np.full((2, len(probes["layers"]), 3), np.nan)
     if over and drift.has_percentiles(probes):
-        for row, name in zip(rows, probes["layers"], strict=True):
-            drifts = drift.unit_drifts(probes, name, over=over)
-            row[:] = list(map(drift.quartiles, drifts))
-    # [L, location and scale, (median, lower, upper)]
-    return {"location": rows[:, 0].T, "scale": rows[:, 1].T}
+        scores = drift.layer_scores(probes, over=over)
+    return {"location": scores[0].T, "scale": scores[1].T}

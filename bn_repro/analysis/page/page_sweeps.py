@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from bn_repro.analysis import intervals, tables
 from bn_repro.analysis.page import page_style
-from bn_repro.analysis.sweep import comparison
+from bn_repro.analysis.sweep import comparison, comparison_figure
 from bn_repro.run_folder.records import Run
 
 MOST_TICKS = 12
@@ -53,7 +53,7 @@ def _one(runs, key: str, sweep: comparison.Sweep | None) -> dict | None:
         "key": key,
         "title": comparison.KEY_NAMES.get(key, key),
         "most": max(len(points) for _, points in found),
-        "logarithmic": values[0] > 0 and values[-1] / values[0] >= 20,
+        "logarithmic": comparison_figure.is_logarithmic(values),
         "ticks": {
             "tickvals": marked,
             "ticktext": list(map(tables.value_text, marked)),

@@ -64,6 +64,7 @@ def viewer(
                 "run": run.name,
                 "steps": run.activations["steps"],
                 "percentiles": run.activations["percentiles"],
+                "middle": int(abs(run.activations["percentiles"] - 50.0).argmin()),
                 "nonlinearity": run.stated.get("model.nonlinearity"),
                 "layers": layers,
                 "histograms": thinned,

@@ -10,8 +10,8 @@ from bn_repro.analysis.style import Line
 from bn_repro.analysis.sweep.comparison import Point, Sweep, SweptArm
 
 HIGH = 0.8  # accuracy from which the error, on a logarithmic axis, tells more
-ERROR_TICKS = (0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0)
 LOG_RATIO = 20  # of the largest to the smallest value, for a logarithmic axis
+ERROR_TICKS = (0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0)
 
 
 @style.styled
@@ -137,21 +137,22 @@ def _means(
     )
 
 
-def _is_logarithmic(values: list[float]) -> bool:
+def is_logarithmic(values: list[float]) -> bool:
+    """Returns whether an axis of values, rising, is logarithmic."""
     return values[0] > 0 and values[-1] / values[0] > LOG_RATIO
 
 
 def _places(sweep: Sweep, i: int) -> dict[float, float]:
     """Returns where arm i stands at each value: its bars hide no other arm's."""
     values = sweep.values
-    if _is_logarithmic(values):
+    if is_logarithmic(values):
         return {value: value * (1 + 0.05 * i) for value in values}
     step = 0.01 * (values[-1] - values[0])
     return {value: value + step * i for value in values}
 
 
 def _value_axis(axes: Axes, sweep: Sweep) -> None:
-    if _is_logarithmic(sweep.values):
+    if is_logarithmic(sweep.values):
         axes.set_xscale("log")
     axes.set_xlabel(sweep.name)
     style.plain(axes)

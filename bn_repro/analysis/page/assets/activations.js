@@ -114,9 +114,6 @@ function unitOf(layer) {
   return found < 0 ? layer.units.length - 1 : found;
 }
 
-const middle = ({ percentiles }) => percentiles.reduce((best, value, p) =>
-  Math.abs(value - 50) < Math.abs(percentiles[best] - 50) ? p : best, 0);
-
 function oneUnit(entry) {
   const layer = layerOf(entry);
   const { color, dash } = lineOf(runOf(entry));
@@ -124,7 +121,7 @@ function oneUnit(entry) {
     name: `${entry.run}, ${value}th percentile`, showlegend: false,
     x: entry.steps, y: unitValues(entry, layer, p, unitOf(layer)),
     mode: entry.steps.length > 1 ? "lines" : "markers",
-    line: { color, dash, width: p === middle(entry) ? 2.5 : 1 },
+    line: { color, dash, width: p === entry.middle ? 2.5 : 1 },
     fill: p ? "tonexty" : "none", fillcolor: translucent(color, 0.15),
     hovertemplate: `step %{x}: %{y:.3f}<extra>${entry.run}, ${value}th</extra>`,
   }));
@@ -133,7 +130,7 @@ function oneUnit(entry) {
 
 function allUnits(entry) {
   const layer = layerOf(entry);
-  const z = layer.units.map((_, u) => unitValues(entry, layer, middle(entry), u));
+  const z = layer.units.map((_, u) => unitValues(entry, layer, entry.middle, u));
   return { traces: [{
     type: "heatmap", x: entry.steps.map(count.format), y: layer.units.map(String), z, coloraxis: "coloraxis",
     hovertemplate: "step %{x}, unit %{y}: %{z:.3f}<extra></extra>",
@@ -229,7 +226,6 @@ function startActivations({ viewer, layers }) {
   ["left", "right"].forEach((side, i) =>
     setOptions(`${side}-run`, viewer.runs.map(({ run }) => [run, run]), viewer.pair[i]));
   Object.assign(element("viewer-step"), { max: Math.max(0, layers.steps.length - 1), value: layers.steps.length });
-  element("viewer-log").checked = layers.steps.length > 3
-    && layers.steps[layers.steps.length >> 1] < last(layers.steps) / 4;
+  element("viewer-log").checked = layers.logarithmic;
   addPanel("activations", drawViewer);
 }
