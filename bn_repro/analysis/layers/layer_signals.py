@@ -25,22 +25,16 @@ HISTOGRAM_FIELDS = frozenset({"saturated", *map("_".join, _KINDS)})
 
 
 @style.styled
-def draw_histograms(
-    runs: Sequence[Run],
-    steps: Sequence[int] | None = None,
-    layers: Sequence[str] | None = None,
-) -> tuple[Figure, str]:
+def draw_histograms(runs: Sequence[Run]) -> tuple[Figure, str]:
     """Returns histograms of the inputs and outputs of nonlinearities, and a caption.
 
-    Args:
-      runs: two columns each: input, output.
-      steps: the nearest probes are drawn; default the first, one in between, the last.
-      layers: the rows; default at most MOST_LAYERS, evenly spaced.
+    Two columns a run, input and output; a row each of at most MOST_LAYERS; of the first
+    probe, the one in the middle of the list, and the last.
 
     Raises:
       UserError: a run recorded no activations, or lacks a layer.
     """
-    layers = layers or spaced(layer_axes.all_layers(_recorded(runs)), MOST_LAYERS)
+    layers = spaced(layer_axes.all_layers(_recorded(runs)), MOST_LAYERS)
     size = (5.2 * len(runs) + 0.4, 1.5 * len(layers) + 0.9)
     figure = Figure(figsize=size)
     parts = figure.subfigures(1, len(runs), squeeze=False)[0]
@@ -48,7 +42,7 @@ def draw_histograms(
     for part, grid, run in zip(parts, grids, runs, strict=True):
         part.suptitle(layer_axes.title(run), x=0.02, ha="left", fontsize=10)
         for row, layer in zip(grid, layers, strict=True):
-            _histograms(row, run, layer, nearest(run.activations["steps"], steps))
+            _histograms(row, run, layer)
         for axes, name in zip(grid[-1], ("input", "output"), strict=True):
             axes.set_xlabel(f"{name} of the {style.nonlinearity(run)}")
     _share_ranges(np.array(grids))
@@ -97,16 +91,6 @@ def spaced(items: Sequence, most: int) -> list:
     return [items[place] for place in places.round().astype(int)]
 
 
-def nearest(recorded: np.ndarray, steps: Sequence[int] | None) -> list[int]:
-    """Returns the indices of the probes nearest to steps, each once.
-
-    Default: the first probe, the one in the middle of the list, and the last.
-    """
-    if steps is None:
-        return sorted({0, (len(recorded) - 1) // 2, len(recorded) - 1})
-    return sorted({int(np.abs(recorded - step).argmin()) for step in steps})
-
-
 def gradient_ratio(activations: dict) -> np.ndarray:
     """Returns the gradient norm of the first layer over that of the last: [T].
 
@@ -118,8 +102,10 @@ def gradient_ratio(activations: dict) -> np.ndarray:
     return np.where(np.isfinite(ratio), ratio, np.nan)
 
 
-def _histograms(row: Sequence[Axes], run: Run, layer: str, probes: list[int]) -> None:
+def _histograms(row: Sequence[Axes], run: Run, layer: str) -> None:
     activations = run.activations
+    last = len(activations["steps"]) - 1
+    probes = sorted({0, last // 2, last})
     place = activations["layers"].index(layer)
     shades = colormaps[COLORS](np.linspace(0.15, 1.0, len(probes)))
     for axes, side in zip(row, ("input", "output"), strict=True):

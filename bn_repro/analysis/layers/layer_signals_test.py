@@ -74,13 +74,14 @@ def test_dead_layers_are_called_dead(tmp_path):
     assert legend(panels(figure)[3])[:2] == ["step 0: dead", "step 10: 75 %"]
 
 
-def test_runs_share_a_layers_range_and_steps_are_the_nearest(tmp_path):
+def test_runs_share_a_layers_range_and_show_three_probes_each(tmp_path):
     runs = [write(tmp_path / "a"), write(tmp_path / "b", steps=(0, 10, 100, 1000))]
-    figure, _ = layer_signals.draw_histograms(runs, steps=[12, 900], layers=["last"])
-    a, a_out, b, b_out = panels(figure)
+    figure, _ = layer_signals.draw_histograms(runs)
+    _, _, a, a_out, _, _, b, b_out = panels(figure)
     assert a.get_xlim() == b.get_xlim()
-    assert legend(a_out) == ["step 10: 75 %", "step 100: 75 %"]
-    assert legend(b_out) == ["step 10: 75 %", "step 1,000: 75 %"]
+    first = ["step 0: 75 %", "step 10: 75 %"]
+    assert legend(a_out) == [*first, "step 100: 75 %"]
+    assert legend(b_out) == [*first, "step 1,000: 75 %"]
 
 
 def test_gradient_norms_by_layer_with_a_key(tmp_path):
