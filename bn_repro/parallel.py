@@ -71,9 +71,9 @@ def split(array, mesh, spec):
         return jax.make_array_from_callback(array.shape, sharding, lambda i: array[i])
 
 
-def shard(tree, mesh: Mesh, spec=SHARDED):
+def shard(tree, mesh: Mesh):
     """Returns this process's part of each array as part of the global array."""
-    sharding = NamedSharding(mesh, spec)
+    sharding = NamedSharding(mesh, SHARDED)
     make = jax.make_array_from_process_local_data
     with _explicit():
         return jax.tree.map(lambda x: make(sharding, np.asarray(x)), tree)

@@ -8,7 +8,6 @@ import numpy as np
 from absl import logging
 
 from bn_repro import data, evaluate, experiment
-from bn_repro.data import crops as views
 from bn_repro.data.classes import Classes
 from bn_repro.errors import UserError
 
@@ -26,9 +25,8 @@ class Split(NamedTuple):
     count: int  # number of pictures
     class_names: list[str]  # in the order of labels
     crops: int  # views of each picture
-    host_views: int  # how many of them the host makes; the device mirrors the others
     # (first picture, pictures a batch) -> iterator of this process's {"image": uint8
-    # [b, host_views, ...], "label", "mask", "index": [b]}
+    # [b, views that the host makes, ...], "label", "mask", "index": [b]}
     batches: Callable[[int, int], Iterator[dict]]
     inputs: Callable  # uint8 images -> the network's input, see `train.Recipe`
 
@@ -84,7 +82,7 @@ def _open_in_memory(config, data_set, crops: int, name: str) -> Split:
             yield {name: value[mine] for name, value in batch.items()}
 
     inputs = data_set.inputs(config)
-    return Split(name, len(labels), splits.class_names, 1, 1, batches, inputs)
+    return Split(name, len(labels), splits.class_names, 1, batches, inputs)
 
 
 def _open_streamed(config, data_set, crops: int, name: str, recorded) -> Split:
@@ -102,8 +100,7 @@ def _open_streamed(config, data_set, crops: int, name: str, recorded) -> Split:
         return stream.view_batches(config, source, crops, size, first, *processes)
 
     inputs = data_set.inputs(config)
-    names, on_host = source.class_names, views.on_host(crops)
-    return Split(name, len(source), names, crops, on_host, batches, inputs)
+    return Split(name, len(source), source.class_names, crops, batches, inputs)
 
 
 def _known(name: str, known: tuple[str, ...]) -> str:

@@ -77,12 +77,9 @@ NORMS = {
 }
 
 
-def shapes(config, network=None) -> dict:
-    """Returns the shapes and dtypes of a network's variables, computing none of them.
-
-    Of the module, by default what `build` makes of config.
-    """
-    network = network or build(config)
+def shapes(config) -> dict:
+    """Returns shapes and dtypes of the network's variables, computing none of them."""
+    network = build(config)
     shape = data.find(config.data).image_shape(config.data)
     images = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
 
