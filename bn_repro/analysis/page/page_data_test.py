@@ -137,6 +137,7 @@ def test_units_lie_where_the_viewer_says(runs):
     assert data.units.dtype == np.dtype("<f4")
     for entry in data.values["viewer"]["runs"]:
         run = next(run for run in runs if run.name == entry["run"])
+        assert entry["percentiles"][entry["middle"]] == 50
         for layer in entry["layers"]:
             expected = run.activations[layer["name"]]
             found = data.units[layer["offset"] :][: expected.size]

@@ -35,6 +35,14 @@ def test_an_axis_without_room_names_each_module_once(sample_folder):
     assert shown["modules"] == ["conv1", "", "", "3a", "", "", "", "3b"]
 
 
+def test_probes_that_crowd_at_the_beginning_have_a_logarithmic_axis(sample_folder):
+    run = records.find_runs(sample_folder)[0]
+    steps = np.array([*range(50), 5_000])
+    crowded = dataclasses.replace(run, activations=run.activations | {"steps": steps})
+    assert page_layers.overview([crowded])["logarithmic"] is True
+    assert page_layers.overview([run])["logarithmic"] is False
+
+
 def test_runs_without_probes_have_nothing_to_show(sample_folder):
     run = records.find_runs(sample_folder)[0]
     bare = dataclasses.replace(run, activations=None)

@@ -53,8 +53,8 @@ def viewer(
     limit = _units_per_layer(shown)
     entries, units, counts = [], [np.zeros(0, "<f4")], [np.zeros(0, np.uint8)]
     for run, thinned in zip(shown, histograms(shown), strict=True):
-        offset = sum(map(len, units))
-        layers, values = _layers(run.activations, limit, offset)
+        probes, offset = run.activations, sum(map(len, units))
+        layers, values = _layers(probes, limit, offset)
         if thinned:
             counts.append(thinned.pop("values").ravel())
             thinned["offset"] = sum(map(len, counts[:-1]))
@@ -62,9 +62,9 @@ def viewer(
         entries.append(
             {
                 "run": run.name,
-                "steps": run.activations["steps"],
-                "percentiles": run.activations["percentiles"],
-                "middle": int(abs(run.activations["percentiles"] - 50.0).argmin()),
+                "steps": probes["steps"],
+                "percentiles": probes["percentiles"],
+                "middle": int(np.abs(probes["percentiles"] - 50).argmin()),
                 "nonlinearity": run.stated.get("model.nonlinearity"),
                 "layers": layers,
                 "histograms": thinned,
