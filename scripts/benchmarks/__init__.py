@@ -2,8 +2,11 @@
 
 from pathlib import Path
 
-# Full-size ImageNet pictures beside the checkout, where there are some.
-SAMPLE = Path(__file__).resolve().parents[3] / "shared/data/imagenet-sample-250.tar"
+# ImageNet pictures beside the checkout, full-size and 64x64, where there are some.
+_DATA = Path(__file__).resolve().parents[3] / "shared/data"
+SAMPLE, TINY = (
+    _DATA / f"{x}.tar" for x in ("imagenet-sample-250", "tiny-imagenet-100")
+)
 
 
 def torch_device() -> str:
