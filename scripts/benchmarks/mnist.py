@@ -1,6 +1,8 @@
 """Training steps of Sec. 4.1 a second: ours, a loop of single jitted steps, PyTorch."""
 
+import functools
 import importlib.util
+import shutil
 
 import jax
 import numpy as np
@@ -16,6 +18,7 @@ STEPS = 500
 PEERS = {
     "loop": ("a loop of jitted steps", ">= 1.4"),
     "torch": ("PyTorch eager", ">= 2"),
+    "compiled": ("PyTorch compiled", ">= 1.3"),
 }
 
 
@@ -27,6 +30,8 @@ def measure(toy: bool = False):
         run_of = {"ours": in_chunks, "loop": one_by_one}
         if importlib.util.find_spec("torch"):
             run_of["torch"] = pytorch
+            if shutil.which("g++"):
+                run_of["compiled"] = functools.partial(pytorch, compiled=True)
         candidates = {who: make(config, steps) for who, make in run_of.items()}
         seconds = alternate(candidates, rounds)
         rates = {k: v.per_second(steps, "steps/s") for k, v in seconds.items()}
@@ -82,7 +87,7 @@ def one_by_one(config, steps: int):
     return run
 
 
-def pytorch(config, steps: int):
+def pytorch(config, steps: int, compiled: bool = False):
     """Returns what runs the steps of the same network as PyTorch users write it."""
     import torch
     from torch import nn
@@ -98,6 +103,7 @@ def pytorch(config, steps: int):
     device = torch_device()
     model = nn.Sequential(*layers, nn.Linear(sizes[-1], 10)).to(device)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    model = torch.compile(model) if compiled else model
     train_split = data.load(config.data).train
     images = torch.from_numpy(train_split.images.reshape(-1, 784)).float().to(device)
     labels = torch.from_numpy(train_split.labels).long().to(device)
