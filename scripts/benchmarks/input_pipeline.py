@@ -26,6 +26,7 @@ from bn_repro import config_files
 from bn_repro.data import augment, decode, image_folder, stream
 
 ROUNDS, BATCHES, WARM_UP = 7, 12, 6
+WORKERS = (1, 2, 4, 8, 16)
 SIZE, AREA, ASPECT = 224, (0.08, 1.0), (3 / 4, 4 / 3)
 TF_FLAX, TF_SAME = "tf.data as in Flax's example", "tf.data alike"
 
@@ -58,6 +59,16 @@ def compare(folder: str, rounds: int):
             candidates[name] = lambda load=load: rates_of(load.as_numpy_iterator())
     found = alternate_rates(candidates, rounds)
     yield from rows(found)
+    alone = found["in process"][1]
+    for count in (1,) if rounds == 1 else WORKERS:
+        with_them = [ours(config, source, count, memory)[1] for _ in range(3)]
+        sides = (
+            Figure(f"{count} workers", with_them, "pictures/s"),
+            Figure("in process", list(alone[:3]), "pictures/s"),
+        )
+        detail = f"a worker holds up to {memory[-1] / 1e6:.0f} MB"
+        what = f"Input, {count} workers: pictures/s by the clock over none"
+        yield ratio(what, *sides, detail=detail)
     largest = max(memory) / 1e6
     yield Row("Input: resident memory of a worker, MB", largest, "< 500", "error")
 
