@@ -32,7 +32,7 @@ _TARGET = flags.DEFINE_string(
     "Default: that of the network without BN; on MNIST sweeps 0.9.",
 )
 _WATCH = flags.DEFINE_bool(
-    "watch", False, "Draw anew every minute while the runs go on; Ctrl-C ends it."
+    "watch", False, "Look every minute and draw what runs wrote; Ctrl-C ends it."
 )
 _CLAIMS = flags.DEFINE_bool(
     "claims",
@@ -53,7 +53,9 @@ def main():
     if _WATCH.value:
         from bn_repro.analysis.page import watch
 
-        draw = lambda now: report.write_report(*flagged, now)[0].runs  # noqa: E731
+        def draw(now: str):
+            return report.write_report(*flagged, now)[0].runs
+
         return watch.watch(draw, _WORKDIR.value)
     made, paths = report.write_report(*flagged)
     print(f"{made.summary()}\nWritten:")

@@ -32,8 +32,9 @@ def watch(draw: Callable[[str], list[Run]], workdir, pause: float = PAUSE) -> No
             written = _written(workdir)
             if written != before:
                 now = datetime.datetime.now().strftime("%H:%M:%S")
-                print(f"{now}  {_drawn(draw, now)}", flush=True)
-            before = written
+                told, is_drawn = _drawn(draw, now)
+                print(f"{now}  {told}", flush=True)
+                before = written if is_drawn else None
             time.sleep(pause)
     except KeyboardInterrupt:
         print("no longer watched; the same command without --watch draws the last page")
@@ -41,18 +42,20 @@ def watch(draw: Callable[[str], list[Run]], workdir, pause: float = PAUSE) -> No
 
 def _written(workdir) -> dict[Path, float]:
     """Returns when each record was written last; {} if one goes away meanwhile."""
-    paths = Path(workdir).rglob("[!.]*.json*")
+    paths = Path(workdir).rglob("[!.]*.*")
     try:
-        return {path: path.stat().st_mtime for path in paths}
+        kinds = (".json", ".jsonl", ".npz")
+        return {path: path.stat().st_mtime for path in paths if path.suffix in kinds}
     except OSError:
         return {}
 
 
-def _drawn(draw: Callable[[str], list[Run]], now: str) -> str:
+def _drawn(draw: Callable[[str], list[Run]], now: str) -> tuple[str, bool]:
+    """Returns what to print, and whether the report is drawn."""
     try:
         runs = draw(now)
     except UserError as error:
-        return f"nothing to draw yet: {error}"
+        return f"nothing to draw yet: {error}", False
     counts = Counter(run.status["status"] for run in runs)
     told = ", ".join(f"{n} {name}" for name, n in counts.items())
-    return f"{len(runs)} runs: {told}"
+    return f"{len(runs)} runs: {told}", True

@@ -4,6 +4,33 @@ from bn_repro.errors import UserError
 from bn_repro.run_folder import records
 
 
+def test_what_could_not_be_drawn_is_tried_again_though_no_run_writes(
+    tmp_path, monkeypatch, capsys
+):
+    testing.write_run(tmp_path / "run", steps=500)
+    drawn, naps = [], []
+
+    def draw(now):
+        drawn.append(now)
+        if len(drawn) == 1:
+            raise UserError("the disk is full")
+        return records.find_runs(tmp_path)
+
+    def sleep(seconds):
+        naps.append(seconds)
+        if len(naps) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(watch.time, "sleep", sleep)
+    monkeypatch.setattr(watch.os, "nice", lambda by: None)
+    watch.watch(draw, tmp_path)
+    lines = [line.partition("  ")[2] for line in capsys.readouterr().out.split("\n")]
+    assert lines[:2] == [
+        "nothing to draw yet: the disk is full",
+        "1 runs: 1 finished",
+    ]
+
+
 def test_a_report_is_drawn_again_as_the_runs_go_on(tmp_path, monkeypatch, capsys):
     drawn, naps = [], []
 
