@@ -163,7 +163,9 @@ def questions(given: Given) -> Part:
     question = why.QUESTIONS[name]
     alt = f"What the runs say to: {question.text}"
     title = "Over training" if question.fields else "At the end"
-    drawings = [given.save(why_figure.picture(given.runs), title, alt, stem=name)]
+    drawn = why_figure.picture(given.runs)
+    drawings = [given.save(drawn, title, alt, stem=name)] if drawn else []
+    notes = [] if drawn else [f"Nothing is probed yet of: {question.text}"]
     found = {arm.label.split("/")[-1]: arm.done() for arm in arms.group(given.runs)}
     for names in question.histograms:
         if all(found.get(name) for name in names):
@@ -171,7 +173,7 @@ def questions(given: Given) -> Part:
             drawn = layer_signals.draw_histograms(typical)
             text = f"Histograms of {names[0]} and {names[1]}"
             drawings.append(given.save(drawn, text, text, f"histograms_{names[0]}"))
-    return Part(drawings, [why_figure.question_table(given.runs)], [], [])
+    return Part(drawings, [why_figure.question_table(given.runs)], notes, [])
 
 
 def figure4_part(given: Given) -> Part:

@@ -68,6 +68,20 @@ def test_a_question_draws_histograms_of_the_arms_it_names(tmp_path):
     assert part.drawings[1].title == "Histograms of tanh_none and tanh_before"
 
 
+@pytest.mark.parametrize("without", ["activations", "fields"])
+def test_a_question_of_runs_that_nothing_is_probed_of_yet_has_its_table(
+    tmp_path, without
+):
+    testing.write_run(tmp_path / "center_stop", experiment="why_naive_gradient")
+    (run,) = records.find_runs(tmp_path)
+    if without == "activations":
+        run = dataclasses.replace(run, activations=None)
+    given = report_parts.Given(tmp_path, [run], None, tmp_path, None)
+    part = report_parts.questions(given)
+    assert part.drawings == [] and len(part.tables) == 1
+    assert part.notes[0].startswith("Nothing is probed yet of: What if descent")
+
+
 def test_settings_get_their_figure_and_table(tmp_path):
     for nonlinearity in ("tanh", "relu"):
         for norm in ("none", "before"):

@@ -44,9 +44,12 @@ def _cell(values: Sequence[float]) -> str:
     return f"{found.estimate:.{digits}f}" + (f" ({text})" if text != "-" else "")
 
 
-def picture(runs: Sequence[Run]) -> tuple[Figure, str]:
-    """Returns the figure of an experiment and its caption."""
-    return (draw_over_steps if _question(runs).fields else draw_values)(runs)
+def picture(runs: Sequence[Run]) -> tuple[Figure, str] | None:
+    """Returns the figure of an experiment and its caption; None if not yet probed."""
+    fields = _question(runs).fields
+    if fields and not _measured(_arms(runs), fields):
+        return None
+    return (draw_over_steps if fields else draw_values)(runs)
 
 
 @style.styled
@@ -85,8 +88,8 @@ def draw_over_steps(runs: Sequence[Run]) -> tuple[Figure, str]:
     caption = (
         "Rows: what each probe recorded of a layer; columns: layers. "
         "Lines are means over seeds, bands from the lowest to the highest"
-        + "; of an arm of which no seed finished as far as all came"
-        * _unfinished(found)
+        + "; an arm none of whose seeds finished is drawn up to the last probe that "
+        "all of them reached" * _unfinished(found)
     )
     return figure, f"{caption}. {question.arms}".strip()
 

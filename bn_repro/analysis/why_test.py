@@ -99,7 +99,7 @@ def test_an_arm_that_diverged_is_drawn_as_far_as_all_its_seeds_came(runs):
     figure, caption = why_figure.draw_over_steps(both)
     names = [text.get_text() for text in figure.legends[0].get_texts()]
     assert names == ["standardize_full", "standardize_stop: diverged"]
-    assert "as far as all came." in caption
+    assert "drawn up to the last probe that all of them reached." in caption
 
 
 def test_a_figure_says_its_question_what_is_drawn_and_what_the_arms_are(runs):

@@ -110,6 +110,7 @@ def _run_values(run: Run, windows: page_layers.Windows) -> dict:
     curves = page_curves.of_run(run)
     held_out = page_curves.held_out(curves)
     course = convergence.course(run, held_out.split()[1]) if held_out else None
+    course = course if course and course.steps.size else None
     return {
         "name": run.name,
         "status": run.status["status"],
