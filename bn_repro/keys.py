@@ -184,7 +184,9 @@ KEYS = {
     "probe.measures": several(
         str, lambda v: {*v} <= {*MEASURES}, f"some of {MEASURES}, each in quotes"
     ),
-    "probe.jacobian_layers": whole(0),
+    "probe.jacobian_layers": Key(
+        int, lambda v: v == 0 or 2 <= v <= INT32, "0, or a whole number of at least 2"
+    ),
     "checkpoint.every": whole(1),
     "checkpoint.keep": whole(1),
 }

@@ -86,6 +86,7 @@ def test_any_batch_size_translates_or_is_refused(batch_size, reference, decay):
         ("probe.percentiles", (50.0, 15.0), "rising"),
         ("probe.percentiles", (50.0, 50.0), "rising"),
         ("seed", 2**32, "seed is 4294967296; .* from 0 to 4294967295"),
+        ("probe.jacobian_layers", 1, "at least 2"),
         ("seed", True, "seed is True"),
         ("seed", -1, "seed is -1"),
         ("data.seed", 2**32, "data.seed is"),
