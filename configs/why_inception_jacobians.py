@@ -7,8 +7,8 @@ Run      python scripts/sweep.py --config configs/why_inception_jacobians.py \
              --config.data.train=tiny-imagenet-100.tar \
              --config.data.val=tiny-imagenet-100.tar
 Draw     python scripts/report.py --workdir runs/why_inception_jacobians
-Cost     2 runs, about 16 minutes of an x86-64 core each: 10 to train, and 90 s a probe,
-         72 of them for the whole network (measured at step 0).
+Cost     2 runs, about 16 minutes of an x86-64 core each: 10 to train, and 90 s for each
+         of four probes, of which the whole network takes 72 (measured at step 0).
 Result   not run yet.
 
 configs/why_jacobians.py with convolutions: eight of 69 layers, by Lanczos' method.

@@ -280,9 +280,9 @@ QUESTIONS = {
         ),
         fields=("jacobian_near_one", "jacobian_median", "jacobian_largest"),
         logarithmic=("jacobian_median", "jacobian_largest"),
-        arms="Of eight layers, by Lanczos' method: a layer's Jacobian is that of its "
-        "output, after the nonlinearity, in its input; a mini-batch's statistics are "
-        "held constant.",
+        arms="Three of the eight layers measured, by Lanczos' method: a layer's "
+        "Jacobian is that of its output, after the nonlinearity, in its input; a "
+        "mini-batch's statistics are held constant.",
     ),
     "why_gamma_beta": Question(
         "What does training do to gamma and beta?",
