@@ -17,6 +17,8 @@ STATISTICS = {
     "ema": "moving averages",
     "population": "Algorithm 2's statistics",
 }
+LONGEST = 48  # characters of an arm's label; a longer one is the run's name instead
+VALUE_NAMES = {"limit=0": "all examples"}
 
 
 @dataclasses.dataclass
@@ -169,3 +171,22 @@ def _statuses(arm: Arm) -> str:
     done = arm.done()
     others = [status_text(run) for run in arm.runs if run not in done]
     return "; ".join([f"{len(done)} of {len(arm.runs)} finished", *others])
+
+
+def labels(runs: Sequence[Run], keys: Sequence[str]) -> list[str]:
+    """Returns what distinguishes runs but for `keys`: "With BN", key=value, or both.
+
+    Of long ones the runs' names instead.
+    """
+    varying = varying_keys(run.config for run in runs)
+    varying = [key for key in varying if key not in keys]
+    others = [key for key in varying if key not in configuration.NORM_KEYS]
+    norms = others != varying or not others
+    texts = []
+    for run in runs:
+        cells = value_texts(run, others)
+        parts = [f"{key.split('.')[-1]}={value}" for key, value in cells.items()]
+        named = [VALUE_NAMES.get(part, part) for part in parts]
+        texts.append(", ".join([*named, *[arms.norm_name(run.norm)] * norms]))
+    is_long = any(len(text) > LONGEST for text in texts)
+    return [arms.label(run) for run in runs] if is_long else texts

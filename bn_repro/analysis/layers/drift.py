@@ -93,9 +93,9 @@ def unit_drifts(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns location drift and scale drift of every unit, [units] each.
 
-    `over` is the window; default all that was recorded from `from_step` on, for example
-    without the first approach from the initial weights. Infinite for dead units; both
-    are NaN where fewer than two probes, or those of a part of the window, say nothing.
+    `over` is the window; by default every probe from `from_step` on, which leaves out
+    the first approach from the initial weights. Infinite for dead units; both are NaN
+    where fewer than two probes, or those of a part of the window, say nothing.
 
     Raises:
       UserError: the run did not record the percentiles.

@@ -105,7 +105,7 @@ def _arms(runs: Sequence[Run], keys: Sequence[str]) -> list[tuple[str, dict]]:
         {values: [places[id(run)] for run in members] for values, members in p.items()}
         for p in found
     ]
-    shown = zip(comparison.labels(firsts, keys), placed, firsts, strict=True)
+    shown = zip(tables.labels(firsts, keys), placed, firsts, strict=True)
     in_order = sorted(shown, key=lambda arm: arm[2].stated["model.norm"] == "none")
     return [(label, points) for label, points, _ in in_order]
 

@@ -11,15 +11,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bn_repro.analysis import arms, convergence, intervals, networks, tables
+from bn_repro.analysis import convergence, intervals, networks, tables
 from bn_repro.analysis.convergence import Course
 from bn_repro.analysis.intervals import Difference
 from bn_repro.errors import UserError
-from bn_repro.run_folder import configuration, records
+from bn_repro.run_folder import records
 from bn_repro.run_folder.records import Run
 
 LEAST_VALUES = 3
-LONGEST = 48  # characters of an arm's label; a longer one is the run's name instead
 TRAINABLE = {"mnist": 0.9}  # final accuracy on every seed, by data.name
 KEY_NAMES = {
     "optimizer.learning_rate": "learning rate",
@@ -28,7 +27,6 @@ KEY_NAMES = {
     "bn.noise": "noise after BN",
     "model.dropout": "share dropped",
 }
-VALUE_NAMES = {"limit=0": "all examples"}
 
 
 @dataclasses.dataclass(eq=False)
@@ -150,7 +148,7 @@ def find_sweep(runs: Sequence[Run]) -> Sweep | None:
     key, groups = max(found, key=lambda item: _most_values(item[1]))
     kept = [group for group in groups if len(group) > 1]
     shown = {id(run) for group in kept for runs_ in group.values() for run in runs_}
-    names = labels(list(map(_first, kept)), [key])
+    names = tables.labels(list(map(_first, kept)), [key])
     swept = [
         SweptArm(label, _first(group).config, _points(group))
         for label, group in zip(names, kept, strict=True)
@@ -233,22 +231,3 @@ def _first(group: dict[tuple, list[Run]]) -> Run:
 
 def _points(group: dict[tuple, list[Run]]) -> list[Point]:
     return [Point(*v, list(map(convergence.course, group[v]))) for v in sorted(group)]
-
-
-def labels(runs: Sequence[Run], keys: Sequence[str]) -> list[str]:
-    """Returns what distinguishes runs but for `keys`: "With BN", key=value, or both.
-
-    Of long ones the runs' names instead.
-    """
-    varying = tables.varying_keys(run.config for run in runs)
-    varying = [key for key in varying if key not in keys]
-    others = [key for key in varying if key not in configuration.NORM_KEYS]
-    norms = others != varying or not others
-    texts = []
-    for run in runs:
-        cells = tables.value_texts(run, others)
-        parts = [f"{key.split('.')[-1]}={value}" for key, value in cells.items()]
-        named = [VALUE_NAMES.get(part, part) for part in parts]
-        texts.append(", ".join([*named, *[arms.norm_name(run.norm)] * norms]))
-    is_long = any(len(text) > LONGEST for text in texts)
-    return [arms.label(run) for run in runs] if is_long else texts

@@ -183,16 +183,15 @@ def _steps_axis(axes: Axes, sweep: Sweep) -> None:
 
 def _caption(sweep: Sweep) -> str:
     points, seeds = sweep.points, _most_seeds(sweep)
-    one = next((c for p in points for c in p.courses if c.count), points[0].courses[0])
+    counts = sorted({c.count for p in points for c in p.courses if c.count}) or [0]
     spread = (
         f"Mean over up to {seeds} seeds that finished, bar from lowest to highest. "
         if seeds > 1
         else f"One seed; the binomial standard error is at most "
-        f"{100 * convergence.standard_error(0.5, one.count):.2f} points. "
+        f"{100 * convergence.standard_error(0.5, counts[0]):.2f} points. "
     )
-    counts = sorted({c.count for p in points for c in p.courses if c.count})
     return (
-        f"{spread}(a) on {' or '.join(f'{count:,}' for count in counts or [0])} "
+        f"{spread}(a) on {' or '.join(f'{count:,}' for count in counts)} "
         f"held-out pictures with moving averages after "
         f"{sweep.arms[0].config['steps']:,} steps."
     )
