@@ -50,7 +50,7 @@ class InMemoryEvaluation:
     """Evaluates a split that lives on the devices, in one dispatch."""
 
     def __init__(self, recipe, mesh, arrays, batch_size: int, statistics: str):
-        """Puts the split, (images [N, ...], labels [N]), there as padded batches.
+        """Puts the split, (images [N, ...], labels [N]), on the devices, in batches.
 
         Each has `batch_size` examples over all devices. With "batch" statistics (see
         `evaluation_step`) they normalise together, so use the training batch's size.
@@ -118,10 +118,10 @@ def _in_order(found: list[dict], count: int) -> np.ndarray:
 
 
 def cut(images, labels, size: int, first: int = 0, width: int = 0):
-    """Yields the examples [N, ...] in order, each once, in batches of one shape.
+    """Yields images [N, ...] and labels [N] in order, in batches of one shape.
 
-    Each holds `size` of them, from the index `first` on, padded to b = `width` >= size;
-    default `size`.
+    A batch holds `size` of them, the first of all those of index `first`, and is padded
+    to b = `width` examples; by default, and at least, to `size`.
 
     Yields:
       {"image": [b, ...], "label": [b], "mask": [b], False for padding, "index": [b]

@@ -92,7 +92,7 @@ class BatchNorm(nn.Module):
     # groups
     batch: str | int = "global"
     bias_correction: bool = False  # create `ema_count`
-    biased: bool = True  # store this variance; else Algorithm 2's m / (m - 1) of it
+    biased: bool = True  # store the biased variance; else m / (m - 1) of it
     # "full": through the statistics too, as in Sec. 3; "stop": they are constants to
     # it, the naive way of Sec. 2
     gradient: str = "full"
@@ -280,8 +280,8 @@ def groups(batch: str | int, per_device: int, devices: int) -> tuple[int, bool] 
     """Returns (groups on each device, whether one spans all devices).
 
     `batch` is BatchNorm's, a number perhaps as text; `per_device` counts the examples
-    on each of so many devices. None where groups of so many examples divide neither a
-    device's examples nor are all of them.
+    on each of the `devices`. None where a group size neither divides a device's
+    examples nor is that of all devices' together.
     """
     if batch == "device":
         return 1, False
@@ -311,8 +311,9 @@ def dropout(x, rate: float, keys, layer: int):
 def norm_act(layer, x, mode: Mode):
     """Returns g(BN(x)) or BN(g(x + b)) or, without norm, g(x + b), and g's input.
 
-    The layer, a module that calls this from its own __call__, has norm, placement and
-    g; b is its own where no BN stands before g, whose beta takes its role.
+    Called from the __call__ of a module that has norm, placement, nonlinearity,
+    features, dtype and param_dtype. b becomes the module's parameter "bias", where no
+    BN stands before g, whose beta takes its role.
     """
     g = NONLINEARITIES[layer.nonlinearity]
     if layer.norm is None or layer.placement != "before":

@@ -18,7 +18,7 @@ class OnDeviceFeed(feeds.InMemoryFeed):
     def __init__(
         self, config, recipe, mesh, pictures: on_device.Pictures, spread: bool = False
     ):
-        """Puts the training split there; `spread`: a part of it on each device."""
+        """Puts the pictures on the devices: all on each or, if `spread`, a part."""
         self._sizes = pictures.sizes
         spec = SHARDED if spread else REPLICATED
         pick = on_device.pick_spread if spread else on_device.pick

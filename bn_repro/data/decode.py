@@ -100,7 +100,8 @@ def training_view(
     """Writes a random crop, resized and if `flip` mirrored half the time, into out.
 
     `picture` is uint8 [H, W, 3], `out` uint8 [size, size, 3], contiguous. The example's
-    own rng is the only source of randomness; see `random_crop_box` for the ranges.
+    own rng is the only source of randomness. `area`, shares of the picture's, and
+    `aspect`, width / height, are the ranges of `random_crop_box`.
     """
     shape = picture.shape[:2]
     top, left, height, width, mirrored = draw_view(rng, *shape, area, aspect, flip)

@@ -30,8 +30,8 @@ SECONDS = "seconds"  # in what is saved: spent so far
 def view_probabilities(variables, images, *, model, inputs, crops: int):
     """Returns the class probabilities of pictures, averaged over views, [b, classes].
 
-    `images` are uint8 [b, host_views, H, W(, 3)]; those of the `crops` views that the
-    host left out mirror the others.
+    `images` are uint8 [b, views made by the host, H, W(, 3)]; the others of the `crops`
+    views mirror them.
     """
     if crops > 1:
         images = views.with_mirrored(images, crops)

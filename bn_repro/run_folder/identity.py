@@ -33,8 +33,8 @@ def of(config: Mapping) -> dict:
 def differing(a: Mapping, b: Mapping) -> str:
     """Returns which keys make two runs different and how, or "" if none does.
 
-    They are the identities, see `of`, of the run that is there and of that now. A key
-    that came after one of them was written has there the value that such a run had.
+    `a` is the identity (see `of`) of the recorded run, `b` that of the run now. A key
+    that one of them is too old to have counts with the value that such a run had.
     """
     a, b = configuration.of_today(a), configuration.of_today(b)
     return "; ".join(

@@ -191,8 +191,8 @@ def dry_run(sweep: list[Planned]) -> str:
 def share(sweep: list[Planned], index: int, count: int = 0) -> list[Planned]:
     """Returns the members that one task of an array of jobs runs.
 
-    Tasks count from 0: of `count` of them task `index` runs the members index, index +
-    count, ...; without a count there is a task for each member.
+    With `count` tasks, task `index`, from 0, runs the members index, index + count and
+    so on; without a count there is a task for each member.
 
     Raises:
       UserError: there is no such task.

@@ -208,8 +208,9 @@ class Program:
 def _chunk(carries, keys, arrays, indices, n, active, *, one):
     """Returns what `one` does of a member, done for all; see `InMemoryFeed.chunk`.
 
-    `carries` and `keys` are each member's (state, sums) and key, `indices` the examples
-    of their steps [members, block, batch], `active` who moves [members].
+    `carries` and `keys` are each member's (state, sums) and key, `arrays` the training
+    split that all share, `indices` the examples of their steps [members, block, batch],
+    of which the first n are taken, `active` who moves, bool [members].
     """
     states, sums = jax.tree.map(lambda *leaves: jnp.stack(leaves), *carries)
     members = jax.vmap(one, in_axes=(0, 0, 0, None, 0, None))

@@ -46,8 +46,9 @@ class Worker:
         """
         self._cores, self._environment = cores, environment or {}
         self._process = self._connection = None
-        # what it is at, None while idle; of its last task; of its process once dead
-        self.task, self.group, self.exit_status = None, None, None
+        self.task = None  # what it is at; None while idle
+        self.group = None  # of its last task
+        self.exit_status = None  # of its process, once that is dead
 
     def give(self, task: Task) -> None:
         """Sends it a task, to a new process if there is none."""
