@@ -83,6 +83,8 @@ def test_the_members_are_the_runs_named_or_the_config_itself(tmp_path):
     assert found[-1].workdir == tmp_path / "bn_learning_rate1_seed1"
     assert (last.seed, last.steps, last.optimizer.learning_rate) == (1, 7, 1.0)
     assert last.model.norm == "batch_norm"
+    told = "model.norm=none optimizer.learning_rate=0.1 seed=0"
+    assert sweep.listing(found)[0] == f"plain_learning_rate0.1_seed0  {told}"
     alone = sweep.members("configs/common.py", {}, [], tmp_path, ["seed=0:2"])
     assert [member.name for member in alone] == ["seed0", "seed1"]
     with pytest.raises(UserError, match="seed is overridden and an axis"):

@@ -20,7 +20,7 @@ class Planned(NamedTuple):
     name: str  # its key in RUNS, or made of what its axes set
     workdir: Path  # its folder
     config: str  # its configuration as JSON, as stated
-    sets: dict  # dotted key -> value, as RUNS has them, or the axes
+    sets: dict  # dotted key -> value, as RUNS has them, and the axes
 
     def status(self) -> str:
         """Returns how the run stands; "waiting" if it was never started."""
@@ -106,6 +106,7 @@ def _along(axes, config_file: str, overrides: dict, only, workdir) -> list[Plann
     found, file = [], config_files.find(config_file)
     for base in dict.fromkeys(only) or [""]:
         config = config_files.load(f"{file}:{base}" if base else file)
+        sets = _set_by_run(file, base) if base else {}
         for name, chosen in product(
             axes, configuration.flatten(config.to_dict())
         ).items():
@@ -113,8 +114,18 @@ def _along(axes, config_file: str, overrides: dict, only, workdir) -> list[Plann
                 raise UserError(f"{min(both)} is overridden and an axis; leave one out")
             name = f"{base}_{name}" if base else name
             config.update_from_flattened_dict(chosen)
-            found.append(_member(name, config, overrides, workdir, chosen))
+            kept = sets.keys() - chosen.keys() - overrides.keys()
+            told = {key: sets[key] for key in sets if key in kept} | chosen
+            found.append(_member(name, config, overrides, workdir, told))
     return found
+
+
+def _set_by_run(file: str, name: str) -> dict:
+    """Returns what the run of RUNS that get_config calls by a name sets; {} if none."""
+    with contextlib.suppress(UserError):
+        module = load(file)
+        return module.RUNS[run_of(module, file, name)]
+    return {}
 
 
 def _member(name: str, config, overrides: dict, workdir, sets: dict) -> Planned:
