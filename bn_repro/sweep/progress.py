@@ -65,14 +65,14 @@ class Progress:
 def last_line(path: Path) -> str:
     """Returns the last line that the loop or the commands print; XLA prints too.
 
-    With the accuracy on held-out data behind the step, where it is known.
+    With the last accuracy on held-out data, and its step, where it is known.
     """
     ours = ("step ", "Resuming", "compiling ", "error:", *STATUSES)
     lines = path.read_text().splitlines() if path.exists() else []
     last = next((line for line in lines[::-1] if line.startswith(ours)), "starting")
     told = [line for line in lines if line.startswith("evaluated ")]
     if last.startswith("step ") and told:
-        return f"{last}  {told[-1].partition(': ')[2]}"
+        return f"{last}  {told[-1].removeprefix('evaluated ')}"
     return last
 
 
