@@ -54,8 +54,10 @@ def define_processes() -> Callable[[], tuple[str, int, int]]:
     coordinator = flags.DEFINE_string(
         "coordinator", "", "host:port of process 0, where the cluster is not known."
     )
-    count = flags.DEFINE_integer("processes", 0, "Number of processes, likewise.")
-    index = flags.DEFINE_integer("process_index", -1, "Of this one, likewise.")
+    count = flags.DEFINE_integer("processes", 0, "How many processes, likewise.")
+    index = flags.DEFINE_integer(
+        "process_index", -1, "Which of the processes this is, from 0, likewise."
+    )
     return lambda: (coordinator.value, count.value, index.value)
 
 

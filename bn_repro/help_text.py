@@ -50,7 +50,7 @@ def _flags(found: dict) -> str:
         default = "" if flag.default in (None, "", [], False) else f" [{flag.default}]"
         left = f"  --{'[no]' if flag.boolean else ''}{name}"
         told_of = textwrap.fill(
-            re.sub(r"(?<!\.)\.;", ";", flag.help) + default,
+            re.sub(r"(?<!\.)\.;\s+", "; ", flag.help) + default,
             WIDTH,
             initial_indent=left.ljust(INDENT),
             subsequent_indent=" " * INDENT,

@@ -268,6 +268,11 @@ def test_help_shows_the_values_of_the_run_that_is_given(call):
     assert "\n  model.norm='none' " in call("train", "--help").stdout
 
 
+def test_help_leaves_no_gap_before_what_absl_says_of_a_list(call):
+    told = call("sweep", "--help").stdout
+    assert "values; repeat this option" in told and ";  " not in told
+
+
 def test_an_import_ends_bad_input_in_one_line(tmp_path, call):
     arguments = [f"--weights={tmp_path / 'none.npz'}", f"--workdir={tmp_path / 'run'}"]
     arguments += ["--config=configs/imagenet.py:bn_baseline"]
