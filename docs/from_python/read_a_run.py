@@ -9,6 +9,7 @@ RESULTS = Path(__file__).parents[2] / "results"
 run = records.read_run(RESULTS / "mnist" / "bn_seed0")
 steps, accuracy = run.series("test", "ema", "accuracy")
 print(f"{run.name}: {accuracy[-1]:.2%} at step {steps[-1]:,}")
+# All lines as a table: pandas.DataFrame(run.metrics)
 
 layer = run.activations["layers"][-1]
 percentiles = run.activations[layer]  # [T, P, units]
