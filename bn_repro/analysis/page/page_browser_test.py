@@ -468,11 +468,22 @@ def test_a_slider_shows_distributions_at_a_step_of_one_or_all_layers(fresh, open
     assert_all_layers(fresh)
 
 
+def size_of(browser, name):
+    """Returns by how much a plot is wider than its drawing, and both heights."""
+    drawn(browser, name)
+    script = """const plot = document.getElementById(arguments[0]);
+      const drawing = plot.querySelector(".svg-container");
+      return [plot.clientWidth - drawing.clientWidth, plot.clientHeight,
+        drawing.clientHeight];"""
+    return browser.execute_script(script, name)
+
+
 def assert_all_layers(fresh):
     choose(fresh, "viewer-show", "all layers at one step")
     shown = drawn(fresh, "viewer-plot")
     assert shown["titles"] == ["hidden_1", "hidden_2", "hidden_3"]
     assert len(shown["traces"]) == 2
+    assert size_of(fresh, "viewer-plot") == [0, 340, 340]  # three layers fill it
     gaps = [at for at, x in enumerate(shown["traces"][0]["x"]) if x is None]
     assert gaps == [9, 19, 29]
     choose(fresh, "viewer-side", "output")
@@ -643,23 +654,19 @@ def test_a_narrow_window_scrolls_tables_only(opened, fresh):
         script = """arguments[0].append("_with_a_longer_name_seed10");
           return arguments[0].scrollWidth > arguments[0].clientWidth"""
         assert not fresh.execute_script(script, cell)  # all of a run's name is seen
+        script = """const style = getComputedStyle(arguments[0]);
+          return arguments[0].clientHeight / parseFloat(style.lineHeight)"""
+        assert fresh.execute_script(script, cell) < 5  # and not a few letters a line
 
 
 def test_a_window_made_narrower_draws_anew_in_fewer_columns(fresh):
-    def size_of_viewer(_=None):
-        drawn(fresh, "viewer-plot")
-        script = """const plot = document.getElementById("viewer-plot");
-          const drawing = plot.querySelector(".svg-container");
-          return [plot.clientWidth - drawing.clientWidth, plot.clientHeight,
-            drawing.clientHeight];"""
-        return fresh.execute_script(script)
-
-    assert size_of_viewer() == [0, 340, 340]
+    assert size_of(fresh, "viewer-plot") == [0, 340, 340]
+    until = WebDriverWait(fresh, WAIT).until
     with window_of(fresh, 400):
-        WebDriverWait(fresh, WAIT).until(lambda _: size_of_viewer()[1] > 1000)
-        assert size_of_viewer() == [0, 1180, 1180]
+        until(lambda _: size_of(fresh, "viewer-plot")[1] > 1000)
+        assert size_of(fresh, "viewer-plot") == [0, 1180, 1180]
         assert_only_tables_scroll(fresh)
-    WebDriverWait(fresh, WAIT).until(lambda _: size_of_viewer()[1] == 340)
+    until(lambda _: size_of(fresh, "viewer-plot")[1] == 340)
 
 
 def test_the_page_of_69_layers_is_under_three_screens(opened, tmp_path):

@@ -101,7 +101,7 @@ function allLayers(shown) {
     text: name, x: left, y: top + 0.7, xanchor: "left", yanchor: "bottom", showarrow: false, font: { size: 10 },
   }));
   const layout = {
-    height: 84 + 62 * rows, annotations, showlegend: true,
+    height: Math.max(340, 84 + 62 * rows), annotations, showlegend: true,
     xaxis: { visible: false, range: [-0.05, columns] }, yaxis: { visible: false, range: [1 - rows - 0.05, 1.05] },
     margin: { l: 4, r: 4, t: 28, b: 4 },
   };
