@@ -1,6 +1,7 @@
 """The page in a real browser: Debian's Chromium, headless, and its driver."""
 
 import contextlib
+import itertools
 import os
 import shutil
 from pathlib import Path
@@ -682,6 +683,19 @@ def test_the_page_of_69_layers_is_under_three_screens(opened, tmp_path):
     assert drawn(browser, "layer-plot")["ticks"][-1] == "5b/pool_proj"
     height = browser.execute_script("return document.documentElement.scrollHeight")
     assert height < 3 * 900
+    assert_names_apart(browser)
+
+
+def assert_names_apart(browser):
+    choose(browser, "viewer-show", "all layers at one step")
+    assert drawn(browser, "viewer-plot")["titles"][-1] == "5b/pool_proj"
+    script = """return [...document.querySelectorAll("#viewer-plot .annotation-text-g")]
+      .map((name) => name.getBoundingClientRect())
+      .map(({ left, right, top }) => [left, right, top]);"""
+    names = browser.execute_script(script)
+    assert len(names) == 69
+    for before, after in itertools.pairwise(names):
+        assert before[1] < after[0] or before[2] < after[2]  # or in the next row
 
 
 def test_configurations_are_compared_and_documents_shown(fresh):

@@ -72,7 +72,7 @@ function atStep(entry, side) {
 function allLayers(shown) {
   const side = Number(element("viewer-side").value);
   const names = state.data.layers.names.filter((name) => shown.some((entry) => layerOf(entry, name)));
-  const widest = Math.max(95, ...names.map((name) => 6 * name.length));
+  const widest = Math.max(95, ...names.map((name) => 6.8 * name.length));
   const fitting = Math.floor(element("viewer-plot").clientWidth / widest);
   const columns = Math.max(2, Math.min(12, fitting, names.length));
   const boxes = names.map((name, i) => ({ name, left: i % columns, top: -Math.floor(i / columns) }));
