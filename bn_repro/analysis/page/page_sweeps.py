@@ -7,7 +7,7 @@ places of the runs in the page's list.
 import itertools
 from collections.abc import Sequence
 
-from bn_repro.analysis import intervals, tables
+from bn_repro.analysis import arms, intervals, tables
 from bn_repro.analysis.page import page_style
 from bn_repro.analysis.sweep import comparison, comparison_figure
 from bn_repro.run_folder.records import Run
@@ -105,9 +105,19 @@ def _arms(runs: Sequence[Run], keys: Sequence[str]) -> list[tuple[str, dict]]:
         {values: [places[id(run)] for run in members] for values, members in p.items()}
         for p in found
     ]
-    shown = zip(tables.labels(firsts, keys), placed, firsts, strict=True)
+    labels = [
+        _of_both(label, [run for members in points.values() for run in members])
+        for label, points in zip(tables.labels(firsts, keys), found, strict=True)
+    ]
+    shown = zip(labels, placed, firsts, strict=True)
     in_order = sorted(shown, key=lambda arm: arm[2].stated["model.norm"] == "none")
     return [(label, points) for label, points, _ in in_order]
+
+
+def _of_both(label: str, runs: Sequence[Run]) -> str:
+    """Returns an arm's label: where it is the name of one of two runs, of both."""
+    names = list(dict.fromkeys(map(arms.label, runs)))
+    return " and ".join(names) if label in names and len(names) == 2 else label
 
 
 def _best(runs: Sequence[Run], sweep: comparison.Sweep) -> list[str]:

@@ -69,6 +69,14 @@ def test_an_arm_of_one_value_is_no_sweep(tmp_path):
     assert swept(records.find_runs(tmp_path))[1] == []
 
 
+def test_an_arm_called_by_its_runs_says_both(tmp_path, monkeypatch):
+    testing.write_course(tmp_path / "bn_x5", [0.1], optimizer__learning_rate=0.1)
+    testing.write_course(tmp_path / "bn_x30", [0.2], optimizer__learning_rate=0.6)
+    monkeypatch.setattr(tables, "LONGEST", 3)
+    (sweep,) = swept(records.find_runs(tmp_path))[1]
+    assert [arm["label"] for arm in sweep["arms"]] == ["bn_x5 and bn_x30"]
+
+
 @pytest.mark.parametrize("norms", [("before",), ("before", "none")])
 def test_two_keys_make_a_grid_an_arm(tmp_path, norms):
     for norm in norms:
