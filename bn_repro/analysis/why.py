@@ -18,6 +18,7 @@ from bn_repro.analysis.why_values import (
     less,
     log10,
     median_after_start,
+    of_layers,
     probed,
     recorded,
 )
@@ -59,31 +60,6 @@ GRADIENTS = {
 POPULATION = recorded("test", "population")
 NEAREST = less(probed("output_distance"), probed("input_distance"))
 TRAIN, TEST = recorded("train", "ema"), recorded("test", "ema")
-
-LAYER_JACOBIANS = Question(
-    "Are the singular values of the layers near 1?",
-    {
-        "share in [1/2, 2] at first": probed("jacobian_near_one", at=0),
-        "share in [1/2, 2] at the end": probed("jacobian_near_one"),
-        "median at the end": probed("jacobian_median"),
-        "least": probed("jacobian_least"),
-        "largest": probed("jacobian_largest"),
-        "through all, largest": probed("through_largest"),
-        **ACCURACY,
-    },
-    Claim(
-        "More singular values are within [1/2, 2] with BN, initial deviation 0.1",
-        "Sec. 3.3: a conjecture",
-        1,
-        "bn_std0.1",
-        "plain_std0.1",
-    ),
-    ("jacobian_near_one", "jacobian_median", "jacobian_largest", "through_largest"),
-    ("jacobian_median", "jacobian_largest", "through_largest"),
-    arms="std: standard deviation of the initial weights. A layer's Jacobian is that "
-    "of its nonlinearity's input in the layer before's, with BN of normalised in "
-    "normalised vectors; a mini-batch's statistics are held constant.",
-)
 
 QUESTIONS = {
     "why_naive_gradient": Question(
@@ -193,7 +169,30 @@ QUESTIONS = {
         arms="dropout0.1_of2000: a tenth dropped, the first 2,000 training examples; "
         "with these the test set is its first 2,000 pictures, too.",
     ),
-    "why_jacobians": LAYER_JACOBIANS,
+    "why_jacobians": Question(
+        "Are the singular values of the layers near 1?",
+        {
+            "share in [1/2, 2] at first": probed("jacobian_near_one", at=0),
+            "share in [1/2, 2] at the end": probed("jacobian_near_one"),
+            "median at the end": probed("jacobian_median"),
+            "least": probed("jacobian_least"),
+            "largest": probed("jacobian_largest"),
+            "through all, largest": probed("through_largest"),
+            **ACCURACY,
+        },
+        Claim(
+            "More singular values are within [1/2, 2] with BN, initial deviation 0.1",
+            "Sec. 3.3: a conjecture",
+            1,
+            "bn_std0.1",
+            "plain_std0.1",
+        ),
+        ("jacobian_near_one", "jacobian_median", "jacobian_largest", "through_largest"),
+        ("jacobian_median", "jacobian_largest", "through_largest"),
+        arms="std: standard deviation of the initial weights. A layer's Jacobian is "
+        "that of its nonlinearity's input in the layer before's, with BN of normalised "
+        "in normalised vectors; a mini-batch's statistics are held constant.",
+    ),
     "why_gradient_change": Question(
         "Does a layer's gradient change less when the layers before it step?",
         {
@@ -265,24 +264,33 @@ QUESTIONS = {
         ),
         arms="scale: factor on He's initial weights.",
     ),
-    "why_inception_jacobians": LAYER_JACOBIANS._replace(
-        text="Are the singular values of Inception's convolutions near 1?",
-        values={
-            **{k: v for k, v in LAYER_JACOBIANS.values.items() if k not in ACCURACY},
+    "why_inception_jacobians": Question(
+        "Are the singular values of Inception's convolutions near 1?",
+        {
+            "share in [1/2, 2] at first, mean of 8 layers": of_layers(
+                "jacobian_near_one", 0
+            ),
+            "share in [1/2, 2] at the end, mean of 8 layers": of_layers(
+                "jacobian_near_one"
+            ),
+            "at the end, first layer": probed("jacobian_near_one", 0),
+            "at the end, last layer": probed("jacobian_near_one"),
+            "largest, mean of 8 layers": of_layers("jacobian_largest"),
+            "through all, largest": probed("through_largest"),
             "validation accuracy, %": recorded("val", "ema"),
         },
-        claim=Claim(
-            "More singular values of Inception's last layer are in [1/2, 2] with BN",
+        Claim(
+            "More singular values of Inception's convolutions are in [1/2, 2] with BN",
             "Sec. 3.3: a conjecture",
             1,
             "bn",
             "plain",
         ),
-        fields=("jacobian_near_one", "jacobian_median", "jacobian_largest"),
-        logarithmic=("jacobian_median", "jacobian_largest"),
+        ("jacobian_near_one", "jacobian_largest"),
         arms="Three of the eight layers measured, by Lanczos' method: a layer's "
-        "Jacobian is that of its output, after the nonlinearity, in its input; a "
-        "mini-batch's statistics are held constant.",
+        "Jacobian is that of its output, after ReLU, in its input; a mini-batch's "
+        "statistics are held constant. ReLU makes about half of the outputs 0, and so "
+        "about half of the singular values.",
     ),
     "why_gamma_beta": Question(
         "What does training do to gamma and beta?",

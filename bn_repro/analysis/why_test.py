@@ -43,6 +43,15 @@ def test_the_effective_rate_is_the_rate_over_the_squared_norm(runs):
     assert np.isnan(why_values.probed("batch_noise")(runs[0]))
 
 
+def test_a_mean_over_layers_is_of_those_that_were_measured(runs):
+    norms = runs[0].activations["weight_norm"]
+    norms[-1, 1] = np.nan
+    assert why_values.of_layers("weight_norm")(runs[0]) == (1 + 4) / 2
+    np.testing.assert_allclose(why_values.of_layers("weight_norm", -2)(runs[0]), 7 / 3)
+    assert np.isnan(why_values.of_layers("weight_norm", 0)(runs[0]))
+    assert np.isnan(why_values.of_layers("batch_noise")(runs[0]))
+
+
 def test_a_claim_is_decided_by_the_seeds_of_its_two_arms(runs):
     found = why.find("why_naive_gradient", runs)
     assert "standardize_stop 3050.00 ± 70.71" in found.ours

@@ -17,6 +17,17 @@ def probed(field: str, layer: int = -1, at: int = -1) -> Callable[[Run], float]:
     return value
 
 
+def of_layers(field: str, at: int = -1) -> Callable[[Run], float]:
+    """Returns the function of a run to the mean of a field over the layers measured."""
+
+    def value(run: Run) -> float:
+        found = over_steps(run, field)
+        known = [] if found is None else found[at][np.isfinite(found[at])]
+        return float(np.mean(known)) if len(known) else np.nan
+
+    return value
+
+
 def over_steps(run: Run, field: str) -> np.ndarray | None:
     """Returns a field of a run's probes, [T, L]; None if it was not recorded.
 
