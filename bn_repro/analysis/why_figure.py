@@ -85,9 +85,11 @@ def draw_over_steps(runs: Sequence[Run]) -> tuple[Figure, str]:
         axes.set_xlabel("")
     style.legend_below(figure, panels, 4, fontsize=8)
     figure.suptitle(question.text, fontsize=11)
+    several = any(len(_runs(arm)) > 1 for arm in found)
+    lines_are = "means over seeds, bands from the lowest to the highest"
     caption = (
-        "Rows: what each probe recorded of a layer; columns: layers. "
-        "Lines are means over seeds, bands from the lowest to the highest"
+        "Rows: what each probe recorded of a layer; columns: layers. Lines are "
+        + (lines_are if several else "of one seed each")
         + "; an arm none of whose seeds finished is drawn up to the last probe that "
         "all of them reached" * _unfinished(found)
     )

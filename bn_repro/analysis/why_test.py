@@ -43,6 +43,12 @@ def test_the_effective_rate_is_the_rate_over_the_squared_norm(runs):
     assert np.isnan(why_values.probed("batch_noise")(runs[0]))
 
 
+def test_one_seed_is_called_so(runs):
+    figures = [why_figure.draw_over_steps(runs[first::2]) for first in (0, 1)]
+    assert all("Lines are of one seed each." in caption for _, caption in figures)
+    assert "means over seeds" in why_figure.draw_over_steps(runs)[1]
+
+
 def test_a_mean_over_layers_is_of_those_that_were_measured(runs):
     norms = runs[0].activations["weight_norm"]
     norms[-1, 1] = np.nan
