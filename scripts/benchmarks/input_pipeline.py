@@ -104,7 +104,7 @@ def ours(config, source, count: int, memory: list[int]) -> tuple[float, float]:
     """Returns the rates with `count` workers; appends the largest's bytes to memory."""
     config.data.workers = count
     with contextlib.closing(stream.train_batches(config, source, 0)) as batches:
-        rates = rates_of(batches)
+        rates = rates_of(batches, count)
         memory.extend(process.memory_info().rss for process in workers())
     return rates
 
@@ -118,10 +118,14 @@ def alternate_rates(candidates, rounds: int) -> dict[str, np.ndarray]:
     return {name: np.transpose(values) for name, values in rates.items()}
 
 
-def rates_of(batches) -> tuple[float, float]:
-    """Returns the rates of a stream of batches once its buffers are empty."""
-    take(batches, WARM_UP)
-    return timed(lambda: take(batches, BATCHES))
+def rates_of(batches, count: int = 0) -> tuple[float, float]:
+    """Returns the rates of a stream of batches once its buffers are empty.
+
+    Of `count` workers, each of which has begun and keeps two batches ready, so many
+    more batches are taken that these do not decide.
+    """
+    take(batches, max(WARM_UP, 2 * count))
+    return timed(lambda: take(batches, max(BATCHES, 6 * count)))
 
 
 def take(batches, count: int) -> int:

@@ -16,6 +16,7 @@ SMALL = {
     "steps": 2,
     "data.limit": 64,
     "eval.batch_size": 32,
+    "eval.population_batches": 2,
     "eval.population_batches_during": 2,
     "probe.examples": 64,
     "data.train": TINY,
