@@ -66,9 +66,8 @@ def compare(folder: str, rounds: int):
             Figure(f"{count} workers", with_them, "pictures/s"),
             Figure("in process", list(alone[:3]), "pictures/s"),
         )
-        detail = f"a worker holds up to {memory[-1] / 1e6:.0f} MB"
         what = f"Input, {count} workers: pictures/s by the clock over none"
-        yield ratio(what, *sides, detail=detail)
+        yield ratio(what, *sides)
     largest = max(memory) / 1e6
     yield Row("Input: resident memory of a worker, MB", largest, "< 500", "error")
 
