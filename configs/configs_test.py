@@ -143,9 +143,11 @@ COMMITTED = {  # what today's files say otherwise
     "mnist_init_sweep": set(),
     "mnist_lr_sweep": set(),
     "mnist_variations": set(),
-    "tiny_imagenet_lr_sweep": {"data.train", "data.val"},  # given on the command line
     **dict.fromkeys((file for file in FILES if file.startswith("why_")), set()),
-    "why_inception_init": {"data.train", "data.val"},
+    **dict.fromkeys(  # given on the command line
+        ("tiny_imagenet_lr_sweep", "why_inception_init", "why_inception_jacobians"),
+        {"data.train", "data.val"},
+    ),
 }
 
 
