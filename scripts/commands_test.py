@@ -131,8 +131,8 @@ def test_runs_and_configurations_are_shown_without_a_workdir(tmp_path, call):
     several = ["--config=configs/mnist.py:plain,bn_seed1", "--axis=steps=1e2,9"]
     listed = call("sweep", *several, "--list").stdout
     assert listed.split("\n")[1::2] == [
-        "plain_steps9  steps=9",
-        "bn_seed1_steps9  steps=9",
+        "plain_steps9  model.norm=none seed=0 steps=9",
+        "bn_seed1_steps9  model.norm=batch_norm seed=1 steps=9",
     ]
     printed = ["--print_config", "--config.steps=1e4", "--config.batch_size=120"]
     printed = call("train", CONFIG, *printed).stdout
