@@ -67,6 +67,7 @@ def in_a_run(case):
             "data.train": str(TINY),
             "data.val": str(TINY),
             "batch_size": case.batch,
+            "bn.batch": "device",
             "data.image_size": case.size,
             "data.eval_resize": case.size,
             "model.width": case.width,
