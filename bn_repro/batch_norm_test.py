@@ -121,6 +121,28 @@ def test_variance_keeps_its_digits_when_the_mean_is_large(mean_over_std):
     np.testing.assert_allclose(var, oracle, rtol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("shape", "axes"),
+    [
+        ((4, 3), (0,)),
+        ((2, 3, 4, 5), (0,)),
+        ((5, 7, 3), (0, 1)),
+        ((2, 40, 4, 5), (0, 1, 2)),
+        ((3, 5, 4, 2, 3), (1, 2, 3)),
+        ((0, 4, 4, 3), (0, 1, 2)),
+        ((2, 3, 4, 5), ()),
+    ],
+)
+def test_moments_are_over_the_axes_that_are_named(shape, axes):
+    x = jax.random.normal(jax.random.key(0), shape)
+    m = max(1, np.prod([shape[axis] for axis in axes]))
+    mean = np.float64(x).sum(axes, keepdims=True) / m
+    var = ((np.float64(x) - mean) ** 2).sum(axes, keepdims=True) / m
+    for found, expected in zip(batch_norm.moments(x, axes), (mean, var), strict=True):
+        assert found.shape == expected.shape
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
 def test_statistics_of_bfloat16_are_float32_and_output_is_bfloat16():
     x, gamma, beta, dy, axes = example("convolutional")
     x = jnp.asarray(x, jnp.bfloat16)
