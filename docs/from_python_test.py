@@ -31,7 +31,7 @@ def test_an_example_runs_and_is_short(name, tmp_path):
     assert len(path.read_text().splitlines()) < 30
     environment = os.environ | {"PYTHONPATH": str(FOLDER.parents[1])}
     done = subprocess.run(
-        [sys.executable, path, tmp_path / "run"],
+        [sys.executable, path],
         cwd=tmp_path,
         env=environment,
         capture_output=True,
@@ -42,10 +42,10 @@ def test_an_example_runs_and_is_short(name, tmp_path):
     if name in TRAIN:  # and is drawn as others are
         report = [sys.executable, FOLDER.parents[1] / "scripts" / "report.py"]
         drawn = subprocess.run(
-            [*report, "--workdir", tmp_path / "run"],
+            [*report, "--workdir", tmp_path / "runs" / name],
             env=environment,
             capture_output=True,
             text=True,
         )
         assert drawn.returncode == 0, drawn.stderr
-        assert (tmp_path / "run" / "report.html").exists()
+        assert (tmp_path / "runs" / name / "report.html").exists()
