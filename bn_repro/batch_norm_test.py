@@ -143,6 +143,19 @@ def test_moments_are_over_the_axes_that_are_named(shape, axes):
         np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
+def test_what_rounding_took_from_the_means_is_put_right():
+    x = np.random.default_rng(0).normal(1000, 1, (4, 100, 3)).astype(np.float32)
+    mu = np.float32(np.float64(x).mean(1) + [[0.1], [-0.1], [0], [0.2]])
+    centred = np.float64(x) - mu[:, None]
+    local = mu, np.float32(centred.mean(1)), np.float32((centred**2).mean(1))
+    union = partial(batch_norm.combine_moments, axis_name="devices", m=100)
+    mean, var = jax.vmap(union, axis_name="devices")(*local)
+    flat = np.float64(x).reshape(-1, 3)
+    for device in range(4):
+        np.testing.assert_allclose(mean[device], flat.mean(0), rtol=2e-7)
+        np.testing.assert_allclose(var[device], flat.var(0), rtol=1e-5)
+
+
 def test_statistics_of_bfloat16_are_float32_and_output_is_bfloat16():
     x, gamma, beta, dy, axes = example("convolutional")
     x = jnp.asarray(x, jnp.bfloat16)

@@ -64,6 +64,7 @@ def test_a_value_of_another_kind_is_named(tmp_path, name, content, message):
     ("name", "change", "message"),
     [
         ("steps", lambda x: x[::-1], "steps do not rise"),
+        ("steps", lambda x: x[[0, *range(len(x) - 1)]], "steps do not rise"),
         ("steps", lambda x: x * 0.5, "steps are no list of integers"),
         ("hidden_1", lambda x: x[:1], r"hidden_1 has shape \[1, 3, 4\] for 2 steps"),
         ("hidden_1", lambda x: x[:, :2], "hidden_1 is "),
