@@ -1,6 +1,6 @@
 r"""Injects faults into real runs and counts: fault x injected x survived x silent.
 
-python scripts/torture.py --out results/reliability.md      # everything, 30 minutes
+python scripts/torture.py --out results/reliability.md      # everything, 50 minutes
 python scripts/torture.py --only kill,disk --scale 0.1
 
 A run survives a fault if it ends bit for bit as one that met none, or if it says in one

@@ -1,4 +1,4 @@
-"""A few of the faults that scripts/torture.py injects; all take half an hour."""
+"""A few of the faults that scripts/torture.py injects; all take fifty minutes."""
 
 import re
 import subprocess
