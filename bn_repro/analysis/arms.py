@@ -39,6 +39,11 @@ class Arm:
         """Steps that a finished run has done."""
         return self.config["steps"]
 
+    @property
+    def held_out(self) -> str:
+        """The split but "train" that it was evaluated on."""
+        return self.shown()[0].held_out
+
     def seed_text(self) -> str:
         """Returns "0-4" for consecutive seeds, "0, 2" for others."""
         return number_list(self.seeds)

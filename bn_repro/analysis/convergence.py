@@ -42,7 +42,7 @@ class Course:
     """The held-out accuracy of one run against its steps."""
 
     run: Run
-    split: str  # held-out split, "val" or "test"
+    split: str  # held-out split, such as "val"
     statistics: str  # what BN normalised with, "ema" or "population"
     steps: np.ndarray  # [T] int64; T may be 0
     accuracy: np.ndarray  # [T] fractions, NaN where not finite
@@ -98,8 +98,8 @@ def network_key(run: Run) -> str:
 
 
 def course(run: Run, statistics: str = "ema") -> Course:
-    """Returns the course of a run: of the validation split, or else the test split."""
-    split = "val" if any(row.get("split") == "val" for row in run.metrics) else "test"
+    """Returns the course of a run on held-out data."""
+    split = run.held_out
     steps, accuracy = run.series(split, statistics, "accuracy")
     names = ("examples", "seconds")
     others = [run.series(split, statistics, name)[1] for name in names]

@@ -55,7 +55,7 @@ class Report(NamedTuple):
         accurate = [(values, arm) for values, arm in accurate if values.size]
         accurate.sort(key=lambda found: -found[0].mean())
         lines += [
-            f"  {arm.label}, seed {arm.seed_text()}: {tables.held_out(arm)} accuracy "
+            f"  {arm.label}, seed {arm.seed_text()}: {arm.held_out} accuracy "
             f"{tables.percent(values)} at the last step"
             for values, arm in accurate[:SHOWN]
         ]
@@ -138,7 +138,7 @@ def config_table(runs: list[Run]) -> Table | None:
 
 def _final(arm: Arm) -> np.ndarray:
     """Returns the accuracy on held-out data at the end of each finished run [n]."""
-    split = tables.held_out(arm)
+    split = arm.held_out
     exact, ema = (
         arms.final_values(arm, split, statistics, "accuracy")
         for statistics in ("population", "ema")

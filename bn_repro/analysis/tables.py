@@ -72,10 +72,9 @@ def results_table(runs: Sequence[Run]) -> Table:
     keys = varying_keys(arm.config for arm in found)
     rows = []
     for arm in found:
-        split = held_out(arm)
-        best = [run.series(split, "ema", "accuracy")[1] for run in arm.done()]
+        best = [run.series(arm.held_out, "ema", "accuracy")[1] for run in arm.done()]
         final, exact = (
-            percent(arms.final_values(arm, split, statistics, "accuracy"))
+            percent(arms.final_values(arm, arm.held_out, statistics, "accuracy"))
             for statistics in ("ema", "population")
         )
         rows.append(
@@ -94,11 +93,6 @@ def results_table(runs: Sequence[Run]) -> Table:
             del row["Final accuracy, Algorithm 2"]
     note = "Accuracy on held-out data with moving averages, mean ± standard deviation "
     return Table.of("Results", rows, note + "over the seeds that finished.")
-
-
-def held_out(arm: Arm) -> str:
-    """Returns the split that an arm was evaluated on: "val", or else "test"."""
-    return "val" if arms.curve(arm, "val", "ema", "accuracy") else "test"
 
 
 def varying_keys(configs: Iterable[dict]) -> list[str]:

@@ -145,14 +145,14 @@ def deepest(settings: Sequence[Setting]) -> list[Run]:
 
 
 def _errors(arm: Arm) -> Curve | None:
-    curve = arms.curve(arm, tables.held_out(arm), "ema", "accuracy")
+    curve = arms.curve(arm, arm.held_out, "ema", "accuracy")
     return curve and Curve(curve.steps, 1 - curve.mean, 1 - curve.low, 1 - curve.high)
 
 
 def _gap(arm: Arm) -> str:
     """Returns how much more accurate the last logged training mini-batches are."""
     trained = arms.final_values(arm, "train", "batch", "accuracy")
-    tested = arms.final_values(arm, tables.held_out(arm), "ema", "accuracy")
+    tested = arms.final_values(arm, arm.held_out, "ema", "accuracy")
     if not trained.size or trained.size != tested.size:
         return "-"
     return f"{100 * (trained - tested).mean():+.2f}"

@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 
 from bn_repro import data, loop
+from bn_repro.analysis import report
+from bn_repro.analysis.page import page_data
 from bn_repro.data.data_set import Arrays, DataSet, Splits
 from bn_repro.data.mnist import binary_inputs
 from bn_repro.inference import export, members, splits
@@ -52,13 +54,15 @@ STRIPES = DataSet(
 )
 
 
-@pytest.fixture
-def member(tmp_path, monkeypatch):
-    monkeypatch.setitem(data.SOURCES, "stripes", STRIPES)
+@pytest.fixture(scope="module")
+def member(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "run"
     config = mnist.get_config("bn")
     config.update_from_flattened_dict(SHORT)
-    assert loop.run(config, tmp_path / "run", jax.devices()[:1]) == "finished"
-    return members.load(tmp_path / "run", common.get_config())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(data.SOURCES, "stripes", STRIPES)
+        assert loop.run(config, folder, jax.devices()[:1]) == "finished"
+        yield members.load(folder, common.get_config())
 
 
 def test_it_is_trained_evaluated_and_described(member):
@@ -71,3 +75,12 @@ def test_it_is_trained_evaluated_and_described(member):
     assert described["binary"] == "1 where it is lit"
     run = records.read_run(member.path)
     assert run.series("held_out", "ema", "accuracy")[1][-1] == 1.0
+
+
+def test_its_accuracy_is_reported(member):
+    out = member.path.parent / "out"
+    reported, _ = report.write_report(member.path.parent, out)
+    assert "run, seed 0: held_out accuracy 100.00 %" in reported.summary()
+    assert "| 100.00 %" in (out / "tables.md").read_text()
+    page = page_data.page_data(reported.runs).values
+    assert page["held_out"] == "Accuracy is on held_out data, moving averages."

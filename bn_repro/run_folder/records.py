@@ -104,6 +104,12 @@ class Run:
         kind, placement = (self.stated.get(key) for key in configuration.NORM_KEYS)
         return f"{kind} after" if placement == "after" and kind != "none" else str(kind)
 
+    @property
+    def held_out(self) -> str:
+        """The split but "train" that it was evaluated on; "test" if on none."""
+        splits = (row.get("split", "train") for row in self.metrics)
+        return next((split for split in splits if split != "train"), "test")
+
     def series(
         self, split: str, statistics: str, field: str
     ) -> tuple[np.ndarray, np.ndarray]:

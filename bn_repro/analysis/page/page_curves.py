@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from bn_repro.analysis import tables
 from bn_repro.run_folder.records import Run
 
-# Whose accuracy is shown: held-out data, with Algorithm 2's statistics where recorded.
-HELD_OUT = ("val population", "val ema", "test population", "test ema")
+# Whose accuracy is shown, on held-out data: Algorithm 2's statistics where recorded.
+BEST_FIRST = ("population", "ema")
 AS_LISTED = "held_out"  # each run's own of these, where they are not the same
 NOT_MEASURED = ("step", "examples", "seconds", "count")
 FIELD_NAMES = {
@@ -46,7 +46,13 @@ def _columns_of(rows: list[dict]) -> dict:
 
 def held_out(curves: dict) -> str | None:
     """Returns which of a run's curves its accuracy is taken from."""
-    return next((k for k in HELD_OUT if "accuracy" in curves.get(k, ())), None)
+    return next((k for k in _best_first(curves) if "accuracy" in curves[k]), None)
+
+
+def _best_first(keys) -> list[str]:
+    """Returns those of the keys that are of held-out data, by statistics."""
+    of_data = [key for key in keys if not key.startswith(("train ", "None "))]
+    return [key for how in BEST_FIRST for key in of_data if key.endswith(f" {how}")]
 
 
 def add_as_listed(shown: Sequence[dict]) -> None:
@@ -60,8 +66,9 @@ def add_as_listed(shown: Sequence[dict]) -> None:
 def curve_names(shown: Sequence[dict]) -> dict[str, str]:
     """Returns the key of each curve of some runs' values -> its name, best first."""
     found = dict.fromkeys(key for run in shown for key in run["curves"])
-    best_first = [key for key in (AS_LISTED, *HELD_OUT) if key in found]
-    return {key: _data_name(key) for key in [*best_first, *found]}
+    as_listed = [AS_LISTED] if AS_LISTED in found else []
+    best_first = [*as_listed, *_best_first(found), *found]
+    return {key: _data_name(key) for key in best_first}
 
 
 def _data_name(key: str) -> str:
