@@ -37,12 +37,14 @@ def images(batch=1, size=224):
 
 
 @cache
+def shapes(net, pixels=images()):  # noqa: B008
+    """Returns those of ((logits, taps), variables)."""
+    key = jax.random.key(0)
+    return jax.eval_shape(lambda x: net.init_with_output(key, x, Mode()), pixels)
+
+
 def variable_shapes(net, pixels=images()):  # noqa: B008
-    return jax.eval_shape(lambda x: net.init(jax.random.key(0), x, Mode()), pixels)
-
-
-def output_shapes(net, variables, pixels):
-    return jax.eval_shape(lambda v, x: net.apply(v, x, Mode()), variables, pixels)
+    return shapes(net, pixels)[1]
 
 
 @pytest.mark.parametrize(
@@ -127,20 +129,18 @@ FIGURE_5 = {
 
 
 def test_taps_are_the_layers_of_the_figure_in_order():
-    net = full()
-    variables = variable_shapes(net)
-    logits, taps = output_shapes(net, variables, images(2))
-    assert logits.shape == (2, 1000)
+    (logits, taps), variables = shapes(full())
+    assert logits.shape == (1, 1000)
     assert all(x.dtype == jnp.float32 for x in (logits, *taps.values()))
     names = list(taps)
     assert names[:4] == ["conv1", "conv2_reduce", "conv2", "3a/1x1"]
     assert len(names) == 3 + 8 * 7 + 2 * 5
-    assert taps["conv1"].shape == (2, 112, 112, 64)
-    assert taps["conv2"].shape == (2, 56, 56, 192)
+    assert taps["conv1"].shape == (1, 112, 112, 64)
+    assert taps["conv2"].shape == (1, 56, 56, 192)
     ends = ["1x1", "3x3", "double_3x3_b", "pool_proj"]
     for module, (size, widths) in FIGURE_5.items():
         found = [taps[f"{module}/{end}"] for end in ends if f"{module}/{end}" in taps]
-        assert [tap.shape for tap in found] == [(2, size, size, w) for w in widths]
+        assert [tap.shape for tap in found] == [(1, size, size, w) for w in widths]
     for name, tap in taps.items():
         params = variables["params"]
         for part in name.split("/"):
@@ -160,8 +160,7 @@ def test_stride_2_modules_pass_their_maximum_through():
 
 
 def test_any_input_size_works():
-    net = network()
-    logits, taps = output_shapes(net, variable_shapes(net), images(2, 65))
+    (logits, taps), _ = shapes(network(), images(2, 65))
     assert logits.shape == (2, 10)
     assert taps["5b/1x1"].shape[1] == 3  # 65 / 32, rounded up
 
@@ -190,8 +189,7 @@ def test_per_activation_in_the_last_modules_only():
 
 def test_statistics_and_logits_are_wide():
     net = network(**{"model.dtype": "bfloat16"})
-    variables = variable_shapes(net)
-    logits, taps = output_shapes(net, variables, images())
+    (logits, taps), variables = shapes(net)
     assert logits.dtype == jnp.float32
     assert all(tap.dtype == "bfloat16" for tap in taps.values())
     stored = variables["params"], variables["batch_stats"]
@@ -275,7 +273,7 @@ def test_both_formulations_compute_the_same(monkeypatch):
 
 def test_the_ports_padding_needs_multiples_of_32():
     net = network(**{"model.padding": "port"})
-    logits, taps = output_shapes(net, variable_shapes(net), images(2, 64))
+    (logits, taps), _ = shapes(net, images(2, 64))
     assert logits.shape == (2, 10) and taps["5b/1x1"].shape[1:3] == (2, 2)
     with pytest.raises(
         UserError, match="multiple of 32 pixels, not 65 x 65; use 'same'"
