@@ -22,6 +22,7 @@ from bn_repro.data import decode, pieces, shared_memory, workers
 from bn_repro.data.order import Order
 from bn_repro.errors import UserError
 
+READ_THREADS = 4  # at most, in every process that reads
 _ENDLESS = 2**40  # batches
 
 
@@ -187,7 +188,7 @@ def _batches(cut: pieces.Pieces, steps: range, work, data) -> Batches:
     dataset = (
         numbers.map(cut.positions)
         .map(work.read)
-        .to_iter_dataset(grain.ReadOptions(num_threads=4, prefetch_buffer_size=4))
+        .to_iter_dataset(grain.ReadOptions(READ_THREADS, prefetch_buffer_size=4))
         .map(work.decode)
     )
     if data.workers:

@@ -60,7 +60,7 @@ def stream(folder: Path, scale: float):
 def workers(folder: Path, scale: float):
     """Decoding workers that are killed, SIGTERM to them and their run."""
     root = runs.write_pictures(folder / "pictures")
-    config = runs.pictures(root, **{"data.workers": 2})
+    config = runs.pictures(root, **{"data.workers": 2, "model.name": "mlp"})
     whole, seconds = runs.reference(config, folder)
     for _ in range(max(1, round(8 * scale))):
         child = runs.start(config, workdir := runs.new(folder))
