@@ -10,6 +10,7 @@ from bn_repro import convolutions, models
 from bn_repro.errors import UserError
 from bn_repro.layers import Mode
 from bn_repro.loop_test import short
+from bn_repro.platforms import for_export
 from bn_repro.resolve import resolve
 from configs import imagenet
 
@@ -31,9 +32,9 @@ def gradient_text(config, platform):
 
     rest = {k: v for k, v in variables.items() if k != "params"}
     arguments = variables["params"], rest, images
-    return jax.export.export(jax.jit(jax.grad(loss)), platforms=[platform])(
-        *arguments
-    ).mlir_module()
+    with for_export(True):
+        export = jax.export.export(jax.jit(jax.grad(loss)), platforms=[platform])
+        return export(*arguments).mlir_module()
 
 
 def products(text):

@@ -23,7 +23,7 @@ LEVELS = [
     "errors arguments interrupt pace run_folder.files run_folder.checks"
     " run_folder.configuration config_files run_folder.records run_folder.seen"
     " run_folder.background run_folder.writer keys resolve keys_page"
-    " batch_norm metrics help_text program_cache cli __main__"
+    " platforms batch_norm metrics help_text program_cache cli __main__"
     " run_folder.manifest sum_check",
     "parallel layers layer_norm naive_norm noisy_norm convolutions conv_layers data"
     " optim programs run_folder.identity run_folder.checkpoint run_folder.lock"

@@ -28,6 +28,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from bn_repro.platforms import per_platform
+
 
 class Devices(NamedTuple):
     """Those that a mini-batch is spread over, where it is not all of one mesh axis."""
@@ -308,7 +310,7 @@ def _sum(x, axes):
     last = tuple(range(x.ndim - 1 - len(axes), x.ndim - 1))  # B, H and W
     if not _SLOW_SUMS or len(axes) < 2 or tuple(axes) != last:
         return plain(x)
-    return lax.platform_dependent(x, cpu=partial(_sum_of_maps, axes[0]), default=plain)
+    return per_platform(partial(_sum_of_maps, axes[0]), plain, x)
 
 
 def _sum_of_maps(first, x):

@@ -1,9 +1,9 @@
 """Convolutions and pools, formulated for the platform they run on.
 
 Every function has a plain formulation, which XLA turns into good GPU and TPU programs,
-and one for CPU, where some plain ones are 2 to 40 times slower (`_per_platform` chooses
-when the program is lowered, so an export holds the one its platform needs). Both are
-the same function, ties between maxima included; gradients differ by rounding only.
+and one for CPU, where some plain ones are 2 to 40 times slower (`platforms` chooses).
+Both are the same function, ties between maxima included; gradients differ by rounding
+only.
 
 Images are [B, H, W, C], kernels [height, width, C_in, C_out]. Padding is SAME, as in
 TensorFlow: an odd pixel of it, which a stride of 2 leaves on images of even size, lies
@@ -19,6 +19,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+
+from bn_repro.platforms import per_platform
 
 # Pixels from which on XLA:CPU computes a kernel's gradient faster by matrix products.
 LARGE = 10_000
@@ -70,14 +72,10 @@ def average_pool(x, stride: int, count_padding: bool = False):
 
 
 def _per_platform(plain, cpu, *args):
-    """Returns the result of cpu(*args) on CPU, of plain(*args) on every other platform.
-
-    Leading ints among args are static.
-    """
+    """Returns `per_platform` of functions whose leading arguments, ints, are static."""
     static = tuple(a for a in args if isinstance(a, int))
-    return lax.platform_dependent(
-        *args[len(static) :], cpu=partial(cpu, *static), default=partial(plain, *static)
-    )
+    arrays = args[len(static) :]
+    return per_platform(partial(cpu, *static), partial(plain, *static), *arrays)
 
 
 def _plain_convolution(stride, symmetric, x, kernel, groups=1):

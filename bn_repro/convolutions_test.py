@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from bn_repro import convolutions
+from bn_repro.platforms import for_export
 
 FORMULATIONS = ["cpu", "plain"]
 
@@ -191,9 +192,9 @@ def operations(platform):
     arguments = [
         jax.ShapeDtypeStruct(s, jnp.float32) for s in (*shapes, (1, 1, 16, 24))
     ]
-    exported = jax.export.export(jax.jit(training_pass), platforms=(platform,))(
-        *arguments
-    )
+    with for_export(True):
+        export = jax.export.export(jax.jit(training_pass), platforms=(platform,))
+        exported = export(*arguments)
     return collections.Counter(re.findall(r"stablehlo\.(\w+)", exported.mlir_module()))
 
 

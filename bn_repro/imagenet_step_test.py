@@ -10,6 +10,7 @@ import pytest
 
 from bn_repro import evaluate, feeds, parallel, train
 from bn_repro.data import imagenet as imagenet_data
+from bn_repro.platforms import for_export
 from bn_repro.resolve import resolve
 from configs import imagenet
 
@@ -63,7 +64,8 @@ def steps_of(name, devices):
 @pytest.mark.parametrize("name", imagenet.RUNS)
 def test_steps_lower_for_every_platform(name, devices):
     for step, arguments in steps_of(name, devices):
-        exported = jax.export.export(step, platforms=PLATFORMS)(*arguments)
+        with for_export(True):
+            exported = jax.export.export(step, platforms=PLATFORMS)(*arguments)
         assert exported.platforms == PLATFORMS
         assert exported.nr_devices == devices
 

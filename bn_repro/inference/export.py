@@ -12,6 +12,7 @@ from bn_repro.errors import UserError
 from bn_repro.inference import fold, splits
 from bn_repro.inference.members import Member
 from bn_repro.layers import Mode
+from bn_repro.platforms import for_export
 from bn_repro.run_folder import files, manifest
 
 NETWORK = "network.bin"
@@ -62,7 +63,8 @@ def write(member: Member, variables, out, platforms=PLATFORMS) -> dict:
     shape = image_shape(member.config)
     (batch,) = jax.export.symbolic_shape("b")
     images = jax.ShapeDtypeStruct((batch, *shape), jnp.uint8)
-    exported = jax.export.export(function, platforms=platforms)(images)
+    with for_export(True):
+        exported = jax.export.export(function, platforms=platforms)(images)
     described = describe(member, platforms)
     out = Path(out)
     with files.naming(out, "write"):
