@@ -1,5 +1,6 @@
 """Test set-up: eight CPU devices in this process, TFDS data sets made on the spot."""
 
+import gc
 import os
 import pathlib
 import signal
@@ -29,6 +30,11 @@ def pytest_sessionstart(session):
     """Ends a run of the tests for an accelerator where there is none."""
     if not os.environ["JAX_PLATFORMS"] and jax.default_backend() == "cpu":
         pytest.exit("JAX finds no GPU or TPU here; see jax.devices()", returncode=2)
+
+
+def pytest_collection_finish():
+    """Leaves what was imported out of every garbage collection: a tenth of the time."""
+    gc.freeze()
 
 
 @pytest.fixture
