@@ -11,6 +11,7 @@ from bn_repro.data.data_set import Arrays, DataSet, Splits
 from bn_repro.data.mnist import binary_inputs
 from bn_repro.inference import export, members, splits
 from bn_repro.run_folder import records
+from bn_repro.sweep import progress
 from configs import common, mnist
 
 SHORT = {
@@ -80,6 +81,8 @@ def test_it_is_trained_evaluated_and_described(member):
 def test_its_accuracy_is_reported(member):
     out = member.path.parent / "out"
     reported, _ = report.write_report(member.path.parent, out)
+    accuracy = progress.accuracy(reported.runs[0])
+    assert accuracy == ", held_out accuracy 1.0000 (ema)"
     assert "run, seed 0: held_out accuracy 100.00 %" in reported.summary()
     assert "| 100.00 %" in (out / "tables.md").read_text()
     page = page_data.page_data(reported.runs).values

@@ -21,7 +21,7 @@ _UNRECORDED = (
 class Split(NamedTuple):
     """The pictures of a split, in the source's order."""
 
-    name: str  # "val", "test" or "train"
+    name: str  # "train" or the data set's held-out split, such as "val"
     count: int  # number of pictures
     class_names: list[str]  # in the order of labels
     crops: int  # views of each picture

@@ -81,7 +81,7 @@ def accuracy(run: records.Run) -> str:
     found = [
         row
         for row in run.metrics
-        if row["split"] in ("test", "val") and row["statistics"] != "batch"
+        if row["split"] != "train" and row["statistics"] != "batch"
     ]
     if not found or found[-1].get("accuracy") is None:
         return ""
