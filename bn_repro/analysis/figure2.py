@@ -152,14 +152,15 @@ def seeds_note(found: Sequence[Network]) -> str:
 def scale_note(found: Sequence[Network]) -> str:
     """Returns the scale of the runs and what it cannot show, in sentences."""
     flat = configuration.stated(found[0].config)
-    size, width = flat["data.image_size"], flat["model.width"]
-    of_width = "" if width == 1 else f"{width:g} of "
+    size = flat["data.image_size"]
     classes, lengths = flat["data.classes"], {network.steps for network in found}
     steps = " to ".join(f"{n:,}" for n in sorted({min(lengths), max(lengths)}))
-    text = (
-        f"{size} x {size} pixels, {of_width}the paper's width, {classes:,} classes, "
-        f"{steps} steps of {flat['batch_size']} pictures"
-    )
+    length = f"{classes:,} classes, {steps} steps of {flat['batch_size']} pictures"
+    if flat["model.name"] != "inception":
+        return f"Scale: {size} x {size} pixels, {length}."
+    width = flat["model.width"]
+    of_width = "" if width == 1 else f"{width:g} of "
+    text = f"{size} x {size} pixels, {of_width}the paper's width, {length}"
     if (size, width, classes) == (224, 1, 1000):
         return f"Scale: {text}."
     return (

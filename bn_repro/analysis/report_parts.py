@@ -65,7 +65,9 @@ def compose(given: Given) -> Part:
       UserError: there is no such run as the target's, or the number is no fraction.
     """
     drawings, shown, notes, chosen = [], [], [], []
-    for part in PARTS:
+    for part in (*PARTS, any_convergence):
+        if part is any_convergence and drawings:
+            break
 
         def draw(kept: list[Run], part=part) -> Part:
             whole = kept is given.runs
@@ -107,15 +109,22 @@ def figure1_part(given: Given) -> Part:
 def convergence_figures(given: Given) -> Part:
     """Returns Figs. 2 and 3 of the Inception networks that are no sweep."""
     inceptions = [r for r in given.runs if r.config["model"]["name"] == "inception"]
-    found, left_out = networks.find(inceptions)
-    if not found or given.sweep:
+    if given.sweep:
+        return EMPTY
+    return any_convergence(given._replace(runs=inceptions))
+
+
+def any_convergence(given: Given) -> Part:
+    """Returns accuracy against steps and steps to a target, whatever the networks."""
+    found, left_out = networks.find(given.runs)
+    if not found:
         return EMPTY
     goal = networks.find_goal(found, given.target)
     shown = [figure3.figure3_table(found, goal), figure3.steps_table(found, goal)]
     if networks.of_the_paper(found):
         shown.append(figure3_claims.claims_table(found))
-    notes = intake.listed("Not in Figure 2, of another scale", left_out)
     title = "Figure 2" if networks.of_the_paper(found) else "Convergence"
+    notes = intake.listed(f"Not in {title}, of another scale", left_out)
     alt = "Held-out accuracy against training steps, one curve a network"
     drawing = given.save(figure2.draw_figure2(found, goal), title, alt)
     first = [network.courses[0].run for network in found]
@@ -185,7 +194,8 @@ def figure4_part(given: Given) -> Part:
     return Part([], shown, [], [])
 
 
-# An experiment with a figure of its own adds its part here.
+# An experiment with a figure of its own adds its part here. Runs that none of these
+# draws are drawn by `any_convergence`.
 PARTS = (
     questions,
     figure1_part,

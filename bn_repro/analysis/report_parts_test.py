@@ -9,6 +9,7 @@ from bn_repro.analysis.layers import layer_figures, layer_signals, layers_over_t
 from bn_repro.analysis.layers.layers_over_time_test import deep_run
 from bn_repro.analysis.page import page_data
 from bn_repro.analysis.sweep import comparison
+from bn_repro.analysis.testing import write_run
 from bn_repro.analysis.variations_test import write
 from bn_repro.run_folder import records
 from bn_repro.run_folder.writer import RunWriter
@@ -43,6 +44,15 @@ def test_runs_without_the_paper_s_names_get_no_claims(tmp_path):
         "Steps to the target",
     ]
     assert stems(part) == ["convergence"]
+
+
+def test_two_arms_of_an_experiment_of_its_own_get_their_curves(tmp_path):
+    for name, norm in (("plain", "none"), ("bn", "before")):
+        write_run(tmp_path / name, norm, experiment="mine")
+    part = compose(tmp_path, tmp_path)
+    assert stems(part)[0] == "convergence"
+    assert "10 classes, 50,000 steps of 60 pictures." in part.drawings[0].caption
+    assert "paper's width" not in part.drawings[0].caption
 
 
 def test_a_sweep_compares_the_layers_of_the_best_of_each_arm(tmp_path):

@@ -125,11 +125,12 @@ def legend_below(figure: Figure, panels, columns: int, **more) -> None:
 
 
 def step_axis(axes: Axes, steps: int) -> None:
-    """Labels the axis of training steps, in thousands, from 0 to `steps`."""
+    """Labels the axis of training steps from 0 to `steps`, long ones in thousands."""
     axes.set_xlim(0, steps)
     axes.set_xlabel("training steps")
-    thousands = FuncFormatter(lambda x, _: f"{x / 1000:g}K" if x else "0")
-    axes.xaxis.set_major_formatter(thousands)
+    if steps >= 1000:
+        thousands = FuncFormatter(lambda x, _: f"{x / 1000:g}K" if x else "0")
+        axes.xaxis.set_major_formatter(thousands)
     plain(axes)
 
 
