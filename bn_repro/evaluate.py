@@ -18,7 +18,7 @@ from bn_repro.layers import Mode
 from bn_repro.parallel import AXIS, REPLICATED, SHARDED
 
 
-def evaluation_step(variables, batch, *, recipe, statistics, axis_name=AXIS):
+def evaluation_step(variables, batch, *, recipe, statistics):
     """Returns the metric sums of one batch over all devices, and which are right.
 
     Args:
@@ -29,7 +29,6 @@ def evaluation_step(variables, batch, *, recipe, statistics, axis_name=AXIS):
       recipe: holds the network and its input transform.
       statistics: what BN normalises with: "batch" (the batch's own, as in training) or
         any other word for the stored ones.
-      axis_name: mesh axis of the examples; None on one device without a mesh.
 
     Returns:
       (sums as in `metrics.sums`, {"index": [B], "hit": top-1 hits, bool [B]} of the
@@ -41,9 +40,7 @@ def evaluation_step(variables, batch, *, recipe, statistics, axis_name=AXIS):
     sums = metrics.sums(logits, batch["label"], batch["mask"])
     hit = (metrics.ranks(logits, batch["label"]) < 1) & batch["mask"]
     hits = {"index": batch["index"], "hit": hit}
-    if axis_name is None:
-        return sums, hits
-    return lax.psum(sums, axis_name), lax.all_gather(hits, axis_name, tiled=True)
+    return lax.psum(sums, AXIS), lax.all_gather(hits, AXIS, tiled=True)
 
 
 class InMemoryEvaluation:
@@ -136,12 +133,12 @@ def cut(images, labels, size: int, first: int = 0, width: int = 0):
         yield batch | {"index": np.where(mask, index, -1)}
 
 
-def batch_statistics(variables, batch, key, step, *, model, inputs, axis_name=AXIS):
+def batch_statistics(variables, batch, key, step, *, model, inputs):
     """Returns mu and m / (m - 1) s2 of one batch, as batch_stats; means over groups.
 
     `batch` is this device's {"image" [b, ...], "position" [b]}; `variables` are
-    replicated over the mesh axis `axis_name`, None on one device without a mesh. The
-    run's key and the step are for the augmentation; `inputs` as in `train.Recipe`.
+    replicated. The run's key and the step are for the augmentation; `inputs` as in
+    `train.Recipe`.
     """
     keys = train.example_keys(key, step, batch["position"])
     # The first update of bias-corrected averages is the mini-batch's statistics.
@@ -153,8 +150,7 @@ def batch_statistics(variables, batch, key, step, *, model, inputs, axis_name=AX
     images = inputs(batch["image"], keys)
     mode = Mode(update_stats=True)
     _, updated = model.apply(fresh, images, mode, mutable=train.COLLECTIONS)
-    statistics = updated["batch_stats"]
-    return statistics if axis_name is None else lax.pmean(statistics, axis_name)
+    return lax.pmean(updated["batch_stats"], AXIS)
 
 
 def _no_updates(batch_stats: dict) -> dict:
