@@ -14,7 +14,6 @@ import numpy as np
 from bn_repro.analysis import arms, intervals, tables
 from bn_repro.analysis.intervals import Finding
 from bn_repro.analysis.why_values import (
-    gradient_fall,
     less,
     log10,
     median_after_start,
@@ -233,7 +232,7 @@ QUESTIONS = {
     "why_explosion": Question(
         "What of gradients that explode?",
         {
-            "log10 of first / last gradient, step 0": gradient_fall,
+            "log10 of first / last gradient, step 0": less(*GRADIENTS.values()),
             **GRADIENTS,
             **ACCURACY,
         },

@@ -63,12 +63,6 @@ def log10(of: Callable) -> Callable[[Run], float]:
     return lambda run: float(np.log10(of(run))) if of(run) > 0 else np.nan
 
 
-def gradient_fall(run: Run) -> float:
-    """Returns log10 of the first layer's gradient over the last's, at step 0."""
-    first, last = (log10(probed("gradient_norm", i, 0)) for i in (0, -1))
-    return first(run) - last(run)
-
-
 def median_after_start(field: str) -> Callable[[Run], float]:
     """Of the last hidden layer, over the probes after step 0."""
 
