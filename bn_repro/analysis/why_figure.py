@@ -23,7 +23,8 @@ def question_table(runs: Sequence[Run]) -> Table:
     question = _question(runs)
     rows = []
     for arm in _arms(runs):
-        values = [[of(run) for run in _runs(arm)] for of in question.values.values()]
+        kept = arms.counted(arm.runs)
+        values = [list(map(of, kept)) for of in question.values.values()]
         rows.append([arm.label, str(len(arm.done())), *map(_cell, values)])
     columns = ["Runs", "n", *question.values]
     note = (
@@ -60,7 +61,7 @@ def draw_over_steps(runs: Sequence[Run]) -> tuple[Figure, str]:
     """
     question, found = _question(runs), _arms(runs)
     layers = layer_signals.spaced(_measured(found, question.fields), MOST_LAYERS)
-    runs_ = [run for arm in found for run in _runs(arm) if run.activations]
+    runs_ = [run for arm in found for run in arms.counted(arm.runs) if run.activations]
     steps = max((run.activations["steps"] for run in runs_), key=len)
     rows = len(question.fields)
     figure = Figure(figsize=(3.4 * len(layers) + 0.6, 2.3 * rows + 1.1))
@@ -85,24 +86,21 @@ def draw_over_steps(runs: Sequence[Run]) -> tuple[Figure, str]:
         axes.set_xlabel("")
     style.legend_below(figure, panels, 4, fontsize=8)
     figure.suptitle(question.text, fontsize=11)
-    several = any(len(_runs(arm)) > 1 for arm in found)
+    several = any(len(arms.counted(arm.runs)) > 1 for arm in found)
     lines_are = "means over seeds, bands from the lowest to the highest"
     caption = (
         "Rows: what each probe recorded of a layer; columns: layers. Lines are "
         + (lines_are if several else "of one seed each")
         + "; an arm none of whose seeds finished is drawn up to the last probe that "
-        "all of them reached" * _unfinished(found)
+        "all of them reached" * any(not arm.done() for arm in found)
     )
     return figure, f"{caption}. {question.arms}".strip()
 
 
-def _unfinished(found: Sequence[Arm]) -> bool:
-    return any(not arm.done() for arm in found)
-
-
 def _measured(found: Sequence[Arm], fields: Sequence[str]) -> list[str]:
     """Returns the layers of which some arm has a number in some of the fields."""
-    names = layer_axes.all_layers([run for arm in found for run in _runs(arm)])
+    kept = [run for arm in found for run in arms.counted(arm.runs)]
+    names = layer_axes.all_layers(kept)
 
     def is_measured(name: str) -> bool:
         curves = [over_seeds(arm, field, name) for arm in found for field in fields]
@@ -147,8 +145,8 @@ def _points(axes: Axes, of: Callable, found: Sequence[Arm]) -> None:
 
 
 def over_seeds(arm: Arm, field: str, layer: str) -> Curve | None:
-    """Returns one field of a layer against steps, as far as all of `_runs` came."""
-    found = _of_layer(_runs(arm), field, layer)
+    """Returns one field of a layer against steps, as far as all that count came."""
+    found = _of_layer(arms.counted(arm.runs), field, layer)
     if not found:
         return None
     steps = min((steps for steps, _ in found), key=len)
@@ -170,11 +168,6 @@ def _arms(runs: Sequence[Run]) -> list[Arm]:
     """Returns the arms, of a sweep in the order of its values, as in a report."""
     sweep = comparison.find_sweep(runs)
     return arms.group(sweep.runs() if sweep else runs)
-
-
-def _runs(arm: Arm) -> list[Run]:
-    """Returns the runs of an arm that finished, or all while there is none."""
-    return arm.done() or arm.runs
 
 
 def _name(arm: Arm) -> str:
