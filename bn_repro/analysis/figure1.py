@@ -13,7 +13,6 @@ from bn_repro.analysis.layers import drift
 from bn_repro.run_folder.records import Run
 
 LABELS = {"bn": "With BN", "plain": "Without BN"}
-PERCENTILES = drift.PERCENTILES
 PAPER_ACCURACY = (0.7, 1.0)  # the y axis of Fig. 1a
 PAPER_INPUTS = (-2.0, 2.0)  # the y axes of Fig. 1b and 1c
 
@@ -95,7 +94,7 @@ def _typical(arm: Arm | None) -> Typical | None:
         return None
     layer = run.activations["layers"][-1]
     unit = drift.typical_unit(run.activations, layer)
-    rows = [drift.percentile(run.activations, layer, p) for p in PERCENTILES]
+    rows = [drift.percentile(run.activations, layer, p) for p in drift.PERCENTILES]
     steps, rows = run.activations["steps"], np.stack(rows)[:, :, unit]
     return Typical(run, layer, unit, steps, rows)
 
@@ -147,7 +146,7 @@ def _input_panel(
     color = style.NORMS[LABELS[key]].color
     low, _, high = unit.percentiles
     axes.fill_between(unit.steps, low, high, color=color, alpha=0.12, lw=0)
-    for row, percent in zip(unit.percentiles, PERCENTILES, strict=True):
+    for row, percent in zip(unit.percentiles, drift.PERCENTILES, strict=True):
         axes.plot(unit.steps, row, color=color, linewidth=1.8 if percent == 50 else 1.1)
     for percent, height in _label_heights(unit.percentiles[:, -1], limits).items():
         axes.annotate(
@@ -167,7 +166,7 @@ def _label_heights(last: np.ndarray, limits: tuple[float, float]) -> dict[int, f
     low, middle, high = last
     apart = 0.055 * (limits[1] - limits[0])
     heights = min(low, middle - apart), middle, max(high, middle + apart)
-    return dict(zip(PERCENTILES, heights, strict=True))
+    return dict(zip(drift.PERCENTILES, heights, strict=True))
 
 
 def _input_notes(

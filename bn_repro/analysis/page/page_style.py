@@ -14,7 +14,6 @@ from bn_repro.analysis import arms, style, tables
 from bn_repro.analysis.sweep import comparison
 from bn_repro.run_folder.records import Run
 
-SERIES = style.PAGE_SERIES
 DASHES = ("solid", "dot", "dash", "dashdot", "longdash", "longdashdot")
 TITLE_WIDTH = 24  # letters of a line beside a bar of colours
 OTHER = ["#8a8a8a", "#8a8a8a"]  # of a run that no arm has
@@ -38,8 +37,9 @@ def _networks(runs: Sequence[Run], found: Sequence[arms.Arm]) -> Styles:
     legend = []
     for i, arm in enumerate(found):
         known = style.NETWORKS.get(arm.label.rsplit("/", 1)[-1])
-        color = known.color if known else SERIES[i % len(SERIES)]
-        dash = "solid" if known else DASHES[i // len(SERIES) % len(DASHES)]
+        turn, place = divmod(i, len(style.PAGE_SERIES))
+        color = known.color if known else style.PAGE_SERIES[place]
+        dash = "solid" if known else DASHES[turn % len(DASHES)]
         colors_ = [color, on_black(color)]
         legend.append({"legend": arm.label, "colors": colors_, "dash": dash})
     places = {id(run): i for i, arm in enumerate(found) for run in arm.runs}
