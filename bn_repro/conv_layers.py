@@ -89,18 +89,14 @@ def scaled_normal(gain: float, scale: float):
     return init
 
 
-def local_response_norm(x, size: int = 5, alpha: float = 1e-4, beta: float = 0.75):
+def local_response_norm(x):
     """Returns x / (1 + alpha / size * sum of x^2 over size neighbouring channels)^beta.
 
-    Caffe's normalisation across channels, as GoogLeNet uses it; channels beyond the
-    first and last count as 0.
-
-    Args:
-      x: [B, H, W, C], any floating dtype; computed in float32 or wider.
-      size: number of channels in each sum, odd.
-      alpha: weight of their mean square.
-      beta: power.
+    Caffe's normalisation across channels with GoogLeNet's size, alpha and beta;
+    channels beyond the first and last count as 0. Of x [B, H, W, C], any floating
+    dtype; computed in float32 or wider.
     """
+    size, alpha, beta = 5, 1e-4, 0.75
     wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
     zero = np.array(0, wide.dtype)
     window, stride = (1, 1, 1, size), (1, 1, 1, 1)
