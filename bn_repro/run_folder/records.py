@@ -157,13 +157,6 @@ def read_run(path: str | os.PathLike, name: str | None = None) -> Run:
     )
 
 
-def status_of(path: str | os.PathLike) -> str:
-    """Returns the status of the run in a folder, "waiting" if it has none."""
-    if not (Path(path) / CONFIG).is_file():
-        return "waiting"
-    return status(path)["status"]
-
-
 def status(path: str | os.PathLike) -> dict:
     """Returns status.json; where it is missing or damaged, status "unknown"."""
     found = sound(Path(path) / STATUS, checks.status)

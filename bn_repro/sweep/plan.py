@@ -24,7 +24,8 @@ class Planned(NamedTuple):
 
     def status(self) -> str:
         """Returns how the run stands; "waiting" if it was never started."""
-        return records.status_of(self.workdir)
+        started = (self.workdir / records.CONFIG).is_file()
+        return records.status(self.workdir)["status"] if started else "waiting"
 
     def load_config(self):
         """Returns the configuration as a ConfigDict, as stated."""

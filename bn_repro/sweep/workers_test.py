@@ -170,7 +170,7 @@ def test_stopped_or_killed_a_sweep_goes_on_as_if_it_had_not_been(tmp_path, whole
     wait_for_steps(tmp_path, process, members=2)
     os.killpg(process.pid, signal.SIGINT)
     assert process.wait(timeout=60) == 128 + signal.SIGINT
-    statuses = [records.status_of(tmp_path / name) for name in ONLY]
+    statuses = [records.status(tmp_path / name)["status"] for name in ONLY]
     assert "running" not in statuses and "interrupted" in statuses
     kill_at_random_moments(tmp_path, 1)
     assert_goes_on_as(tmp_path, whole)
