@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
-from ml_collections import config_dict
 
 from bn_repro import data, evaluate, feeds, layers, parallel, resolve, train
 from bn_repro.data import source_views
@@ -208,15 +207,6 @@ def _by_statistics(config, split: str, evaluations: dict) -> dict:
     if config.eval.population_batches_during and config.model.norm == "batch_norm":
         found[split, "population"] = evaluations["ema"]
     return found
-
-
-def limited(config, limit: int):
-    """Returns the configuration with `data.limit` replaced; as it is where 0."""
-    if limit < 0:
-        raise UserError(f"limit is {limit}; it must be at least 0")
-    config = config_dict.ConfigDict(config.to_dict())
-    config.data.limit = limit or config.data.limit
-    return config
 
 
 def _first_examples(config, source):

@@ -6,8 +6,9 @@ from typing import NamedTuple
 import jax
 import numpy as np
 from absl import logging
+from ml_collections import config_dict
 
-from bn_repro import data, evaluate, experiment
+from bn_repro import data, evaluate
 from bn_repro.data.classes import Classes
 from bn_repro.errors import UserError
 
@@ -53,7 +54,10 @@ def open_split(
     """
     data_set = data.find(config.data)
     recorded = recorded or Classes(())  # of a run from before
-    config = experiment.limited(config, limit)
+    if limit < 0:
+        raise UserError(f"limit is {limit}; it must be at least 0")
+    config = config_dict.ConfigDict(config.to_dict())
+    config.data.limit = limit or config.data.limit
     name = _known(name, (data_set.held_out, "train"))
     if data_set.in_memory:
         split = _open_in_memory(config, data_set, crops, name)
