@@ -16,15 +16,11 @@ from configs import common, mnist
 
 RATES = {"plain": 3.0, "bn": 1.0}
 
-RUNS = {
-    f"{arm}_seed{seed}": {
-        **mnist.ARMS[arm],
-        "optimizer.learning_rate": rate,
-        "seed": seed,
-    }
-    for seed in mnist.SEEDS
+ARMS = {
+    arm: {**mnist.ARMS[arm], "optimizer.learning_rate": rate}
     for arm, rate in RATES.items()
 }
+RUNS = common.with_seeds(ARMS, mnist.SEEDS)
 
 
 def get_base():
