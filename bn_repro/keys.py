@@ -74,8 +74,7 @@ def _span(most: float) -> Key:
     def accepts(ends):
         return len(ends) == 2 and SMALLEST <= ends[0] <= ends[1] <= most
 
-    words = f"{most}" if most == 1 else "1000"
-    return several(float, accepts, f"(low, high) with 0 < low <= high <= {words}")
+    return several(float, accepts, f"(low, high) with 0 < low <= high <= {most}")
 
 
 NAME = text(r"\w[\w.-]*", "a name of letters, digits, '_', '-' and '.'")
