@@ -216,11 +216,19 @@ def _network(runs: list[Run]) -> Network:
     runs = sorted(runs, key=lambda run: run.config["seed"])
     courses = [convergence.course(run, "population") for run in runs]
     moving = [convergence.course(run) for run in runs]
-    if any(p.steps.size < m.steps.size for p, m in zip(courses, moving, strict=True)):
+    if not all(map(_whole, courses, moving)) or not any(c.steps.size for c in courses):
         courses = moving
     key = convergence.network_key(runs[0])
     label = PAPER[key].name if key in PAPER else arms.label(runs[0])
     return Network(key, label, courses)
+
+
+def _whole(exact: Course, moving: Course) -> bool:
+    """Returns whether a run recorded Algorithm 2's accuracy wherever moving averages'.
+
+    It comes after theirs, so of a run with more to do the last may yet come.
+    """
+    return moving.steps.size - exact.steps.size <= (not moving.ended)
 
 
 def _scale(config: dict) -> str:

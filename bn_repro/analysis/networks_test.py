@@ -6,6 +6,7 @@ import pytest
 from bn_repro.analysis import networks, testing
 from bn_repro.errors import UserError
 from bn_repro.run_folder import records
+from bn_repro.run_folder.writer import RunWriter
 
 PLAIN = {"model__norm": "none"}
 
@@ -58,6 +59,20 @@ def test_statistics_are_algorithm_2s_where_every_seed_has_them(family, tmp_path)
     network = find(tmp_path)["bn_x5"]
     assert network.statistics == "ema"
     assert [course.best for course in network.courses] == [0.2, 0.3]
+
+
+@pytest.mark.parametrize("last", [[], [0.1, 0.2]])
+def test_a_seed_cut_between_the_two_leaves_the_others_algorithm_2(tmp_path, last):
+    both = ("ema", "population")
+    testing.write_course(tmp_path / "bn_x5_seed0", [0.1, 0.2], statistics=both)
+    cut = tmp_path / "bn_x5_seed1"
+    testing.write_course(cut, last, "interrupted", seed=1, statistics=both)
+    row = {"split": "val", "statistics": "ema", "accuracy": 0.3, "count": 5000}
+    RunWriter(cut).append_metrics({"step": 750, "loss": 1.0} | row)
+    assert find(tmp_path)["bn_x5"].statistics == "population"
+    testing.write_course(cut, [0.1, 0.2], "finished", seed=1, statistics=both)
+    RunWriter(cut).append_metrics({"step": 750, "loss": 1.0} | row)
+    assert find(tmp_path)["bn_x5"].statistics == "ema"
 
 
 def test_names_decide_only_where_a_seed_comes_twice(tmp_path):
