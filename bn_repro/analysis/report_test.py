@@ -124,11 +124,12 @@ def test_the_target_can_be_told(tmp_path):
         report.write_report(tmp_path, target="bn_x6")
 
 
-def test_other_experiments_get_tables_without_a_figure(tmp_path):
+def test_other_experiments_get_their_curves(tmp_path):
     testing.write_run(tmp_path / "bn_x5", steps=500, experiment="another")
     made, names = write(tmp_path)
-    assert names == {"tables.md", "report.html"}
-    assert made.tables[0].title == "Results"
+    assert {"convergence.png", "convergence.pdf", "tables.md", "report.html"} == names
+    titles = [table.title for table in made.tables]
+    assert "Accuracy of each run" in titles and "Results" in titles
 
 
 def test_one_run_folder_will_do(tmp_path):
