@@ -185,11 +185,12 @@ def _cost(network: Network, accuracy: float) -> dict[str, str]:
 
 
 def _why_not(missed: Sequence) -> str:
-    """Returns why seeds did not reach the target, for the last of them."""
+    """Returns why seeds did not reach the target: "not within 5,000-16,000"."""
     if all(course.diverged for course in missed):
         return tables.status_text(missed[0].run) if len(missed) == 1 else "diverged"
-    seen = max(course.steps[-1] if course.steps.size else 0 for course in missed)
-    return f"not {'within' if all(c.ended for c in missed) else 'yet at'} {seen:,}"
+    seen = sorted({c.steps[-1] if c.steps.size else 0 for c in missed})
+    lengths = "-".join(f"{steps:,}" for steps in dict.fromkeys((seen[0], seen[-1])))
+    return f"not {'within' if all(c.ended for c in missed) else 'yet at'} {lengths}"
 
 
 def _paper_best(key: str) -> str:

@@ -123,6 +123,8 @@ def test_seeds_have_their_spread_and_their_intervals(tmp_path):
     assert sigmoid["Against Inception, points"].startswith("chance; -")
     sigmoid = rows(figure3.steps_table(found, goal))["Inception-Sigmoid"]
     assert sigmoid["Times fewer to 50 % [95 %]"] == "-"  # no seed gets there
+    at_half = next(text for name, text in sigmoid.items() if "Steps to 50 %" in name)
+    assert at_half == "not within 5,000-16,000"
 
 
 def test_seeds_that_never_get_there_are_counted_not_guessed(tmp_path):
