@@ -1,7 +1,8 @@
 """What Sec. 4.2.2 claims about the networks, and what our seeds say to it.
 
 A verdict is "yes" or "no" where the 95 % interval over seeds lies on one side of what
-is claimed, else "not decided"; one seed decides nothing.
+is claimed, else "not decided"; one seed decides nothing. That a network fails is "yes"
+where every seed does and "no" where none does, however wide the interval of the share.
 """
 
 from collections.abc import Callable, Sequence
@@ -41,8 +42,9 @@ def claims_table(found: Sequence[Network]) -> Table:
         f"(mean of the last {LAST} evaluations over seeds), Welch's t interval on "
         "logarithms; accuracies: Welch's t interval of the difference. “not decided”: "
         "the interval lies on both sides of the claim, seeds disagree, or there is one "
-        "seed. Inputs at zero: the histogram's bin around zero less the mean of its "
-        "neighbours, at the last probe, median over layers; under "
+        "seed. Failing: yes if every seed fails, no if none does; the interval is that "
+        "of the share of seeds. Inputs at zero: the histogram's bin around zero less "
+        "the mean of its neighbours, at the last probe, median over layers; under "
         f"{100 * NOT_SPARSE:g} % is not sparse, over {100 * SPARSE:g} % is.",
     )
 
@@ -65,13 +67,8 @@ def answer(claim: Claim, found: Sequence[Network]) -> Finding:
 def _finding(
     ours: str, chosen: Sequence[Network], interval: str, verdict: str
 ) -> Finding:
-    return Finding(ours, count_text(chosen), interval, verdict)
-
-
-def count_text(chosen: Sequence[Network]) -> str:
-    """Returns how many seeds of each network count: "5", or "3, 5"."""
-    counts = [len(network.counted) for network in chosen]
-    return str(counts[0]) if len(set(counts)) == 1 else ", ".join(map(str, counts))
+    n = intervals.count_text([len(network.counted) for network in chosen])
+    return Finding(ours, n, interval, verdict)
 
 
 def faster(times: float) -> Callable[[Network, Network], Finding]:
@@ -124,13 +121,18 @@ def _further(one: Network, other: Network) -> Finding:
     found = intervals.difference(one.ends, other.ends)
     ours = "; ".join(f"{n.label} {tables.percent(n.ends)}" for n in (one, other))
     points = f"{found.text(100, sign=True)} points" if np.isfinite(found.low) else "-"
-    return _finding(ours, (one, other), points, found.above(0))
+    odd = [f"{n.label}: {text}" for n in (one, other) for text in _diverged(n)]
+    n = intervals.count_text([len(network.sound) for network in (one, other)])
+    # Those that are left say nothing of a method that loses some.
+    verdict = OPEN if odd else found.above(0)
+    return Finding("; ".join([ours, *odd]), n, points, verdict)
 
 
 def _trains(network: Network) -> Finding:
     found, limit = intervals.mean(network.ends), network.courses[0].chance_limit
     shown = f"{found.text(100)} %" if np.isfinite(found.low) else "-"
-    verdict = NO if _failed(network).all() else found.above(limit)
+    failed = _failed(network)
+    verdict = NO if failed.all() else OPEN if failed.any() else found.above(limit)
     return _finding(_end_text(network), (network,), shown, verdict)
 
 
@@ -149,8 +151,12 @@ def _failed(network: Network) -> np.ndarray:
     return np.array([sound.get(course, course.diverged) for course in network.counted])
 
 
+def _diverged(network: Network) -> list[str]:
+    return [tables.status_text(course.run) for course in network.diverged]
+
+
 def _end_text(network: Network) -> str:
-    diverged = [tables.status_text(course.run) for course in network.diverged]
+    diverged = _diverged(network)
     chance = f"{100 / network.courses[0].classes:g} %"
     ends = [f"{tables.percent(network.ends)} at the end, chance is {chance}"]
     return "; ".join([*diverged, *(ends if network.sound else [])]) or "no evaluation"

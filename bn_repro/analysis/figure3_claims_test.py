@@ -229,3 +229,21 @@ def test_two_late_seeds_of_a_network_that_comes_as_far_refute_nothing(tmp_path):
         bn_baseline=([early, late], "finished", {}),
     )
     assert claims(tmp_path)[HALF].verdict == "not decided"
+
+
+def test_of_seeds_that_disagree_those_that_are_left_decide_nothing(tmp_path):
+    three = level(0.3, 0, 0.001, 0.002)
+    write(
+        tmp_path,
+        bn_x5=(level(0.2, 0, 0.001, 0.002), "finished", {}),
+        bn_x30=(three, "finished", {}),
+        bn_x5_sigmoid=(three, "finished", {}),
+    )
+    assert [verdicts(tmp_path)[text] for text in (FURTHER, TRAINS)] == ["yes"] * 2
+    for name in ("bn_x30", "bn_x5_sigmoid"):
+        path = tmp_path / f"{name}_seed3"
+        testing.write_course(path, three[0][:4], "diverged", seed=3)
+    shown = claims(tmp_path)
+    assert [shown[text].verdict for text in (FURTHER, TRAINS)] == ["not decided"] * 2
+    assert shown[FURTHER].n == "3"  # those that the interval is of
+    assert shown[FURTHER].ours.endswith("; BN-x30: diverged at step 757")

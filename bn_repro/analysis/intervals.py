@@ -13,8 +13,6 @@ from typing import NamedTuple
 import numpy as np
 from scipy import special
 
-from bn_repro.analysis import arms
-
 LEVEL = 0.95
 YES, NO, OPEN, MISSING = "yes", "no", "not decided", "missing"
 NOTE = (
@@ -84,7 +82,7 @@ class Finding(NamedTuple):
     """What our runs say to a claim, as text."""
 
     ours: str  # the numbers
-    n: str  # seeds of each side, "3 and 5", or "-"
+    n: str  # seeds of each side, "3, 5", or "-"
     interval: str  # 95 % interval of the number that decides, or "-"
     # YES, NO, OPEN, MISSING, "unfinished", or "-" where nothing is claimed
     verdict: str
@@ -107,12 +105,17 @@ def of_difference(
     ours: str, seeds: Sequence, found: Difference, factor: float, unit: str
 ) -> Finding:
     """Returns the finding that a difference is positive; `seeds` are its two sides."""
-    n = arms.number_list([len(values) for values in seeds])
+    n = count_text([len(values) for values in seeds])
     if found.rule == "binomial" or np.isnan(found.error):
         return Finding(ours, n, "-", OPEN)
     shown = found.interval
     text = f"{shown.text(factor, sign=factor == 100)} {unit}"
     return Finding(ours, n, text, shown.above(0))
+
+
+def count_text(counts: Sequence[int]) -> str:
+    """Returns how many seeds each side has, in their order: "5", or "3, 5"."""
+    return ", ".join(map(str, counts if len(set(counts)) > 1 else counts[:1]))
 
 
 def mean(values: Sequence[float]) -> Interval:

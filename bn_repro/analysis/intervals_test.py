@@ -115,3 +115,11 @@ def test_the_interval_covers_what_it_says(rule):
         found = intervals.between(arm(*one), arm(*other, first=first))
         covered += abs(found.mean) <= found.error
     assert 0.94 < covered / 2000 < 0.975  # of so few seeds Welch is on the safe side
+
+
+def test_seeds_are_counted_in_the_order_of_the_sides():
+    texts = [intervals.count_text(counts) for counts in ([5, 3], [4, 4], [2])]
+    assert texts == ["5, 3", "4", "2"]
+    found = intervals.between(arm(*range(5)), arm(*range(3)))
+    sides = range(5), range(3)
+    assert intervals.of_difference("", sides, found, 1, "less").n == "5, 3"

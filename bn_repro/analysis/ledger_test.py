@@ -3,9 +3,9 @@ import shutil
 
 import pytest
 
-from bn_repro.analysis import ledger
+from bn_repro.analysis import ledger, testing
 from bn_repro.errors import UserError
-from bn_repro.run_folder import files
+from bn_repro.run_folder import files, records
 
 README = ledger.ROOT / "README.md"
 
@@ -91,3 +91,13 @@ def test_the_headline_is_written_between_its_markers(tmp_path, committed):
         files.write_between(*written)
     with pytest.raises(UserError, match="cannot read .*absent.md"):
         files.write_between(tmp_path / "absent.md", *written[1:])
+
+
+def test_only_seeds_of_both_networks_say_what_holds_throughout(tmp_path):
+    """Three seeds with BN beside one without are one comparison."""
+    testing.write_figure1(tmp_path / "mnist", seeds=3, steps=2_000)
+    (claim,) = (c for c in ledger.CLAIMS if c.text == "BN is more accurate throughout")
+    runs = records.find_runs(tmp_path / "mnist")
+    assert claim.find(runs)[1::2] == ("3", "yes")
+    few = [run for run in runs if run.name not in ("plain_seed1", "plain_seed2")]
+    assert claim.find(few)[1::2] == ("1", "not decided")
