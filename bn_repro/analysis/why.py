@@ -21,6 +21,7 @@ from bn_repro.analysis.why_values import (
     probed,
     recorded,
 )
+from bn_repro.run_folder import records
 from bn_repro.run_folder.records import Run
 
 
@@ -328,7 +329,7 @@ def find(folder: str, runs: Sequence[Run]) -> Finding:
         found = intervals.between(*sides).interval
     else:
         found = intervals.mean(list(sides[0].values()))
-    n = arms.number_list([len(side) for side in sides])
+    n = intervals.count_text([len(side) for side in sides])
     return Finding(ours, n, found.text(digits=digits), found.above(0))
 
 
@@ -339,6 +340,7 @@ def digits_of(value: float) -> int:
 
 def _by_seed(runs: Sequence[Run], arm: str, of: Callable) -> dict:
     of_arm = [run for run in runs if arms.label(run).split("/")[-1] == arm]
+    of_arm = [run for run in of_arm if run.status["status"] in records.ENDED]
     found = {run.config["seed"]: of(run) for run in of_arm}
     return {seed: value for seed, value in found.items() if np.isfinite(value)}
 

@@ -67,6 +67,13 @@ def test_a_claim_is_decided_by_the_seeds_of_its_two_arms(runs):
     np.testing.assert_allclose([low, high], [3050 - half, 3050 + half], rtol=1e-4)
 
 
+def test_a_run_half_way_is_no_seed_of_a_claim_but_a_diverged_one_is(runs):
+    for status, n in (("interrupted", "2, 1"), ("running", "2, 1"), ("diverged", "2")):
+        stand = {"status": status, "step": 1000}
+        some = [dataclasses.replace(runs[0], status=stand), *runs[1:]]
+        assert why.find("why_naive_gradient", some).n == n
+
+
 def test_without_one_of_the_arms_a_claim_is_missing(runs):
     one = [run for run in runs if "full" in run.name]
     assert why.find("why_naive_gradient", one).verdict == "missing"

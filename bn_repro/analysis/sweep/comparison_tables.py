@@ -72,7 +72,9 @@ def more_train(runs: Sequence[Run]) -> Finding:
         counts.append(len(good))
         span = f", {min(good):g} to {max(good):g}" if good else ""
         texts.append(f"{arm.label} {len(good)} of {len(arm.points)}{span}")
+    answers = [point.trainable() for arm in sweep.arms for point in arm.points]
     verdict = YES if counts[1] > counts[0] else NO
+    verdict = "unfinished" if None in answers else verdict
     n = arms.number_list(list(seeds))
     return Finding("; ".join(texts), n, "-", verdict if min(seeds) > 1 else OPEN)
 

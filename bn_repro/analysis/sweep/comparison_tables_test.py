@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -101,3 +103,14 @@ def test_the_late_drift_of_the_best_tuned_is_over_steps_that_all_cover(tmp_path)
         for measure, values in zip(("location", "scale"), drifts, strict=True):
             column = f"Last layer's {measure} drift there, from step 5,000 on"
             assert shown[arm.label][column] == f"{np.sort(values)[9]:.2f}"
+
+
+def test_a_sweep_that_goes_on_has_no_verdict(sample_sweep):
+    runs = sample_sweep.runs()
+    assert comparison_tables.more_train(runs).verdict == "yes"
+    going = {"status": "running", "step": 10}
+    runs = [
+        dataclasses.replace(run, status=going) if run.norm != "none" else run
+        for run in runs
+    ]
+    assert comparison_tables.more_train(runs).verdict == "unfinished"
