@@ -138,7 +138,7 @@ def _caption(found: Sequence[Network], goal: Goal) -> str:
 
 def seeds_note(found: Sequence[Network]) -> str:
     """Returns how many seeds the curves have, and what their bands are."""
-    counts = {network.label: len(network.counted) for network in found}
+    counts = {network.label: len(network.arm.shown()) for network in found}
     if set(counts.values()) == {1}:
         return "One seed a network."
     if len(set(counts.values())) == 1:

@@ -90,6 +90,7 @@ def test_failures_and_unfinished_runs_say_so(tmp_path):
     assert "BN-x30\n(1 of 3 seeds diverged; 1 of 3 seeds unfinished)" in legend(axes)
     assert crosses(axes) == [250, 250]
     assert "The target is chance itself" in caption
+    assert "One seed a network." in caption  # of BN-x30 the finished one alone is drawn
     assert "Cross: the last evaluation before a run diverged." in caption
 
 

@@ -84,11 +84,15 @@ class Network:
         """Returns [n], whether each of `ends` is that of guessing."""
         return np.array([c.is_chance(c.end) for c in self.sound], bool)
 
+    @property
+    def arm(self) -> Arm:
+        """Its runs; the curve is of those that `Arm.shown` returns."""
+        return Arm(self.label, [course.run for course in self.courses])
+
     def curve(self) -> Curve | None:
         """Returns mean and range over finished seeds, see `arms.curve`; or None."""
         one = self.courses[0]
-        arm = Arm(self.label, [course.run for course in self.courses])
-        return arms.curve(arm, one.split, one.statistics, "accuracy")
+        return arms.curve(self.arm, one.split, one.statistics, "accuracy")
 
 
 class Goal(NamedTuple):
