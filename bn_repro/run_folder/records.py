@@ -40,6 +40,7 @@ ACTIVATIONS = "activations.npz"
 HITS = "hits.npz"
 
 HITS_KEPT = 5  # of the last evaluations
+FORGOTTEN = "forgotten"  # in hits.npz: how many evaluations before those are not kept
 ENDED = ("finished", "diverged")  # there is nothing more to run
 
 # Per probe and layer, beside the percentiles: name in activations.npz -> dtype. Norms
@@ -152,7 +153,7 @@ def read_run(path: str | os.PathLike, name: str | None = None) -> Run:
             path / STATUS, checks.status, {"status": "unknown", "step": 0}
         ),
         metrics=read_metrics(path / METRICS),
-        hits=load_npz(path / HITS, ["steps"]) or {},
+        hits=load_hits(path / HITS),
         activations=_as_read(load_activations(path / ACTIVATIONS)),
     )
 
@@ -284,6 +285,17 @@ def load_activations(path: Path) -> dict[str, np.ndarray] | None:
     known = {"fields": PROBE_FIELDS, "of_network": OF_NETWORK}
     check = functools.partial(checks.activations, **known)
     return load_npz(path, ("steps", *CONSTANT_FIELDS), check)
+
+
+def load_hits(path: Path) -> dict[str, np.ndarray]:
+    """Returns the arrays of hits.npz by name, {} if it is missing.
+
+    In a file from before `FORGOTTEN` that is full, the first ones may be missing.
+    """
+    check = functools.partial(checks.arrays, constant=(FORGOTTEN,))
+    found = load_npz(path, ["steps"], check) or {}
+    full = bool(found) and len(found["steps"]) == HITS_KEPT
+    return {FORGOTTEN: np.asarray(HITS_KEPT)} | found if full else found
 
 
 def load_npz(

@@ -11,7 +11,7 @@ import pytest
 from bn_repro import loop, parallel, resolve, start, under_way
 from bn_repro.errors import UserError
 from bn_repro.loop_test import StopAt, assert_same, content, run_here, short
-from bn_repro.run_folder import checkpoint, files, records, resume, seen
+from bn_repro.run_folder import checkpoint, files, records, resume
 from bn_repro.run_folder.lock_test import holder
 from bn_repro.run_folder.writer import RunWriter
 
@@ -80,11 +80,27 @@ def test_evaluations_after_a_checkpoint_may_have_taken_the_first_ones_place(tmp_
     (cut / checkpoint.WEIGHTS).unlink()
     newest, before = checkpoint.steps(cut)
     checkpoint.path_of(cut, newest).unlink()
-    assert seen.of(cut, before)["evaluations"] < records.HITS_KEPT
+    kept = records.read_run(cut).hits["steps"]
+    assert sum(kept <= before) < len(kept) == records.HITS_KEPT
+    RunWriter(cut).cut(before)  # and killed again before the next evaluation
     assert run_here(config, cut) == "finished"
     assert_same(content(cut), content(tmp_path / "whole"))
     os.remove(cut / records.HITS)
     refused("hits.npz is not what it was then", cut, config=config)
+
+
+@pytest.mark.parametrize("done", [1, 2, 3])
+def test_killed_while_it_forgets_what_was_forced_a_run_goes_on(whole, tmp_path, done):
+    run_here(short(steps=50), tmp_path)
+    forgets = shutil.copytree(tmp_path, tmp_path / "forgets")
+    forced = checkpoint.about(checkpoint.path_of(tmp_path, 50))["forced"]
+    assert {"eval", "probe"} <= set(forced)
+    RunWriter(forgets).cut(50, forced)
+    for name in (records.METRICS, records.HITS, records.ACTIVATIONS)[:done]:
+        shutil.copy(forgets / name, tmp_path / name)
+    shutil.rmtree(forgets)
+    assert run_here(short(), tmp_path) == "finished"
+    assert_same(content(tmp_path), content(whole))
 
 
 def test_going_on_from_an_older_checkpoint_is_said(half, whole, capsys):

@@ -18,7 +18,8 @@ def of(path: str | os.PathLike, step: int, forced: Sequence[str] = ()) -> dict:
     `writer.RunWriter.cut`.
 
     Returns:
-      {"metrics": [lines, their sha256], "probes": n, "evaluations": n of hits}.
+      {"metrics": [lines, their sha256], "probes": n, "evaluations": n of hits, with
+      those that later ones took the place of}.
     """
     path = Path(path)
     sha256 = hashlib.sha256()
@@ -27,14 +28,16 @@ def of(path: str | os.PathLike, step: int, forced: Sequence[str] = ()) -> dict:
         sha256.update(json.dumps(row).encode())
     last = {"probes": step - ("probe" in forced)}
     last["evaluations"] = step - ("eval" in forced)
+    hits = records.load_hits(path / records.HITS)
     arrays = {
         "probes": records.load_activations(path / records.ACTIVATIONS) or {},
-        "evaluations": records.load_npz(path / records.HITS, ["steps"]) or {},
+        "evaluations": hits,
     }
     counts = {
         name: int(np.sum(found["steps"] <= last[name])) if found else 0
         for name, found in arrays.items()
     }
+    counts["evaluations"] += int(hits.get(records.FORGOTTEN, 0))
     return {"metrics": [len(rows), sha256.hexdigest()], **counts}
 
 
@@ -47,10 +50,7 @@ def lost(folder: Path, there: Mapping, step: int, about: Mapping) -> str:
         return _lost_by_schedule(folder, there, step)
     whole, unforced = about["records"], about.get("records_unforced")
     now = of(folder, step)
-    if _hits_are_full(folder):  # later ones took the place of the first
-        now["evaluations"] = max(now["evaluations"], whole["evaluations"])
-        unforced = unforced and unforced | {"evaluations": now["evaluations"]}
-    if now in (whole, unforced):
+    if _holds(now, whole) or unforced and _holds(now, unforced):
         return ""
     files_of = {
         "metrics": records.METRICS,
@@ -58,9 +58,21 @@ def lost(folder: Path, there: Mapping, step: int, about: Mapping) -> str:
         "evaluations": records.HITS,
     }
     for name, file in files_of.items():
-        if now[name] != whole[name]:
+        if not _holds(now, {name: whole[name]}):
             return f"{file} is not what it was then: {_less(now[name], whole[name])}"
     return ""
+
+
+def _holds(now: Mapping, then: Mapping) -> bool:
+    """Returns whether the lines are those of then, and no array of then is missing.
+
+    There may be more of them: `writer.RunWriter.cut`, killed, leaves some of those that
+    were forced, and of what was forgotten not all is from before the step.
+    """
+    return all(
+        now[name] == value if name == "metrics" else now[name] >= value
+        for name, value in then.items()
+    )
 
 
 def _less(now, then) -> str:
@@ -103,9 +115,3 @@ def steps_of(rows: list[dict], kind: tuple[str, str]) -> set[int]:
     """Returns the steps of the lines of metrics.jsonl of one of `kinds`."""
     found = (r for r in rows if (records.kind_of(r), r.get("statistics")) == kind)
     return {row["step"] for row in found}
-
-
-def _hits_are_full(folder: Path) -> bool:
-    """Returns whether hits.npz holds as many evaluations as it ever does."""
-    found = records.load_npz(folder / records.HITS, ["steps"])
-    return bool(found) and len(found["steps"]) == records.HITS_KEPT

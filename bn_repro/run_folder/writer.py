@@ -18,6 +18,7 @@ from bn_repro.run_folder.records import (
     CLASSES,
     CONFIG,
     CONSTANT_FIELDS,
+    FORGOTTEN,
     HITS,
     HITS_KEPT,
     MANIFEST,
@@ -25,8 +26,9 @@ from bn_repro.run_folder.records import (
     PROBE_FIELDS,
     STATUS,
     kept_rows,
+    kind_of,
     load_activations,
-    load_npz,
+    load_hits,
     read_metrics,
     sound,
 )
@@ -50,7 +52,8 @@ class RunWriter:
         # Damaged, it is begun anew, as any resume rewrites it.
         self.manifest: dict = sound(self.path / MANIFEST, checks.manifest) or {}
         self._activations = load_activations(self.path / ACTIVATIONS) or {}
-        self._hits = load_npz(self.path / HITS, ["steps"]) or {}
+        self._hits = load_hits(self.path / HITS)
+        self._forgotten = int(self._hits.pop(FORGOTTEN, 0))
 
     def write_config(self, config: Mapping) -> None:
         """Writes the resolved configuration, nested dicts of plain values."""
@@ -158,6 +161,7 @@ class RunWriter:
         added = {name: np.asarray(x)[None] for name, x in added.items()}
         kept = self._hits or {name: x[:0] for name, x in added.items()}
         grown = {name: np.concatenate([kept[name], x]) for name, x in added.items()}
+        self._forgotten += max(len(grown["steps"]) - HITS_KEPT, 0)
         self._replace_hits({name: x[-HITS_KEPT:] for name, x in grown.items()})
 
     def cut(self, step: int, forced: Sequence[str] = ()) -> None:
@@ -176,6 +180,8 @@ class RunWriter:
             files.write_atomically(path, b"".join(lines))
         if self._hits:
             kept = self._hits["steps"] <= step - ("eval" in forced)
+            made = {row["step"] for row in rows if kind_of(row) == "eval"}
+            self._forgotten = len(made) - int(kept.sum())
             self._replace_hits({name: x[kept] for name, x in self._hits.items()})
         if self._activations:
             kept = self._activations["steps"] <= step - ("probe" in forced)
@@ -200,7 +206,8 @@ class RunWriter:
         self._activations = arrays
 
     def _replace_hits(self, arrays: dict[str, np.ndarray]) -> None:
-        _write_npz(self.path / HITS, arrays)
+        forgotten = {FORGOTTEN: np.asarray(self._forgotten)}
+        _write_npz(self.path / HITS, arrays | forgotten)
         self._hits = arrays
 
 
