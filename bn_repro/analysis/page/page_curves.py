@@ -73,7 +73,7 @@ def curve_names(shown: Sequence[dict]) -> dict[str, str]:
 
 def _data_name(key: str) -> str:
     if key == AS_LISTED:
-        return "held-out data, as in the table"
+        return "held out, as listed"
     split, statistics = key.split(" ", 1)
     data = f"{SPLIT_NAMES.get(split, split)} data"
     return f"{data}, {tables.STATISTICS.get(statistics, statistics)}"

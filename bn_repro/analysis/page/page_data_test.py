@@ -124,7 +124,7 @@ def test_runs_of_several_statistics_are_drawn_together_at_first(tmp_path):
     writer.append_metrics({"step": 500, "seconds": 1.0} | row)
     values = page_data.page_data(records.find_runs(tmp_path)).values
     first, *others = values["curves"].items()
-    assert first == ("held_out", "held-out data, as in the table")
+    assert first == ("held_out", "held out, as listed")
     assert "test population" in dict(others)
     finals = [run["curves"]["held_out"]["accuracy"][-1] for run in values["runs"]]
     assert finals == [run["final"] for run in values["runs"]]
