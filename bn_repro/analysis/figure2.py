@@ -31,7 +31,7 @@ def draw_figure2(found: Sequence[Network], goal: Goal) -> tuple[Figure, str]:
     for axes, steps in zip(panels, lengths, strict=True):
         _panel(axes, found, curves, goal, steps)
     panels[0].set_ylim(0, _top(curves))
-    panels[0].set_ylabel("fraction of validation pictures correct")
+    panels[0].set_ylabel(f"fraction of {_split(found)} pictures correct")
     panels[-1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     if beginning:
         panels[0].set_title("(a) all steps")
@@ -122,7 +122,7 @@ def _caption(found: Sequence[Network], goal: Goal) -> str:
     counts = sorted({c.count for network in found for c in network.courses if c.count})
     pictures = " or ".join(f"{count:,}" for count in counts) or "no"
     parts = [
-        f"Accuracy @1, single crop, on {pictures} validation pictures. "
+        f"Accuracy @1, single crop, on {pictures} {_split(found)} pictures. "
         f"{figure3.statistics_note(found)} {seeds_note(found)}"
     ]
     if np.isfinite(goal.accuracy):
@@ -134,6 +134,12 @@ def _caption(found: Sequence[Network], goal: Goal) -> str:
         parts.append("Cross: the last evaluation before a run diverged.")
     parts.append(scale_note(found))
     return " ".join(parts)
+
+
+def _split(found: Sequence[Network]) -> str:
+    """Returns "test" where all was evaluated on a test split, else "validation"."""
+    splits = {c.split for network in found for c in network.courses if c.count}
+    return "test" if splits == {"test"} else "validation"
 
 
 def seeds_note(found: Sequence[Network]) -> str:

@@ -51,6 +51,7 @@ def test_two_arms_of_an_experiment_of_its_own_get_their_curves(tmp_path):
         write_run(tmp_path / name, norm, experiment="mine")
     part = compose(tmp_path, tmp_path)
     assert stems(part)[0] == "convergence"
+    assert "on 10,000 test pictures" in part.drawings[0].caption
     assert "10 classes, 50,000 steps of 60 pictures." in part.drawings[0].caption
     assert "paper's width" not in part.drawings[0].caption
 
