@@ -41,21 +41,37 @@ def test_our_rows_follow_the_papers_from_few_views_to_many(folder):
     table = figure4.figure4_table(figure4.read(folder))
     paper, ours = table.rows[:7], table.rows[7:]
     assert {row[0] for row in paper} == {"paper"}
-    assert paper[-1][1:7] == [
-        "BN-Inception ensemble",
-        "224",
-        "144",
-        "6",
-        "20.1 %",
-        "4.9 %",
+    assert paper[-1][1:] == ["BN-Inception ensemble", "224", "144", "6"] + [
+        *("50,000", "20.1 %", "4.9 %", "-")
     ]
     assert ours == [
         ["ours", "bn_x30: bn_x30 (Algorithm 2, N = 200)"]
-        + ["64", "1", "1", "90.12 %", "75.00 %", "5,000"],
+        + ["64", "1", "1", "5,000", "90.12 %", "-", "75.00 %"],
         ["ours", "ensemble of 6 (moving averages)"]
-        + ["64", "144", "6", "90.12 %", "75.00 %", "5,000"],
+        + ["64", "144", "6", "5,000", "90.12 %", "-", "75.00 %"],
     ]
-    assert "100 classes" in table.note
+
+
+@pytest.mark.parametrize(
+    ("classes", "columns"),
+    [
+        ([100], ["1,000", "100"]),
+        ([1000], ["1,000"]),
+        ([1000, 100, 10], ["1,000", "10", "100"]),
+        ([None], ["1,000", "unknown"]),
+    ],
+)
+def test_top5_stands_under_its_number_of_classes(classes, columns):
+    results = [result(["x"], 1, folder="", classes=n) for n in classes]
+    for one in results:
+        if one["classes"] is None:  # an early record
+            del one["classes"]
+    table = figure4.figure4_table(results)
+    assert table.columns[7:] == [f"Top-5 error, {n} classes" for n in columns]
+    for row, n in zip(table.rows[7:], classes, strict=True):
+        name = "unknown" if n is None else f"{n:,}"
+        assert row[7 + columns.index(name)] == "75.00 %"
+        assert row[7:].count("-") == len(columns) - 1
 
 
 def test_statistics_say_batches_and_variance(folder):
