@@ -152,7 +152,11 @@ def seeds_note(found: Sequence[Network]) -> str:
     else:
         each = ", ".join(f"{label} {count}" for label, count in counts.items())
         seeds = f"over the seeds ({each})"
-    return f"Line: mean {seeds}; band: from the lowest seed to the highest."
+    text = f"Line: mean {seeds}; band: from the lowest seed to the highest."
+    lengths = ({r.status["step"] for r in network.arm.shown()} for network in found)
+    if any(len(steps) > 1 for steps in lengths):
+        text += " Where a seed ends sooner, the line goes on as the mean of the others."
+    return text
 
 
 def scale_note(found: Sequence[Network]) -> str:

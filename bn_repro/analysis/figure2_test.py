@@ -69,11 +69,17 @@ def test_seeds_are_a_mean_and_a_band_and_the_soon_ones_get_a_panel(tmp_path):
     lowest = min(course.accuracy.min() for course in found[0].courses)
     assert band[:, 1].min() == pytest.approx(lowest)
     assert "mean over the seeds (Inception 3, BN-x5 5); band: from the" in caption
-    assert "BN uses Algorithm 2's statistics." in caption
+    assert "BN uses Algorithm 2's statistics." in caption and "sooner" not in caption
     assert "16,000 to 80,000 steps of 32" in caption and "One seed" not in caption
     testing.write_course(tmp_path / "other", [0.01] * 101, "diverged", steps=80_000)
     (whole, beginning), _ = draw(tmp_path)
     assert [crosses(whole), crosses(beginning)] == [[25_000], []]
+
+
+def test_a_line_over_seeds_of_unequal_length_is_explained(tmp_path):
+    testing.write_networks(tmp_path, ["inception_sigmoid"])
+    _, caption = draw(tmp_path)
+    assert "highest. Where a seed ends sooner, the line goes on" in caption
 
 
 def test_failures_and_unfinished_runs_say_so(tmp_path):

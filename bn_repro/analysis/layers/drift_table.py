@@ -52,8 +52,24 @@ def drift_table(runs: Sequence[Run]) -> Table:
         f"over {of_what} [quartiles], means over the seeds that finished ± standard "
         "deviation of the median. Dead: the spread is below "
         f"{100 * drift.DEAD:g} % of the median's size, on average (location) or at "
-        "some step (scale): the layer tells no examples apart.",
+        "some step (scale): the layer tells no examples apart."
+        f"{_left_out(probed, shared)}",
     )
+
+
+def _left_out(probed: Sequence[Run], shared: Sequence[drift.Window]) -> str:
+    """Returns which runs' probes span none of the windows, a sentence."""
+    short, every = Counter(), Counter()
+    for run in probed:
+        if drift.has_percentiles(run.activations) and len(run.activations["steps"]):
+            first, last = run.activations["steps"][[0, -1]]
+            spans = any(first <= over.first and over.last <= last for over in shared)
+            every[arms.label(run)] += 1
+            short[arms.label(run)] += not spans
+    told = [f"{n} of {every[name]} seeds of {name}" for name, n in short.items() if n]
+    if not (shared and told):
+        return ""
+    return f" Left out, as their probes do not span these steps: {', '.join(told)}."
 
 
 def windows(runs: Sequence[Run]) -> list[drift.Window | None]:

@@ -41,8 +41,19 @@ def test_a_start_that_no_run_lasts_to_has_no_column(tmp_path):
     assert len(table.columns) == 6
     shown = [row[3] for row in table.rows if row[1] == "bn"]
     assert shown == ["-"] * 3
+    assert "Left out" not in table.note
     testing.write_run(tmp_path / "killed", seed=1, steps=5000, status="running")
     assert drift_table.drift_table(records.find_runs(tmp_path)).rows == table.rows
+
+
+def test_runs_too_short_for_the_steps_are_named(tmp_path):
+    for seed, steps in enumerate((20_000, 20_000, 1000, 1000)):
+        testing.write_run(tmp_path / f"bn_seed{seed}", seed=seed, steps=steps)
+    testing.write_run(tmp_path / "plain_seed0", "none", steps=1000)
+    table = drift_table.drift_table(records.find_runs(tmp_path))
+    assert table.columns[2] == "Location drift, step 0 to 20,000"
+    assert {row[1] for row in table.rows} == {"bn"}
+    assert table.note.endswith(": 2 of 4 seeds of bn, 1 of 1 seeds of plain.")
 
 
 def test_dead_layers_are_called_dead(tmp_path):
