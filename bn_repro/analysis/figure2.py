@@ -122,8 +122,9 @@ def _caption(found: Sequence[Network], goal: Goal) -> str:
     counts = sorted({c.count for network in found for c in network.courses if c.count})
     pictures = " or ".join(f"{count:,}" for count in counts) or "no"
     parts = [
-        f"Accuracy @1, single crop, on {pictures} {_split(found)} pictures. "
-        f"{figure3.statistics_note(found)} {seeds_note(found)}"
+        f"Accuracy @1, single crop, on {pictures} {_split(found)} pictures.",
+        figure3.statistics_note(found),
+        seeds_note(found),
     ]
     if np.isfinite(goal.accuracy):
         diamond = "Diamond: the curve, smoothed, reaches"
@@ -133,7 +134,7 @@ def _caption(found: Sequence[Network], goal: Goal) -> str:
     if any(network.diverged for network in found):
         parts.append("Cross: the last evaluation before a run diverged.")
     parts.append(scale_note(found))
-    return " ".join(parts)
+    return " ".join(filter(None, parts))
 
 
 def _split(found: Sequence[Network]) -> str:

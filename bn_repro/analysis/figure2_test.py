@@ -80,6 +80,7 @@ def test_a_line_over_seeds_of_unequal_length_is_explained(tmp_path):
     testing.write_networks(tmp_path, ["inception_sigmoid"])
     _, caption = draw(tmp_path)
     assert "highest. Where a seed ends sooner, the line goes on" in caption
+    assert "  " not in caption
 
 
 def test_failures_and_unfinished_runs_say_so(tmp_path):
