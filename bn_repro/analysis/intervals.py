@@ -37,7 +37,10 @@ class Interval(NamedTuple):
         return NO if self.high < threshold else OPEN
 
     def text(self, factor: float = 1, digits: int = 2, sign: bool = False) -> str:
-        """Returns "1.23 to 4.56" of the limits times a factor, "-" without them."""
+        """Returns "1.23 to 4.56" of the limits times a factor, "-" without them.
+
+        "over 1.23" or "under 4.56" where only one is known, see `times_fewer`.
+        """
         any_ratio = (self.low, self.high) == (0, np.inf)
         if np.isnan(self.low) or np.isnan(self.high) or any_ratio:
             return "-"
@@ -46,7 +49,9 @@ class Interval(NamedTuple):
             for value in (self.low, self.high)
         )
         if np.isinf(self.high):
-            return f"above {low}"
+            return f"over {low}"
+        if self.low == 0 and np.isnan(self.estimate):  # a ratio's bound
+            return f"under {high}"
         return f"{low} to {high}"
 
 

@@ -44,7 +44,9 @@ def test_a_verdict_needs_the_whole_interval_on_one_side():
     assert [found.above(x) for x in (1.4, 1.6, 2.6)] == ["yes", "not decided", "no"]
     assert found.text() == "1.50 to 2.50"
     assert found.text(100, 0, sign=True) == "+150 to +250"
-    assert intervals.Interval(math.nan, 3.0, math.inf).text() == "above 3.00"
+    assert intervals.Interval(math.nan, 3.0, math.inf).text() == "over 3.00"
+    assert intervals.Interval(math.nan, 0.0, 5.5).text() == "under 5.50"
+    assert intervals.share(0, 2).text(100, 0) == "0 to 84"
 
 
 def test_the_exact_interval_of_a_share():

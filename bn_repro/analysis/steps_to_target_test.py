@@ -119,7 +119,7 @@ def test_a_seed_that_never_gets_there_makes_a_bound():
     assert turned.low == 0 and turned.high == pytest.approx(1 / found.low)
     both = steps_to_target.times_fewer(steps(slow), steps(slow))
     assert (both.low, both.high) == (0, math.inf) and both.above(1) == "not decided"
-    assert both.text() == "-" and found.text().startswith("above ")
+    assert both.text() == "-" and found.text().startswith("over ")
     whole = steps_to_target.times_fewer(steps(slow[:2]), steps(fast))
     assert whole == pytest.approx(intervals.ratio(slow[:2], fast))
 
