@@ -250,11 +250,7 @@ QUESTIONS = {
     ),
     "why_inception_init": Question(
         "Does Inception depend less on its initial scale with BN?",
-        {
-            "validation accuracy, %": recorded("val", "ema"),
-            **LOSS,
-            **GRADIENTS,
-        },
+        {"validation accuracy, %": recorded("val", "ema"), **LOSS, **GRADIENTS},
         Claim(
             "From a quarter of He's scale Inception trains better with BN",
             "Sec. 3.3: less dependent on the initial values",
