@@ -138,9 +138,10 @@ def _caption(found: Sequence[Network], goal: Goal) -> str:
 
 
 def _split(found: Sequence[Network]) -> str:
-    """Returns "test" where all was evaluated on a test split, else "validation"."""
+    """Returns "test", or what else the split that all were evaluated on is called."""
     splits = {c.split for network in found for c in network.courses if c.count}
-    return "test" if splits == {"test"} else "validation"
+    name = splits.pop() if len(splits) == 1 else "val"
+    return "validation" if name == "val" else name
 
 
 def seeds_note(found: Sequence[Network]) -> str:

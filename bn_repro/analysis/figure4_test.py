@@ -68,6 +68,7 @@ def test_top5_stands_under_its_number_of_classes(classes, columns):
             del one["classes"]
     table = figure4.figure4_table(results)
     assert table.columns[7:] == [f"Top-5 error, {n} classes" for n in columns]
+    assert ("fewer classes" in table.note) == ("100" in columns)
     for row, n in zip(table.rows[7:], classes, strict=True):
         name = "unknown" if n is None else f"{n:,}"
         assert row[7 + columns.index(name)] == "75.00 %"

@@ -88,7 +88,7 @@ class Run:
     status: dict  # {"status", "step", ...}; "unknown" at step 0 if not written yet
     metrics: list[dict]  # the lines of metrics.jsonl; what was not finite is None
     # "split/statistics" -> which examples the last evaluations got right, bool [T, N],
-    # and "steps" [T]; empty if the run did not record them
+    # "steps" [T] and FORGOTTEN, a number; empty if the run did not record them
     hits: dict[str, np.ndarray]
     # arrays by name, floats as float32, "layers" as a list of str (see
     # `writer.RunWriter.append_activations` and PROBE_FIELDS); None if there are none
@@ -288,14 +288,9 @@ def load_activations(path: Path) -> dict[str, np.ndarray] | None:
 
 
 def load_hits(path: Path) -> dict[str, np.ndarray]:
-    """Returns the arrays of hits.npz by name, {} if it is missing.
-
-    In a file from before `FORGOTTEN` that is full, the first ones may be missing.
-    """
+    """Returns the arrays of hits.npz by name, {} if it is missing."""
     check = functools.partial(checks.arrays, constant=(FORGOTTEN,))
-    found = load_npz(path, ["steps"], check) or {}
-    full = bool(found) and len(found["steps"]) == HITS_KEPT
-    return {FORGOTTEN: np.asarray(HITS_KEPT)} | found if full else found
+    return load_npz(path, ["steps"], check) or {}
 
 
 def load_npz(

@@ -307,3 +307,19 @@ def test_the_last_evaluations_hits_are_kept(tmp_path):
     kept = list(range(2, records.HITS_KEPT + 2))
     assert hits["steps"].tolist() == kept
     assert hits["test/ema"].argmax(1).tolist() == [step % 3 for step in kept]
+    assert hits[records.FORGOTTEN] == 2
+
+
+@pytest.mark.parametrize(
+    "other", [{"test/ema": np.ones(4, bool)}, {"test/population": np.ones(3, bool)}]
+)
+def test_hits_of_a_run_that_is_evaluated_otherwise_begin_anew(tmp_path, other):
+    """As where `eval.batch_statistics` or `data.val` is another after a resume."""
+    writer = RunWriter(tmp_path)
+    writer.write_config({"seed": 0})
+    for step in (0, 1):
+        writer.append_hits(step, {"test/ema": np.ones(3, bool)})
+    RunWriter(tmp_path).append_hits(2, other)
+    hits = records.read_run(tmp_path).hits
+    assert hits.keys() == {*other, "steps", records.FORGOTTEN}
+    assert (hits["steps"].tolist(), int(hits[records.FORGOTTEN])) == ([2], 2)

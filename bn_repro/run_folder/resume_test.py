@@ -11,7 +11,7 @@ import pytest
 from bn_repro import loop, parallel, resolve, start, under_way
 from bn_repro.errors import UserError
 from bn_repro.loop_test import StopAt, assert_same, content, run_here, short
-from bn_repro.run_folder import checkpoint, files, records, resume
+from bn_repro.run_folder import checkpoint, files, records, resume, seen
 from bn_repro.run_folder.lock_test import holder
 from bn_repro.run_folder.writer import RunWriter
 
@@ -82,11 +82,23 @@ def test_evaluations_after_a_checkpoint_may_have_taken_the_first_ones_place(tmp_
     checkpoint.path_of(cut, newest).unlink()
     kept = records.read_run(cut).hits["steps"]
     assert sum(kept <= before) < len(kept) == records.HITS_KEPT
+    assert_credited_only_from_before(shutil.copytree(cut, tmp_path / "old"), before)
     RunWriter(cut).cut(before)  # and killed again before the next evaluation
     assert run_here(config, cut) == "finished"
     assert_same(content(cut), content(tmp_path / "whole"))
     os.remove(cut / records.HITS)
     refused("hits.npz is not what it was then", cut, config=config)
+
+
+def assert_credited_only_from_before(folder, step):
+    """Asserts that a full file without a count may lack what no count was kept of."""
+    arrays = records.load_hits(folder / records.HITS)
+    del arrays[records.FORGOTTEN]
+    np.savez(folder / records.HITS, **arrays)
+    before = seen.of(folder, step) | {"evaluations": records.HITS_KEPT}
+    assert seen.lost(folder, {}, step, {"records": before}) == ""
+    counted = before | {"evaluations": records.HITS_KEPT + 1}
+    assert "hits.npz is not" in seen.lost(folder, {}, step, {"records": counted})
 
 
 @pytest.mark.parametrize("done", [1, 2, 3])

@@ -50,6 +50,8 @@ def lost(folder: Path, there: Mapping, step: int, about: Mapping) -> str:
         return _lost_by_schedule(folder, there, step)
     whole, unforced = about["records"], about.get("records_unforced")
     now = of(folder, step)
+    if _may_have_forgotten(folder, whole["evaluations"]):
+        now["evaluations"] = max(now["evaluations"], whole["evaluations"])
     if _holds(now, whole) or unforced and _holds(now, unforced):
         return ""
     files_of = {
@@ -73,6 +75,17 @@ def _holds(now: Mapping, then: Mapping) -> bool:
         now[name] == value if name == "metrics" else now[name] >= value
         for name, value in then.items()
     )
+
+
+def _may_have_forgotten(folder: Path, then: int) -> bool:
+    """Returns whether hits.npz is full and, as the checkpoint, from before it counted.
+
+    Later evaluations may then have taken the place of the first ones.
+    """
+    found = records.load_hits(folder / records.HITS)
+    before = bool(found) and records.FORGOTTEN not in found
+    full = before and len(found["steps"]) == records.HITS_KEPT
+    return full and then <= records.HITS_KEPT
 
 
 def _less(now, then) -> str:

@@ -155,11 +155,15 @@ class RunWriter:
     def append_hits(self, step: int, hits: Mapping[str, np.ndarray]) -> None:
         """Adds an evaluation's outcomes and forgets all but the last HITS_KEPT.
 
+        Those of other splits, statistics or pictures than these are forgotten, too.
         `hits` are "split/statistics" -> whether each example is a top-1 hit, bool [N].
         """
         added = {"steps": np.asarray(step, np.int64)} | hits
         added = {name: np.asarray(x)[None] for name, x in added.items()}
-        kept = self._hits or {name: x[:0] for name, x in added.items()}
+        kept = self._hits
+        if _shapes(kept) != _shapes(added):  # the first, or evaluated otherwise
+            self._forgotten += len(kept.get("steps", ()))
+            kept = {name: x[:0] for name, x in added.items()}
         grown = {name: np.concatenate([kept[name], x]) for name, x in added.items()}
         self._forgotten += max(len(grown["steps"]) - HITS_KEPT, 0)
         self._replace_hits({name: x[-HITS_KEPT:] for name, x in grown.items()})
@@ -209,6 +213,10 @@ class RunWriter:
         forgotten = {FORGOTTEN: np.asarray(self._forgotten)}
         _write_npz(self.path / HITS, arrays | forgotten)
         self._hits = arrays
+
+
+def _shapes(arrays: Mapping[str, np.ndarray]) -> dict[str, tuple]:
+    return {name: x.shape[1:] for name, x in arrays.items()}
 
 
 def _grown(before: Mapping, added: Mapping) -> dict[str, np.ndarray]:

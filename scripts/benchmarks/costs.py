@@ -77,6 +77,7 @@ def a_core() -> int:
         round(figure["median"])
         for record in found
         for row in record["sections"].get("input_pipeline", {"rows": []})["rows"]
+        if "of a core" in row["what"]
         for figure in row["figures"]
         if figure["who"] in ("in process", "worker")
     )

@@ -1,9 +1,11 @@
 """The predictions of docs/costs.md are those of today's networks, rightly counted."""
 
+import json
+
 import jax
 import pytest
 
-from benchmarks import costs, inception
+from benchmarks import costs, inception, table
 from bn_repro import config_files
 from bn_repro.resolve import resolve
 
@@ -13,6 +15,23 @@ def test_the_page_shows_what_is_predicted():
     """If not: python scripts/benchmark.py --table."""
     shown = f"{costs.BEGIN}\n\n{costs.markdown()}\n\n{costs.END}"
     assert shown in costs.PAGE.read_text()
+
+
+def test_cores_are_of_the_slowest_pictures_a_second_of_a_core(tmp_path, monkeypatch):
+    rows = [
+        {"what": what, "figures": [{"who": who, "median": median}]}
+        for what, who, median in (
+            ("Input, in process: pictures/s of a core over OpenCV's", "bare", 100),
+            ("Input, in process: pictures/s of a core", "in process", 400.4),
+            ("Input, worker: pictures/s of a core", "worker", 500),
+            ("Input, 1 workers: pictures/s by the clock", "in process", 200),
+        )
+    ]
+    sections = [{"input_pipeline": {"rows": rows}}, {"mnist": {"rows": []}}]
+    for i, found in enumerate(sections):
+        (tmp_path / f"{i}.json").write_text(json.dumps({"sections": found}))
+    monkeypatch.setattr(table, "FOLDER", tmp_path)
+    assert costs.a_core() == 400
 
 
 @pytest.mark.slow
