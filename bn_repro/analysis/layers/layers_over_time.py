@@ -11,12 +11,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bn_repro.analysis import style, tables
+from bn_repro.analysis import convergence, style, tables
 from bn_repro.analysis.layers import drift, layer_axes
 from bn_repro.errors import UserError
 from bn_repro.run_folder.records import Run
 
 MOST_BANDS = 8  # layers; more are drawn as a heat map
+DRIFTS = ("Location drift", "Scale drift")
 
 
 @style.styled
@@ -115,8 +116,8 @@ def draw_drift(runs: Sequence[Run], from_step: int = 0) -> tuple[Figure, str]:
     panels = figure.subplots(1, 2)
     layers = layer_axes.all_layers(runs)
     over = drift.window([run.activations for run in runs], from_step)
-    for i, run in enumerate(runs):
-        scores = drift.layer_scores(run.activations, from_step, over)  # [2, L, 3]
+    scored = [drift.layer_scores(run.activations, from_step, over) for run in runs]
+    for i, (run, scores) in enumerate(zip(runs, scored, strict=True)):  # [2, L, 3]
         places = [layers.index(name) for name in run.activations["layers"]]
         color, dash, _ = layer_axes.line(run, i)
         for axes, rows in zip(panels, scores, strict=True):
@@ -124,9 +125,15 @@ def draw_drift(runs: Sequence[Run], from_step: int = 0) -> tuple[Figure, str]:
             line = {"color": color, "linestyle": dash, "label": layer_axes.title(run)}
             axes.plot(places, median, marker="o", markersize=3, **line)
             axes.fill_between(places, lower, upper, color=color, alpha=0.12, lw=0)
-    for axes, name in zip(panels, ("Location drift", "Scale drift"), strict=True):
+    tops = _tops(runs, scored)
+    beyond = [
+        layer_axes.title(run)
+        for run, scores in zip(runs, scored, strict=True)
+        if (_highest(scores) > tops).any()
+    ]
+    for axes, name, top in zip(panels, DRIFTS, tops, strict=True):
         axes.set_title(name)
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, top if beyond else None)
         layer_axes.layer_ticks(axes.xaxis, layers)
         style.plain(axes)
     style.legend_below(figure, panels, 4)
@@ -137,7 +144,27 @@ def draw_drift(runs: Sequence[Run], from_step: int = 0) -> tuple[Figure, str]:
         "between the quartiles; gaps are layers that are dead: their spread is below "
         f"{drift.DEAD:g} of their median's size."
     )
+    if beyond:
+        named = ", ".join(beyond)
+        caption += f" Beyond the axes, which follow those that learned: {named}."
     return figure, caption
+
+
+def _tops(runs: Sequence[Run], scored: Sequence[np.ndarray]) -> np.ndarray:
+    """Returns the end of each axis [2]: all of the runs that learned lie below."""
+    courses = map(convergence.course, runs)
+    shown = [
+        scores
+        for scores, course in zip(scored, courses, strict=True)
+        if not course.diverged
+        and not (np.isfinite(course.end) and course.is_chance(course.end))
+    ]
+    return 1.05 * np.maximum.reduce([*map(_highest, shown or scored)]) + 1e-6
+
+
+def _highest(scores: np.ndarray) -> np.ndarray:
+    """Returns the highest finite location and scale drift of [2, L, 3]."""
+    return np.where(np.isfinite(scores), scores, 0).max((1, 2))
 
 
 def location_moved(activations: dict) -> np.ndarray:

@@ -80,9 +80,11 @@ def test_a_dead_typical_unit_is_called_dead(sample_figure1):
     assert shown == [False, True, False]
 
 
-def deep_run(folder, name, layers=20, steps=(0, 1, 10, 100, 3000), **overrides):
+def deep_run(
+    folder, name, layers=20, steps=(0, 1, 10, 100, 3000), end=0.1, **overrides
+):
     """Writes a run of Inception with probes of so many layers; returns it."""
-    testing.write_course(folder / name, [0.1], **overrides)
+    testing.write_course(folder / name, [end], **overrides)
     writer = RunWriter(folder / name)
     rng = np.random.default_rng(0)
     names = [f"{3 + i // 8}a/branch_{i % 8}" for i in range(layers)]
@@ -139,6 +141,24 @@ def test_drift_by_layer_is_a_curve_a_run(tmp_path, sample_figure1):
     figure, caption = layers_over_time.draw_drift([deep_run(tmp_path, "bn_x5"), *runs])
     assert len(figure.axes[0].lines[0].get_xdata()) == 20
     assert list(figure.axes[0].lines[1].get_xdata()) == [20, 21, 22]
+
+
+def test_runs_that_did_not_learn_leave_the_axes_of_drift_to_the_others(
+    tmp_path, sample_figure1
+):
+    trained = sample_figure1.bn.runs[0]
+    far = {"steps": (0, 10_000, 50_000)}
+    guessing = deep_run(tmp_path, "inception_sigmoid", end=0.01, **far)
+    figure, caption = layers_over_time.draw_drift([trained, guessing])
+    highest = [np.nanmax(axes.lines[1].get_ydata()) for axes in figure.axes]
+    tops = [axes.get_ylim()[1] for axes in figure.axes]
+    assert highest[0] > tops[0]
+    assert caption.endswith(f"that learned: {layer_axes.title(guessing)}.")
+    learning = deep_run(tmp_path, "bn_x5", end=0.1, **far)
+    figure, caption = layers_over_time.draw_drift([trained, learning])
+    assert figure.axes[0].get_ylim()[1] > highest[0] and "Beyond" not in caption
+    figure, caption = layers_over_time.draw_drift([guessing])
+    assert figure.axes[0].get_ylim()[1] > highest[0] and "Beyond" not in caption
 
 
 def test_a_run_without_two_probes_is_named(tmp_path, sample_figure1):
