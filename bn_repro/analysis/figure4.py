@@ -1,4 +1,4 @@
-"""Fig. 4 and the statistics of BN as tables, from what scripts/evaluate.py wrote."""
+"""Fig. 4 as a table, from what scripts/evaluate.py wrote."""
 
 import os
 from collections.abc import Sequence
@@ -25,11 +25,7 @@ NOTE = (
     "100,000 pictures. GoogLeNet and Deep Image are as the paper cites them."
 )
 OF_FEWER = " Among fewer classes a guess is right more often: no match for the paper's."
-KINDS = {
-    "batch": "training mode: the mini-batch's own",
-    "ema": "moving averages",
-    "population": "Algorithm 2",
-}
+KINDS = {"ema": "moving averages", "population": "Algorithm 2"}
 
 
 def read(folder: str | os.PathLike) -> list[dict]:
@@ -42,12 +38,6 @@ def read(folder: str | os.PathLike) -> list[dict]:
             | read_checked(file, checks.evaluation)
         )
     return sorted(rows, key=lambda row: (len(row["members"]), row["crops"]))
-
-
-def read_statistics(folder: str | os.PathLike) -> list[dict]:
-    """Returns the statistics_*.json below a folder."""
-    found = sorted(Path(folder).rglob("statistics_*.json"))
-    return [read_checked(file, checks.comparison) for file in found]
 
 
 def figure4_table(results: Sequence[dict]) -> Table:
@@ -77,40 +67,6 @@ def _top5_column(classes: int) -> str:
 def _at(classes: int, cell: str, numbers: Sequence[int]) -> list[str]:
     """Returns the cell where its number of classes stands, and "-" at the others."""
     return [cell if number == classes else "-" for number in numbers]
-
-
-def statistics_table(results: Sequence[dict]) -> Table:
-    """Returns accuracy by what BN normalises with, one row a network and kind.
-
-    Of statistics_*.json, which revisions before 0.1.0 wrote.
-    """
-    rows = []
-    for result in results:
-        for row in result["rows"]:
-            kind = row["statistics"]
-            rows.append(
-                {
-                    "Network": result["member"],
-                    "Statistics": KINDS.get(kind, kind),
-                    "Batches N": str(row["batches"]) if kind == "population" else "-",
-                    "Variance": _variance(kind, row.get("biased")),
-                    "Accuracy": f"{100 * row['accuracy']:.2f} %",
-                    "Loss": f"{row['loss']:.4f}",
-                    "Pictures": f"{row['count']:,}",
-                }
-            )
-    return Table.of(
-        "Statistics of the inference network",
-        rows,
-        "Algorithm 2 averages mu and m / (m - 1) s2 (unbiased), or s2 (biased), over N "
-        "training mini-batches with frozen parameters.",
-    )
-
-
-def _variance(kind: str, biased: bool | None) -> str:
-    if kind == "batch" or biased is None:
-        return "-"
-    return "biased" if biased else "unbiased"
 
 
 def _our_row(result: dict) -> list[str]:

@@ -28,12 +28,6 @@ def folder(tmp_path):
     files.write_json(tmp_path / "evaluation_b.json", result(six, 144))
     found = result(["bn_x30"], 1, statistics="population", population_batches=200)
     files.write_json(below / "evaluation_a.json", found)
-    rows = [
-        {"statistics": "batch", "batches": 0, "biased": False},
-        {"statistics": "population", "batches": 50, "biased": True},
-    ]
-    rows = [row | {"accuracy": 0.1, "loss": 4.0, "count": 5_000} for row in rows]
-    files.write_json(tmp_path / "statistics_x.json", {"member": "x", "rows": rows})
     return tmp_path
 
 
@@ -75,15 +69,8 @@ def test_top5_stands_under_its_number_of_classes(classes, columns):
         assert row[7:].count("-") == len(columns) - 1
 
 
-def test_statistics_say_batches_and_variance(folder):
-    table = figure4.statistics_table(figure4.read_statistics(folder))
-    assert [row[2:4] for row in table.rows] == [["-", "-"], ["50", "biased"]]
-    assert table.rows[0][4] == "10.00 %"
-
-
-def test_both_are_in_the_report(folder):
+def test_it_is_in_the_report(folder):
     testing.write_figure1(folder, seeds=1, steps=100)
     made, _ = report.write_report(folder)
     titles = [table.title for table in made.tables]
     assert "Figure 4: single crop, crops, ensemble" in titles
-    assert "Statistics of the inference network" in titles

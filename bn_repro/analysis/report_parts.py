@@ -186,11 +186,9 @@ def questions(given: Given) -> Part:
 
 
 def figure4_part(given: Given) -> Part:
-    """Returns the tables of what scripts/evaluate.py left below workdir."""
+    """Returns the table of what scripts/evaluate.py left below workdir."""
     evaluated = figure4.read(given.workdir)
-    compared = figure4.read_statistics(given.workdir)
     shown = [figure4.figure4_table(evaluated)] if evaluated else []
-    shown += [figure4.statistics_table(compared)] if compared else []
     return Part([], shown, [], [])
 
 

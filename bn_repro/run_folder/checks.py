@@ -46,8 +46,6 @@ _EVALUATION = _schema(
         _NUMBER: "top1_error top5_error",
     }
 )
-_COMPARED = _schema({str: "statistics", _NUMBER: "accuracy loss", int: "count"})
-_POPULATION = {"batches": int, "biased": bool}
 _ROW = _schema({int: "step", _NUMBER: "examples seconds", str: "split statistics"})
 
 
@@ -91,17 +89,6 @@ def evaluation(value: dict) -> dict:
     _required(_typed(value, _EVALUATION | optional), *_EVALUATION)
     if not value["members"] or not all(_is(name, str) for name in value["members"]):
         raise ValueError("members are no list of names")
-    return value
-
-
-def comparison(value: dict) -> dict:
-    """Returns {"member": name, "rows": [...]}: a network by its kinds of statistics."""
-    _required(_typed(value, {"member": str, "rows": list}), "member", "rows")
-    for line in value["rows"]:
-        if not isinstance(line, dict):
-            raise ValueError("a row is no JSON object")
-        more = _POPULATION if line.get("statistics") == "population" else {}
-        _required(_typed(line, _COMPARED | more), *_COMPARED, *more)
     return value
 
 

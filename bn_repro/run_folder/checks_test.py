@@ -98,51 +98,27 @@ def test_an_evaluation_that_lacks_something_is_named(tmp_path, key):
     path.write_text(json.dumps(lacking))
     with pytest.raises(UserError, match=f"evaluation_a.json is .* lacks {key or ''}"):
         figure4.read(tmp_path)
-    path.rename(tmp_path / "statistics_a.json")
-    with pytest.raises(UserError, match="statistics_a.json is corrupt: it lacks mem"):
-        figure4.read_statistics(tmp_path)
-
-
-ROW = {"statistics": "ema", "accuracy": 0.5, "loss": 1.0, "count": 9}
-POPULATION = {"statistics": "population", "batches": 3, "biased": False}
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "message"),
+    ("odd", "message"),
     [
-        ("evaluation_a", SOUND | {"members": []}, "no list of names"),
-        ("evaluation_a", SOUND | {"members": [None]}, "no list of names"),
-        ("evaluation_a", SOUND | {"classes": "10"}, "classes is '10'"),
-        ("statistics_a", {"member": "a", "rows": [3]}, "a row is no JSON object"),
-        ("statistics_a", {"member": "a", "rows": [ROW | {"loss": "x"}]}, "loss is 'x'"),
-        (
-            "statistics_a",
-            {"member": "a", "rows": [ROW | {"statistics": "population"}]},
-            "it lacks batches",
-        ),
-        (
-            "statistics_a",
-            {"member": "a", "rows": [ROW | POPULATION | {"biased": 0}]},
-            "biased is 0",
-        ),
+        ({"members": []}, "no list of names"),
+        ({"members": [None]}, "no list of names"),
+        ({"classes": "10"}, "classes is '10'"),
     ],
 )
-def test_an_odd_value_of_an_evaluation_is_named(tmp_path, name, value, message):
-    (tmp_path / f"{name}.json").write_text(json.dumps(value))
-    with pytest.raises(UserError, match=f"{name}.json is corrupt: .*{message}"):
-        figure4.read(tmp_path), figure4.read_statistics(tmp_path)
+def test_an_odd_value_of_an_evaluation_is_named(tmp_path, odd, message):
+    (tmp_path / "evaluation_a.json").write_text(json.dumps(SOUND | odd))
+    with pytest.raises(UserError, match=f"evaluation_a.json is corrupt: .*{message}"):
+        figure4.read(tmp_path)
 
 
 def test_statistics_of_a_later_name_are_shown_as_they_are(tmp_path):
     (tmp_path / "evaluation_a.json").write_text(
         json.dumps(SOUND | {"statistics": "new"})
     )
-    rows = [ROW | POPULATION, ROW | {"statistics": "new"}]
-    value = json.dumps({"member": "a", "rows": rows})
-    (tmp_path / "statistics_a.json").write_text(value)
     assert "(new)" in figure4.figure4_table(figure4.read(tmp_path)).markdown()
-    found = figure4.read_statistics(tmp_path)
-    assert "| new |" in figure4.statistics_table(found).markdown()
 
 
 ODD = st.recursive(
