@@ -2,6 +2,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from bn_repro.analysis import arms, figure1, style, testing
 from bn_repro.analysis.layers import drift
@@ -144,6 +145,18 @@ def test_equal_runs_give_equal_files(tmp_path, sample_figure1):
     assert drawn[0].pdf.read_bytes() == drawn[1].pdf.read_bytes()
     assert drawn[0].png.read_bytes().startswith(b"\x89PNG")
     assert drawn[0].pdf.read_bytes().startswith(b"%PDF")
+
+
+def test_a_png_has_few_colours_and_looks_the_same(tmp_path, sample_figure1):
+    figure, caption = figure1.draw_figure1(sample_figure1)
+    figure.savefig(tmp_path / "all.png")
+    saved = style.save((figure, caption), tmp_path / "few", "Figure 1", "").png
+    with Image.open(tmp_path / "all.png") as every, Image.open(saved) as few:
+        assert few.mode == "P" and few.info["dpi"] == every.info["dpi"]
+        pixels = [np.asarray(im.convert("RGB"), float) for im in (every, few)]
+    assert np.abs(pixels[0] - pixels[1]).mean() < 0.5
+    assert np.abs(pixels[0] - pixels[1]).max() < 40
+    assert saved.stat().st_size < 0.5 * (tmp_path / "all.png").stat().st_size
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path, sample_figure1):
