@@ -40,6 +40,7 @@ def test_each_example_is_normalised_over_all_its_values(shape):
     np.testing.assert_allclose(y, gamma * unit.reshape(shape) + beta, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_it_trains_on_mnist_and_its_layers_are_drawn(tmp_path):
     for name, overrides in (("ln", {}), ("plain", {"model.norm": "none"})):
         config = mnist.get_config("bn")

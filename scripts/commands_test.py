@@ -221,6 +221,7 @@ def test_a_run_is_evaluated_as_asked_or_nothing_is_done(trained, tmp_path, call)
     assert f"cannot write {tmp_path / 'file' / 'out'}" in result.stderr
 
 
+@pytest.mark.slow
 def test_commands_work_from_any_directory(tmp_path, monkeypatch, call):
     only = "--only=plain_seed0,bn_seed0"
     sweep = ["--config=configs/mnist.py", only, "--workdir=runs", "--executor=here"]

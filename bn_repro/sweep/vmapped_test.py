@@ -60,6 +60,7 @@ def test_members_agree_with_running_them_alone(tmp_path, whole):
     assert (whole / "first" / "weights.npz").exists()
 
 
+@pytest.mark.slow
 def test_interrupted_members_resume(tmp_path, whole, monkeypatch):
     members = [member(name, tmp_path) for name in VARIED]
     with monkeypatch.context() as patched:

@@ -26,6 +26,7 @@ from bn_repro.run_folder.writer import RunWriter
 RESULTS = Path(__file__).parents[3] / "results"
 PLOTS = ("curve-plot", "sweep-plot", "viewer-plot", "layer-plot")
 WAIT = 60  # seconds; on a busy machine a start takes many
+pytestmark = pytest.mark.slow
 COLUMNS = ["Run", "Variant", "Status", "Final accuracy", "Best accuracy"]
 COLUMNS += ["Steps to target", "learning_rate", "norm", "seed", "Time"]
 
