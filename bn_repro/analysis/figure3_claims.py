@@ -19,7 +19,6 @@ from bn_repro.analysis.steps_to_target import Steps
 from bn_repro.analysis.tables import Table
 
 NOT_SPARSE, SPARSE = 0.1, 0.5  # shares of inputs at zero
-FIRST = 0.5  # of the target: "at first"
 
 
 class Claim(NamedTuple):
@@ -42,10 +41,11 @@ def claims_table(found: Sequence[Network]) -> Table:
         f"(mean of the last {LAST} evaluations over seeds), Welch's t interval on "
         "logarithms; accuracies: Welch's t interval of the difference. “not decided”: "
         "the interval lies on both sides of the claim, seeds disagree, or there is one "
-        "seed. Failing: yes if every seed fails, no if none does; the interval is that "
-        "of the share of seeds. Inputs at zero: the histogram's bin around zero less "
-        "the mean of its neighbours, at the last probe, median over layers; under "
-        f"{100 * NOT_SPARSE:g} % is not sparse, over {100 * SPARSE:g} % is.",
+        "seed. Slower at first: at the highest of 50, 75, 90 and 100 % that every "
+        "seed reaches. Failing: yes if every seed fails, no if none does; the interval "
+        "is that of the share of seeds. Inputs at zero: the histogram's bin around "
+        "zero less the mean of its neighbours, at the last probe, median over layers; "
+        f"under {100 * NOT_SPARSE:g} % is not sparse, over {100 * SPARSE:g} % is.",
     )
 
 
@@ -104,17 +104,18 @@ def _too_late(slow: Steps, fast: Steps, times: float) -> bool:
 
 
 def _slower_at_first(slow_start: Network, other: Network, plain: Network) -> Finding:
+    """Decides at all of the plateau, as the paper does, or as far as all seeds come."""
+    compared = (slow_start, other)
     texts, found = [], intervals.NONE
-    for fraction in (FIRST, 1.0):
-        needed = [
-            steps_to_target.count(network.counted, fraction * plain.plateau)
-            for network in (slow_start, other)
-        ]
+    for fraction in figure3.FRACTIONS:
+        target = fraction * plain.plateau
+        needed = [steps_to_target.count(n.counted, target) for n in compared]
+        if texts and not all(steps.reached.all() for steps in needed):
+            break
         found = steps_to_target.times_fewer(*needed)
-        shown = figure3.times_text(found)
-        texts.append(f"{shown} times as many steps to {100 * fraction:g} %")
-    ours = f"{', '.join(texts)} of {plain.label}'s plateau"
-    return _finding(ours, (slow_start, other), found.text(), found.above(1))
+        texts.append(f"{figure3.times_text(found)} to {100 * fraction:g} %")
+    ours = f"times as many steps: {', '.join(texts)} of {plain.label}'s plateau"
+    return _finding(ours, compared, found.text(), found.above(1))
 
 
 def _further(one: Network, other: Network) -> Finding:

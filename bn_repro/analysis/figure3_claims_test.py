@@ -132,6 +132,25 @@ def test_one_seed_decides_nothing_and_unfinished_ones_are_told(tmp_path):
     assert shown[FURTHER].ours.endswith("(so far: BN-x30 unfinished)")
 
 
+@pytest.mark.parametrize(
+    ("plateau", "furthest"), [(0.3, 100), (0.19, 90), (0.16, 75), (0.09, 50)]
+)
+def test_slower_at_first_is_decided_as_far_as_all_seeds_come(
+    tmp_path, plateau, furthest
+):
+    fast = level(plateau, 0, 0.001)
+    slow = [[0.01, 0.015, *seed[1:]] for seed in fast]
+    write(
+        tmp_path,
+        inception=(level(0.2, 0, 0.01), "finished", PLAIN),
+        bn_x5=(fast, "finished", {}),
+        bn_x30=(slow, "finished", {}),
+    )
+    shown = claims(tmp_path)[SLOWER]
+    assert shown.ours.endswith(f" to {furthest:g} % of Inception's plateau")
+    assert shown.verdict == ("yes" if furthest > 50 else "not decided")
+
+
 def test_a_target_at_chance_decides_nothing(tmp_path):
     write(
         tmp_path,
