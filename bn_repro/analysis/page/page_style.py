@@ -35,14 +35,15 @@ def styles(
 
 def _networks(runs: Sequence[Run], found: Sequence[arms.Arm]) -> Styles:
     legend = []
-    for i, arm in enumerate(found):
-        known = style.NETWORKS.get(arm.label.rsplit("/", 1)[-1])
+    labels = list(dict.fromkeys(arm.label for arm in found))  # several lengths: one
+    for i, label in enumerate(labels):
+        known = style.NETWORKS.get(label.rsplit("/", 1)[-1])
         turn, place = divmod(i, len(style.PAGE_SERIES))
         color = known.color if known else style.PAGE_SERIES[place]
         dash = "solid" if known else DASHES[turn % len(DASHES)]
         colors_ = [color, on_black(color)]
-        legend.append({"legend": arm.label, "colors": colors_, "dash": dash})
-    places = {id(run): i for i, arm in enumerate(found) for run in arm.runs}
+        legend.append({"legend": label, "colors": colors_, "dash": dash})
+    places = {id(run): labels.index(arm.label) for arm in found for run in arm.runs}
     if any(id(run) not in places for run in runs):  # another has its configuration
         legend.append({"legend": "others", "colors": OTHER, "dash": "longdashdot"})
     return [legend[places.get(id(run), -1)] for run in runs], legend, None

@@ -26,6 +26,15 @@ def test_the_seeds_of_a_network_share_its_colour(sample_folder):
     assert styles[-1]["legend"] == legend[-1]["legend"] == "others"
 
 
+def test_seeds_of_several_lengths_share_an_entry(tmp_path):
+    testing.write_networks(tmp_path, ["inception_sigmoid"])
+    runs = records.find_runs(tmp_path)
+    assert len(arms.group(runs)) == 2
+    styles, legend, _ = page_style.styles(runs, arms.group(runs), None)
+    assert [entry["legend"] for entry in legend] == ["inception_sigmoid"]
+    assert styles == legend * 3
+
+
 def test_a_sweep_is_coloured_by_value_and_dashed_by_arm(sample_sweep):
     runs = sample_sweep.runs()
     styles, legend, scale = page_style.styles(runs, arms.group(runs), sample_sweep)
