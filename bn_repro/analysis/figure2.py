@@ -138,10 +138,10 @@ def _caption(found: Sequence[Network], goal: Goal) -> str:
 
 
 def _split(found: Sequence[Network]) -> str:
-    """Returns "test", or what else the split that all were evaluated on is called."""
+    """Returns what the pictures of the evaluations are called, such as "validation"."""
     splits = {c.split for network in found for c in network.courses if c.count}
-    name = splits.pop() if len(splits) == 1 else "val"
-    return "validation" if name == "val" else name
+    named = sorted("validation" if split == "val" else split for split in splits)
+    return " and ".join(named) or "validation"
 
 
 def seeds_note(found: Sequence[Network]) -> str:

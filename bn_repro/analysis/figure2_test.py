@@ -101,6 +101,15 @@ def test_failures_and_unfinished_runs_say_so(tmp_path):
     assert "Cross: the last evaluation before a run diverged." in caption
 
 
+def test_pictures_are_called_by_their_splits(tmp_path):
+    testing.write_course(tmp_path / "inception", [0.01, 0.2], split="held_out", **PLAIN)
+    (axes,), caption = draw(tmp_path)
+    assert axes.get_ylabel() == "fraction of held_out pictures correct"
+    assert "on 5,000 held_out pictures" in caption
+    testing.write_course(tmp_path / "bn_x5", [0.01, 0.2])
+    assert "on 5,000 held_out and validation pictures" in draw(tmp_path)[1]
+
+
 def test_runs_that_only_just_started_are_drawn(tmp_path):
     testing.write_course(tmp_path / "bn_x5", [], "running")
     (axes,), caption = draw(tmp_path)
