@@ -59,16 +59,15 @@ def answer(claim: Claim, found: Sequence[Network]) -> Finding:
     if open_ones := [network.label for network in chosen if not network.ended]:
         ours = f"{finding.ours} (so far: {', '.join(open_ones)} unfinished)"
         return finding._replace(ours=ours, verdict="unfinished")
-    if min(len(network.courses) for network in chosen) < 2:
-        return finding._replace(verdict=OPEN)
     return finding
 
 
 def _finding(
-    ours: str, chosen: Sequence[Network], interval: str, verdict: str
+    ours: str, compared: Sequence[Network], interval: str, verdict: str
 ) -> Finding:
-    n = intervals.count_text([len(network.counted) for network in chosen])
-    return Finding(ours, n, interval, verdict)
+    counts = [len(network.counted) for network in compared]
+    decided = verdict if min(counts) > 1 else OPEN
+    return Finding(ours, intervals.count_text(counts), interval, decided)
 
 
 def faster(times: float) -> Callable[[Network, Network], Finding]:

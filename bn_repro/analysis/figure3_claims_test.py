@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pytest
 
@@ -149,6 +151,10 @@ def test_slower_at_first_is_decided_as_far_as_all_seeds_come(
     shown = claims(tmp_path)[SLOWER]
     assert shown.ours.endswith(f" to {furthest:g} % of Inception's plateau")
     assert shown.verdict == ("yes" if furthest > 50 else "not decided")
+    shutil.rmtree(tmp_path / "inception_seed1")  # one names an accuracy as well
+    assert claims(tmp_path)[SLOWER].verdict == shown.verdict
+    shutil.rmtree(tmp_path / "bn_x30_seed1")
+    assert claims(tmp_path)[SLOWER].verdict == "not decided"
 
 
 def test_a_target_at_chance_decides_nothing(tmp_path):
