@@ -101,6 +101,14 @@ def test_failures_and_unfinished_runs_say_so(tmp_path):
     assert "Cross: the last evaluation before a run diverged." in caption
 
 
+def test_a_first_seed_without_evaluation_hides_no_curve(tmp_path):
+    testing.write_course(tmp_path / "inception_seed0", [], "failed", **PLAIN)
+    testing.write_course(tmp_path / "inception_seed1", [0.01, 0.2], seed=1, **PLAIN)
+    (axes,), _ = draw(tmp_path)
+    (line,) = (one for one in axes.lines if one.get_label().startswith("Inception"))
+    np.testing.assert_array_equal(line.get_ydata(), [0.01, 0.2])
+
+
 def test_pictures_are_called_by_their_splits(tmp_path):
     testing.write_course(tmp_path / "inception", [0.01, 0.2], split="held_out", **PLAIN)
     (axes,), caption = draw(tmp_path)

@@ -27,7 +27,7 @@ def figure3_table(found: Sequence[Network], goal: Goal) -> Table:
             "Seeds": str(len(network.courses)),
             "Learning rate": f"{rate:g}",
             "Steps": _lengths(network),
-            "Accuracy at the end": tables.percent(network.ends),
+            "Accuracy at the end": end_text(network),
             "Best": best_text(network),
             **dict(zip(against, _against(network, goal), strict=True)),
         }
@@ -64,7 +64,8 @@ def steps_text(steps: Steps, network: Network) -> str:
     needed = steps.needed[steps.reached]
     text = ""
     if needed.size:
-        text = f"{np.exp(np.log(np.maximum(needed, 1)).mean()):,.0f}"
+        mean = np.exp(np.log(np.maximum(needed, 1)).mean()) if needed.any() else 0
+        text = f"{mean:,.0f}"
         text += f" ({needed.min():,.0f}-{needed.max():,.0f})" if needed.size > 1 else ""
     if steps.reached.all():
         return text
@@ -74,6 +75,14 @@ def steps_text(steps: Steps, network: Network) -> str:
         return why
     n = steps.needed.size
     return f"{needed.size} of {n} seeds: {text}; {len(missed)} {why}"
+
+
+def end_text(network: Network) -> str:
+    """Returns the accuracy at the end, and of which seeds where lengths differ."""
+    lengths = {course.run.config["steps"] for course in network.counted}
+    seeds = f"{len(network.sound)} of {len(network.counted)} seeds"
+    of = f" ({seeds})" if len(lengths) > 1 else ""
+    return tables.percent(network.ends) + of
 
 
 def best_text(network: Network) -> str:
@@ -213,8 +222,9 @@ def _paper_steps(key: str) -> dict[str, str]:
 def _accuracy_note(found: Sequence[Network], goal: Goal) -> str:
     return (
         f"Accuracy at the end: mean of the last {LAST} evaluations of each seed that "
-        "did not diverge, mean ± standard deviation over seeds. Best: the highest of "
-        "all evaluations, a little too high. Interval: Welch's t over seeds. Same "
+        "did not diverge and is no shorter than others, mean ± standard deviation over "
+        "seeds. Best: the highest of all evaluations, a little too high. Interval: "
+        "Welch's t over seeds. Same "
         f"pictures: two given networks at their last evaluation, pictures that only "
         f"this one got right to those that only {goal.name} did, McNemar's exact test. "
         f"Chance is within three binomial standard errors of 1 / classes. "

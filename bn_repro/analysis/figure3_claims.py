@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bn_repro.analysis import figure3, intervals, steps_to_target, tables
-from bn_repro.analysis.convergence import LAST, PAPER
+from bn_repro.analysis.convergence import LAST, PAPER, Course
 from bn_repro.analysis.intervals import NO, OPEN, YES, Finding
 from bn_repro.analysis.layers import sparsity
 from bn_repro.analysis.networks import Network
@@ -52,6 +52,10 @@ def claims_table(found: Sequence[Network]) -> Table:
 def answer(claim: Claim, found: Sequence[Network]) -> Finding:
     """Returns what the networks found say to a claim, or what is missing."""
     by_key = {network.key: network for network in found}
+    keys = [network.key for network in found]
+    if twice := [n for n in found if n.key in claim.networks and keys.count(n.key) > 1]:
+        names = ", ".join(network.label for network in twice)
+        return Finding(f"several of one name: {names}", "-", "-", OPEN)
     if missing := [key for key in claim.networks if key not in by_key]:
         return intervals.missing(", ".join(missing))
     chosen = [by_key[key] for key in claim.networks]
@@ -76,8 +80,8 @@ def faster(times: float) -> Callable[[Network, Network], Finding]:
     def check(slow: Network, fast: Network) -> Finding:
         target = slow.plateau
         needed = [steps_to_target.count(n.counted, target) for n in (slow, fast)]
-        if not slow.sound or slow.at_chance().all():
-            return _finding(f"{slow.label} stays at chance", (slow, fast), "-", OPEN)
+        if nothing := _no_target(slow):
+            return _finding(nothing, (slow, fast), "-", OPEN)
         found = steps_to_target.times_fewer(*needed)
         ours = "; ".join(
             f"{network.label} {figure3.steps_text(steps, network)} steps"
@@ -93,6 +97,13 @@ def faster(times: float) -> Callable[[Network, Network], Finding]:
     return check
 
 
+def _no_target(network: Network) -> str:
+    """Returns why a network's plateau is nothing to reach, "" where it is."""
+    if not network.sound:
+        return f"{network.label}: {_end_text(network, '')}"
+    return f"{network.label} stays at chance" if network.at_chance().all() else ""
+
+
 def _too_late(slow: Steps, fast: Steps, times: float) -> bool:
     """Returns whether no seed of `fast` was there in time, though all were looked at.
 
@@ -105,6 +116,8 @@ def _too_late(slow: Steps, fast: Steps, times: float) -> bool:
 def _slower_at_first(slow_start: Network, other: Network, plain: Network) -> Finding:
     """Decides at all of the plateau, as the paper does, or as far as all seeds come."""
     compared = (slow_start, other)
+    if nothing := _no_target(plain):
+        return _finding(nothing, compared, "-", OPEN)
     texts, found = [], intervals.NONE
     for fraction in figure3.FRACTIONS:
         target = fraction * plain.plateau
@@ -119,7 +132,7 @@ def _slower_at_first(slow_start: Network, other: Network, plain: Network) -> Fin
 
 def _further(one: Network, other: Network) -> Finding:
     found = intervals.difference(one.ends, other.ends)
-    ours = "; ".join(f"{n.label} {tables.percent(n.ends)}" for n in (one, other))
+    ours = "; ".join(f"{n.label} {figure3.end_text(n)}" for n in (one, other))
     points = f"{found.text(100, sign=True)} points" if np.isfinite(found.low) else "-"
     odd = [f"{n.label}: {text}" for n in (one, other) for text in _diverged(n)]
     n = intervals.count_text([len(network.sound) for network in (one, other)])
@@ -129,11 +142,13 @@ def _further(one: Network, other: Network) -> Finding:
 
 
 def _trains(network: Network) -> Finding:
-    found, limit = intervals.mean(network.ends), network.courses[0].chance_limit
+    found = intervals.mean(network.ends)
+    limit = max((course.chance_limit for course in network.sound), default=np.nan)
     shown = f"{found.text(100)} %" if np.isfinite(found.low) else "-"
     failed = _failed(network)
     verdict = NO if failed.all() else OPEN if failed.any() else found.above(limit)
-    return _finding(_end_text(network), (network,), shown, verdict)
+    ours = _end_text(network, figure3.end_text(network))
+    return _finding(ours, (network,), shown, verdict)
 
 
 def _fails(network: Network) -> Finding:
@@ -141,25 +156,32 @@ def _fails(network: Network) -> Finding:
     failed = _failed(network)
     found = intervals.share(int(failed.sum()), failed.size)
     verdict = YES if failed.all() else OPEN if failed.any() else NO
-    ours = f"{failed.sum()} of {failed.size} seeds fail; {_end_text(network)}"
+    if any(_unknown(course) for course in network.counted):
+        verdict = OPEN
+    ends = [course.end for course in network.counted if not course.diverged]
+    of_all = tables.percent(np.array(ends)[np.isfinite(ends)])
+    ours = f"{failed.sum()} of {failed.size} seeds fail; {_end_text(network, of_all)}"
     return _finding(ours, (network,), f"{found.text(100, 0)} % of seeds", verdict)
 
 
 def _failed(network: Network) -> np.ndarray:
     """Returns [n], whether each counted seed diverged or stayed at chance."""
-    sound = dict(zip(network.sound, network.at_chance(), strict=True))
-    return np.array([sound.get(course, course.diverged) for course in network.counted])
+    return np.array([c.diverged or c.is_chance(c.end) for c in network.counted])
+
+
+def _unknown(course: Course) -> bool:
+    return not course.diverged and not np.isfinite(course.end)
 
 
 def _diverged(network: Network) -> list[str]:
     return [tables.status_text(course.run) for course in network.diverged]
 
 
-def _end_text(network: Network) -> str:
+def _end_text(network: Network, ends: str) -> str:
     diverged = _diverged(network)
     chance = f"{100 / network.courses[0].classes:g} %"
-    ends = [f"{tables.percent(network.ends)} at the end, chance is {chance}"]
-    return "; ".join([*diverged, *(ends if network.sound else [])]) or "no evaluation"
+    shown = [f"{ends} at the end, chance is {chance}"] if network.sound else []
+    return "; ".join([*diverged, *shown]) or "no evaluation"
 
 
 def _not_sparse(*compared: Network) -> Finding:

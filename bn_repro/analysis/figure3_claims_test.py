@@ -25,6 +25,7 @@ FURTHER = "BN-x30 comes further than BN-x5"
 TRAINS = "Sigmoids train with BN (BN-x5-Sigmoid)"
 CHANCE = "Sigmoids do not train without BN (Inception-Sigmoid)"
 FAILS = "Inception fails at 5 times the learning rate (Inception-x5)"
+SOUND = ("finished", {})
 SPARSE = "Inputs to the nonlinearities are not sparse, with or without BN"
 
 
@@ -162,10 +163,57 @@ def test_a_target_at_chance_decides_nothing(tmp_path):
         tmp_path,
         inception=(level(0.01, 0, 0.0001), "finished", PLAIN),
         bn_x5=(level(0.3, 0, 0.01), "finished", {}),
+        bn_x30=(level(0.2, 0, 0.01), "finished", {}),
+    )
+    shown = claims(tmp_path)
+    for text in (FEWER, SLOWER):
+        assert shown[text][0::3] == ("Inception stays at chance", "not decided")
+
+
+def test_a_target_that_diverged_is_said_to_have_diverged(tmp_path):
+    write(
+        tmp_path,
+        inception=([[0.01, 0.05, 0.06]] * 2, "diverged", PLAIN),
+        bn_x5=(level(0.3, 0, 0.01), "finished", {}),
     )
     assert claims(tmp_path)[FEWER][0::3] == (
-        "Inception stays at chance",
+        "Inception: diverged at step 507; diverged at step 507",
         "not decided",
+    )
+
+
+def test_a_network_without_an_accuracy_neither_fails_nor_trains(tmp_path):
+    write(tmp_path, inception_x5=([[], []], "finished", PLAIN))
+    write(tmp_path, bn_x5_sigmoid=([[], []], *SOUND))
+    shown = claims(tmp_path)
+    for text in (FAILS, TRAINS):
+        assert shown[text].verdict == "not decided"
+        assert shown[text].ours.endswith("no evaluation")
+
+
+def test_ends_are_of_the_longest_seeds(tmp_path):
+    long, short = level(0.3, 0)[0], level(0.1, 0)[0][:6]
+    for name, values in (("inception", PLAIN), ("bn_x5", {}), ("bn_x30", {})):
+        for seed, accuracies in enumerate((long, long, short)):
+            path, steps = tmp_path / f"{name}_seed{seed}", 250 * len(accuracies)
+            testing.write_course(path, accuracies, seed=seed, steps=steps, **values)
+    found, goal = read(tmp_path)
+    assert goal.accuracy == pytest.approx(0.3) and "over 2 seeds" in goal.text()
+    assert claims(tmp_path)[FURTHER].n == "2"
+    text = "BN-x30 30.00 ± 0.00 % (2 of 3 seeds); BN-x5 30.00 ± 0.00 % (2 of 3 seeds)"
+    assert claims(tmp_path)[FURTHER].ours == text
+
+
+def test_networks_of_one_name_are_told_apart_and_decide_nothing(tmp_path):
+    for folder, rate in (("one", 0.1), ("two", 0.2)):
+        values = PLAIN | {"optimizer__learning_rate": rate}
+        write(tmp_path / folder, inception=(level(0.2, 0, 0.01), "finished", values))
+    write(tmp_path / "one", bn_baseline=(level(0.3, 0, 0.01), *SOUND))
+    labels = [network.label for network in read(tmp_path)[0]]
+    assert labels[:2] == ["one/inception", "two/inception"]
+    assert claims(tmp_path)[HALF] == (
+        "several of one name: one/inception, two/inception",
+        *("-", "-", "not decided"),
     )
 
 

@@ -1,10 +1,10 @@
 """The networks of Sec. 4.2.2, each with all its seeds, and what they are measured by.
 
 The accuracy at the end of a seed is the mean of its last `convergence.LAST`
-evaluations; a network's is the mean over its seeds, those that diverged left out. Runs
-that differ in nothing but the seed, or in their length under the same name, are seeds
-of one network. Accuracies are those with Algorithm 2's statistics where all seeds of a
-network recorded them, else those with moving averages.
+evaluations; a network's is the mean over its seeds, those left out that diverged or are
+shorter than others. Runs that differ in nothing but the seed, or in their length under
+the same name, are seeds of one network. Accuracies are those with Algorithm 2's
+statistics where all seeds of a network recorded them, else those with moving averages.
 """
 
 import dataclasses
@@ -67,8 +67,10 @@ class Network:
 
     @property
     def sound(self) -> list[Course]:
-        """The counted seeds that did not diverge and were evaluated."""
-        return [c for c in self.counted if not c.diverged and np.isfinite(c.end)]
+        """The counted seeds that have an end, of these the longest: ends compare."""
+        able = [c for c in self.counted if not c.diverged and np.isfinite(c.end)]
+        longest = max((c.run.config["steps"] for c in able), default=0)
+        return [c for c in able if c.run.config["steps"] == longest]
 
     @property
     def ends(self) -> np.ndarray:
@@ -91,7 +93,7 @@ class Network:
 
     def curve(self) -> Curve | None:
         """Returns mean and range over finished seeds, see `arms.curve`; or None."""
-        one = self.courses[0]
+        one = next((c for c in self.courses if c.steps.size), self.courses[0])
         return arms.curve(self.arm, one.split, one.statistics, "accuracy")
 
 
@@ -135,6 +137,10 @@ def find(runs: Sequence[Run]) -> tuple[list[Network], list[Run]]:
         together(shown),
         key=lambda n: order.index(n.key) if n.key in order else len(order),
     )
+    keys = [network.key for network in found]
+    for network in found:
+        if keys.count(network.key) > 1:  # of two rates, say: their folders differ
+            network.label = arms.label(network.courses[0].run)
     return found, [run for run in runs if run not in shown]
 
 
