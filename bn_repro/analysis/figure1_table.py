@@ -141,9 +141,9 @@ def _verdict(plain: dict[tuple, float], bn: dict[tuple, float]) -> str:
 
 
 def _seeds(selected: arms.Figure1) -> str:
-    """Returns the seeds of both arms, apart where they differ."""
-    shown = {"bn": selected.bn, "plain": selected.plain}
-    texts = {key: arm.seed_text() for key, arm in shown.items() if arm}
+    """Returns the seeds of both arms that count, apart where they differ."""
+    both = {"bn": selected.bn, "plain": selected.plain}
+    texts = {key: Arm(key, arm.shown()).seed_text() for key, arm in both.items() if arm}
     if len(set(texts.values())) == 1:
         return next(iter(texts.values()))
     return "; ".join(f"{key} {text}" for key, text in texts.items())

@@ -107,9 +107,9 @@ def figure1_part(given: Given) -> Part:
 
 
 def convergence_figures(given: Given) -> Part:
-    """Returns Figs. 2 and 3 of the Inception networks that are no sweep."""
+    """Returns Figs. 2 and 3 of the paper's networks, or of Inceptions in no sweep."""
     inceptions = [r for r in given.runs if r.config["model"]["name"] == "inception"]
-    if given.sweep:
+    if given.sweep and not networks.of_the_paper(networks.find(inceptions)[0]):
         return EMPTY
     return any_convergence(given._replace(runs=inceptions))
 
@@ -153,8 +153,8 @@ def setting_variations(given: Given) -> Part:
     settings = variations.find_settings(given.runs)
     if not settings or given.sweep:
         return EMPTY
-    target = comparison.TRAINABLE["mnist"]
-    if given.target is not None:
+    target = comparison.TRAINABLE.get(given.runs[0].config["data"]["name"])
+    if target is None or given.target is not None:
         found = networks.together(given.runs)
         target = networks.find_goal(found, given.target).accuracy
     alt = "Held-out accuracy against training steps, a panel a setting"

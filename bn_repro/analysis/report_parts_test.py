@@ -56,6 +56,13 @@ def test_two_arms_of_an_experiment_of_its_own_get_their_curves(tmp_path):
     assert "paper's width" not in part.drawings[0].caption
 
 
+def test_the_papers_networks_keep_their_figure_beside_a_sweep(tmp_path):
+    for name, rate in (("bn_x5", 0.1), ("bn_x15", 0.3), ("bn_x30", 0.6)):
+        testing.write_course(tmp_path / name, [0.1, 0.2], optimizer__learning_rate=rate)
+    part = compose(tmp_path, tmp_path)
+    assert {"figure2", "sweep"} <= set(stems(part))
+
+
 def test_a_sweep_compares_the_layers_of_the_best_of_each_arm(tmp_path):
     for rate, final in ((0.1, 0.5), (1.0, 0.9), (10.0, 0.7)):
         testing.write_seeds(tmp_path, "before", rate, [final])

@@ -28,8 +28,8 @@ def question_table(runs: Sequence[Run]) -> Table:
         rows.append([arm.label, str(len(arm.done())), *map(_cell, values)])
     columns = ["Runs", "n", *question.values]
     note = (
-        "n: seeds that finished. Mean over them, with the 95 % t interval; over those "
-        "that diverged where n is 0."
+        "n: seeds that finished. Mean over them, with the 95 % t interval; over all, "
+        "diverged or under way, where n is 0."
     )
     return Table(question.text, columns, rows, note)
 

@@ -28,11 +28,12 @@ HISTOGRAM_FIELDS = frozenset({"saturated", *map("_".join, _KINDS)})
 def draw_histograms(runs: Sequence[Run]) -> tuple[Figure, str]:
     """Returns histograms of the inputs and outputs of nonlinearities, and a caption.
 
-    Two columns a run, input and output; a row each of at most MOST_LAYERS; of the first
-    probe, the one in the middle of the list, and the last.
+    Two columns a run, input and output; a row each of at most MOST_LAYERS, empty where
+    a run lacks the layer; of the first probe, the one in the middle of the list, and
+    the last.
 
     Raises:
-      UserError: a run recorded no activations, or lacks a layer.
+      UserError: a run recorded no activations.
     """
     layers = spaced(layer_axes.all_layers(_recorded(runs)), MOST_LAYERS)
     size = (5.2 * len(runs) + 0.4, 1.5 * len(layers) + 0.9)
@@ -104,6 +105,10 @@ def gradient_ratio(activations: dict) -> np.ndarray:
 
 def _histograms(row: Sequence[Axes], run: Run, layer: str) -> None:
     activations = run.activations
+    if layer not in activations["layers"]:
+        for axes in row:
+            axes.set_axis_off()
+        return
     last = len(activations["steps"]) - 1
     probes = sorted({0, last // 2, last})
     place = activations["layers"].index(layer)

@@ -54,6 +54,15 @@ def test_histograms_of_input_and_output_with_the_saturated_share(tmp_path):
     assert "slope is below 0.05" in caption
 
 
+def test_a_layer_that_a_run_lacks_has_no_panel(tmp_path):
+    deep, shallow = (tmp_path / name for name in ("deep", "shallow"))
+    testing.write_run(shallow, steps=1000)
+    runs = [write(deep), records.read_run(shallow)]
+    figure, _ = layer_signals.draw_histograms(runs)
+    drawn = [axes.axison for axes in panels(figure)]
+    assert drawn.count(False) == len(drawn) / 2  # their layers have other names
+
+
 def test_end_bins_of_relu_are_no_peaks(tmp_path):
     figure, _ = layer_signals.draw_histograms([write(tmp_path / "bn", "relu")])
     values, edges, _ = panels(figure)[1].patches[0].get_data()

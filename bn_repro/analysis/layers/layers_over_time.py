@@ -144,6 +144,13 @@ def draw_drift(runs: Sequence[Run], from_step: int = 0) -> tuple[Figure, str]:
         "between the quartiles; gaps are layers that are dead: their spread is below "
         f"{drift.DEAD:g} of their median's size."
     )
+    outside = [
+        layer_axes.title(run)
+        for run, scores in zip(runs, scored, strict=True)
+        if not np.isfinite(scores).any()
+    ]
+    if outside:
+        caption += f" Not probed over these steps, or all dead: {', '.join(outside)}."
     if beyond:
         named = ", ".join(beyond)
         caption += f" Beyond the axes, which follow those that learned: {named}."

@@ -161,6 +161,14 @@ def test_runs_that_did_not_learn_leave_the_axes_of_drift_to_the_others(
     assert figure.axes[0].get_ylim()[1] > highest[0] and "Beyond" not in caption
 
 
+def test_a_run_that_was_not_probed_over_these_steps_is_named(tmp_path, sample_figure1):
+    whole = sample_figure1.bn.runs[0]
+    testing.write_run(tmp_path / "short", steps=3000)
+    short = records.read_run(tmp_path / "short")
+    _, caption = layers_over_time.draw_drift([whole, short], from_step=5000)
+    assert "these steps, or all dead: short: with BN, rate 0.01." in caption
+
+
 def test_a_run_without_two_probes_is_named(tmp_path, sample_figure1):
     testing.write_run(tmp_path / "short", steps=500)
     short = records.read_run(tmp_path / "short")

@@ -101,7 +101,7 @@ def first_target(
     if sweep:
         accuracy = comparison.find_target(sweep, wanted)
     else:
-        accuracy = networks.find_goal(networks.together(runs), wanted).accuracy
+        accuracy = networks.find_goal(networks.find(runs)[0], wanted).accuracy
     return accuracy if np.isfinite(accuracy) else None
 
 
@@ -128,11 +128,15 @@ def _run_values(run: Run, windows: page_layers.Windows) -> dict:
 
 
 def _outcome(run: Run, course: convergence.Course | None) -> str:
-    """Returns how a run stands: its status, of a finished one "trained" or "chance"."""
+    """Returns how a run stands: its status, or whether a finished one "trained".
+
+    Else it is at "chance", or "unmeasured" without a last accuracy.
+    """
     if run.status["status"] != "finished":
         return run.status["status"]
-    guessing = course and course.is_chance(course.accuracy[-1])
-    return "chance" if guessing else "trained"
+    if course is None or not np.isfinite(course.accuracy[-1]):
+        return "unmeasured"
+    return "chance" if course.is_chance(course.accuracy[-1]) else "trained"
 
 
 def _columns(runs: Sequence[Run], keys: Sequence[str]) -> list[dict]:

@@ -238,6 +238,10 @@ def test_how_a_run_stands_is_told(tmp_path):
     assert {run["name"]: run["outcome"] for run in shown} == {
         status: status for status in ("running", "failed", "interrupted", "diverged")
     }
+    testing.write_course(tmp_path / "a", [], "finished")
+    testing.write_course(tmp_path / "b", [0.1, np.nan], "finished")
+    shown = page_data.page_data(records.find_runs(tmp_path)).values["runs"][:2]
+    assert [run["outcome"] for run in shown] == ["unmeasured"] * 2
 
 
 def test_the_viewer_opens_on_the_best_of_each_arm(sample_sweep):

@@ -134,7 +134,8 @@ def _best(runs: Sequence[Run], sweep: comparison.Sweep) -> list[str]:
 def _difference(found: intervals.Difference) -> str:
     tie = "a tie, " if found.is_tie else ""
     limits = found.interval.text(100, sign=True)
-    return f"{tie}{100 * found.mean:+.2f} points, 95 % interval {limits}"
+    of = " of the pictures alone, one seed" if found.rule == "binomial" else ""
+    return f"{tie}{100 * found.mean:+.2f} points, 95 % interval {limits}{of}"
 
 
 def _at(tuned: tuple, sweep: comparison.Sweep) -> str:

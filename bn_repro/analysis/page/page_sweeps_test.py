@@ -55,6 +55,14 @@ def test_the_best_are_compared_with_their_interval(sample_sweep):
     assert "a tie, +3.00 points, 95 % interval -9.71 to +15.71" in sentence
 
 
+def test_an_interval_of_one_seed_says_what_it_is_of(tmp_path):
+    for rate in (0.1, 1.0, 10.0):
+        write(tmp_path, "before", rate)
+        write(tmp_path, "none", rate)
+    _, [one] = swept(records.find_runs(tmp_path))
+    assert one["best"][0].endswith(" of the pictures alone, one seed.")
+
+
 def test_the_key_that_is_really_swept_comes_first(tmp_path):
     for rate in (0.1, 1.0, 10.0):
         write(tmp_path, "before", rate)

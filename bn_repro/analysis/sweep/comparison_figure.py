@@ -7,6 +7,7 @@ from matplotlib.lines import Line2D
 
 from bn_repro.analysis import convergence, style
 from bn_repro.analysis.style import Line
+from bn_repro.analysis.sweep import comparison_tables
 from bn_repro.analysis.sweep.comparison import Point, Sweep, SweptArm
 
 HIGH = 0.8  # accuracy from which the error, on a logarithmic axis, tells more
@@ -35,7 +36,7 @@ def draw_sweep(sweep: Sweep, target: float) -> tuple[Figure, str]:
     spread = "one seed" if seeds == 1 else f"mean and range of {seeds} seeds"
     for axes, title in (
         (final, f"(a) Final {'error' if is_error else 'accuracy'}, {spread}"),
-        (steps, f"(b) Steps to {100 * target:.4g} %, {spread}"),
+        (steps, f"(b) Steps to {comparison_tables.target_text(target)}, {spread}"),
     ):
         axes.set_title(title)
         _value_axis(axes, sweep)
@@ -75,7 +76,9 @@ def _accuracy(axes, arm: SweptArm, is_error: bool, line: Line, i, places) -> Non
 
 
 def _missed(arm: SweptArm, target: float) -> list[float]:
-    """Returns the values at which some seed did not reach the target."""
+    """Returns the values at which some seed did not reach the target, if known."""
+    if np.isnan(target):
+        return []
     never = [point for point in arm.points if np.isinf(point.steps_to(target)).any()]
     return [p.value for p in arm.points if p in never or p.diverged]
 

@@ -107,3 +107,5 @@ def test_a_sweep_without_a_finished_run_is_drawn(tmp_path):
     figure = comparison_figure.draw_sweep(found, target)
     drawn = style.save(figure, tmp_path / "sweep", "Sweep", "")
     assert np.isnan(target) and drawn.png.stat().st_size > 0
+    assert figure[0].axes[1].get_title("left").startswith("(b) Steps to the target, ")
+    assert not any("did not reach" in text for text in key(figure[0]))

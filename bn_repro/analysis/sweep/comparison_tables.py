@@ -175,13 +175,19 @@ def _against_first(sweep: Sweep, arm: SweptArm) -> str:
     words = []
     good, theirs = arm.good, first.good
     if good and theirs:
-        ratio = good[-1] / theirs[-1]
-        times = "the same" if ratio == 1 else f"{ratio:,.3g} times as large"
-        words.append(f"largest trainable {times}")
+        words.append(f"largest trainable {_times(good[-1], theirs[-1])}")
     pair = arm.tuned(), first.tuned()
     if None not in pair:
         words.append(f"best-tuned: {comparison.difference(*pair).text()}")
     return "; ".join(words) or "-"
+
+
+def _times(value: float, other: float) -> str:
+    if value == other:
+        return "the same"
+    if not other:
+        return f"{value:g} against 0"
+    return f"{value / other:,.3g} times as large"
 
 
 def _note(sweep: Sweep) -> str:

@@ -80,6 +80,15 @@ def test_values_with_a_gap_are_listed_and_none_is_said(tmp_path):
     assert comparison_tables.largest_text(bn) == "-"
 
 
+def test_a_largest_value_of_zero_is_no_divisor(tmp_path):
+    for value in (0.0, 0.5, 0.9):
+        for norm, final in (("none", 0.95 if value == 0 else 0.5), ("before", 0.95)):
+            testing.write_seeds(tmp_path, norm, value, [final])
+    found = comparison.find_sweep(records.find_runs(tmp_path))
+    rows = [" ".join(row) for row in comparison_tables.arms_table(found, 0.9).rows]
+    assert "largest trainable 0.9 against 0" in rows[1]
+
+
 @pytest.mark.parametrize(("name", "words"), [("imagenet", "at chance (within three")])
 def test_elsewhere_the_note_names_chance(tmp_path, name, words):
     for rate in (0.1, 1.0, 10.0):

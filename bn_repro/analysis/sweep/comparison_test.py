@@ -46,6 +46,18 @@ def test_two_values_or_several_seeds_are_no_sweep(tmp_path):
     assert comparison.find_sweep([]) is None
 
 
+def test_what_changes_no_result_is_no_sweep(tmp_path):
+    for rate in (0.1, 1.0):
+        for workers, seed in ((1, 0), (2, 1), (4, 2)):
+            path = tmp_path / f"bn_lr{rate:g}_seed{seed}"
+            values = {"optimizer__learning_rate": rate, "data__workers": workers}
+            testing.write_course(path, [0.1, 0.9], seed=seed, **values)
+    assert comparison.find_sweep(records.find_runs(tmp_path)) is None
+    testing.write_course(tmp_path / "bn_lr10", [0.1], optimizer__learning_rate=10.0)
+    found = comparison.find_sweep(records.find_runs(tmp_path))
+    assert [len(point.courses) for point in found.points] == [3, 3, 1]
+
+
 def test_arms_that_differ_in_more_are_named_by_it(tmp_path):
     for rate in (0.1, 1.0, 10.0):
         testing.write_seeds(tmp_path, "before", rate, [0.9])

@@ -9,6 +9,7 @@ const OUTCOMES = {
   interrupted: ["circle-open-dot", "interrupted"],
   failed: ["cross-open", "failed"],
   unknown: ["star-open", "not begun"],
+  unmeasured: ["diamond-open", "no accuracy"],
 };
 
 function outcome(run, measure) {
