@@ -30,13 +30,14 @@ def draw_figure2(found: Sequence[Network], goal: Goal) -> tuple[Figure, str]:
     panels = figure.subplots(1, len(lengths), sharey=True, squeeze=False)[0]
     for axes, steps in zip(panels, lengths, strict=True):
         _panel(axes, found, curves, goal, steps)
-    panels[0].set_ylim(0, _top(curves))
+    top = _top(curves)
+    panels[0].set_ylim(0, top)
     panels[0].set_ylabel(f"fraction of {_split(found)} pictures correct")
     panels[-1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     if beginning:
         panels[0].set_title("(a) all steps")
         panels[1].set_title(f"(b) the first {beginning:,} steps")
-    return figure, _caption(found, goal)
+    return figure, _caption(found, goal, top)
 
 
 def _beginning(
@@ -118,7 +119,7 @@ def _reference_lines(axes: Axes, found: Sequence[Network], goal: Goal) -> None:
     axes.plot([], [], color=style.SOFT, **DIAMOND, **label)
 
 
-def _caption(found: Sequence[Network], goal: Goal) -> str:
+def _caption(found: Sequence[Network], goal: Goal, top: float) -> str:
     counts = sorted({c.count for network in found for c in network.courses if c.count})
     pictures = " or ".join(f"{count:,}" for count in counts) or "no"
     parts = [
@@ -128,7 +129,8 @@ def _caption(found: Sequence[Network], goal: Goal) -> str:
     ]
     if np.isfinite(goal.accuracy):
         diamond = "Diamond: the curve, smoothed, reaches"
-        parts.append(f"{diamond} {goal.text()}; horizontal line.")
+        line = "horizontal line" if goal.accuracy < top else "beyond the axis"
+        parts.append(f"{diamond} {goal.text()}; {line}.")
         if goal.network and goal.network.at_chance().all():
             parts.append("The target is chance itself: steps to it say nothing.")
     if any(network.diverged for network in found):

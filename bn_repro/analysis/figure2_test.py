@@ -118,6 +118,14 @@ def test_pictures_are_called_by_their_splits(tmp_path):
     assert "on 5,000 held_out and validation pictures" in draw(tmp_path)[1]
 
 
+def test_a_target_that_no_curve_comes_near_is_beyond_the_axis(tmp_path):
+    testing.write_course(tmp_path / "bn_x5", [0.01, 0.2])
+    found, _ = networks.find(records.find_runs(tmp_path))
+    for target, words in ((0.722, "72.20 %; beyond the axis."), (0.1, "; horizontal ")):
+        goal = networks.find_goal(found, target)
+        assert words in figure2.draw_figure2(found, goal)[1]
+
+
 def test_runs_that_only_just_started_are_drawn(tmp_path):
     testing.write_course(tmp_path / "bn_x5", [], "running")
     (axes,), caption = draw(tmp_path)
