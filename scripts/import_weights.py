@@ -22,7 +22,7 @@ _MEAN = flags.DEFINE_list(
     "mean", ["104", "117", "128"], "Subtracted from each of these channels, of 255."
 )
 _DEVIATION = flags.DEFINE_list(
-    "deviation", ["1", "1", "1"], "What the difference is divided by."
+    "deviation", ["1", "1", "1"], "What the difference is divided by, of 255."
 )
 
 
@@ -47,7 +47,7 @@ def numbers(name: str, texts: list[str]) -> list[float]:
         values = [float(text) for text in texts]
     except ValueError:
         values = []
-    if len(values) != 3 or (name == "deviation" and 0 in values):
+    if len(values) != 3:
         raise UserError(f"--{name} is {','.join(texts)}; it must be three numbers")
     return values
 

@@ -72,12 +72,18 @@ def import_run(file, config, workdir, channels="bgr", mean=MEAN, deviation=(1, 1
       workdir: the new run folder.
       channels: the order that the network expects, "rgb" or "bgr".
       mean: subtracted from each of its channels, of 255.
-      deviation: what the difference is divided by.
+      deviation: what the difference is divided by, of 255.
 
     Raises:
       UserError: the file cannot be read, it is another network or has another number of
-        classes than `config.data.classes`, or the folder holds a run already.
+        classes than `config.data.classes`, a deviation is below 1, or the folder
+        holds a run already.
     """
+    if not all(d >= 1 for d in deviation):  # nan neither
+        raise UserError(
+            f"deviation is {list(deviation)}; it must be at least 1, for pixels of "
+            f"0..255: multiply mean and deviation of pixels of 0..1 by 255"
+        )
     if (Path(workdir) / records.CONFIG).is_file():
         raise UserError(f"{workdir} holds a run already; name another --workdir")
     state = read_state(file)

@@ -250,3 +250,11 @@ def test_without_pytorch_it_says_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setattr(import_weights.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UserError, match="needs PyTorch: install the extra 'bench'"):
         import_weights.read_state(tmp_path / "port.pth")
+
+
+def test_a_deviation_of_pixels_of_0_to_1_is_refused(tmp_path):
+    mean, deviation = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    with pytest.raises(UserError, match="deviation is .0.229, .* by 255"):
+        import_weights.import_run(
+            tmp_path / "w.npz", get_config(), tmp_path / "run", "rgb", mean, deviation
+        )
