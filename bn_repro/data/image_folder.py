@@ -148,8 +148,9 @@ def _located(data, split: str) -> tuple[str, str | None, int]:
     stated = data[split]
     if not stated:
         raise UserError(
-            f"data.{split} is empty: set --config.data.{split}= to the directory or "
-            "tar of the class folders (scripts/prepare_data.py imagenet makes one)"
+            f"data.{split} is empty: set --config.data.{split}=, or --{split}= where a "
+            "run folder is read, to the directory or tar of the class folders "
+            "(scripts/prepare_data.py imagenet makes one)"
         )
     path, folder = os.path.expanduser(stated), None
     if not os.path.exists(path) and ":" in path:

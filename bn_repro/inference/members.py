@@ -40,7 +40,8 @@ def load(
       workdir: the run folder; its weights.npz is read, or else its newest checkpoint.
       defaults: ConfigDict with every key, since a run may be older than some of them;
         None: that of configs/common.py.
-      overrides: dotted key -> value, such as where the pictures lie on this machine.
+      overrides: dotted key -> value, such as where the pictures lie on this machine:
+        those are read then, even if the run was trained from TFDS.
 
     Raises:
       UserError: it is no run folder, holds no network, or one that is damaged, of
@@ -57,11 +58,13 @@ def load(
         raise UserError(f"{workdir}: {error}") from error
     if config.model.dtype == "float64":
         jax.config.update("jax_enable_x64", True)
-    if overrides and overrides.keys() & PICTURES and data.find(config.data).in_memory:
-        raise UserError(
-            f"{workdir} is of {config.data.name}, which is not read from pictures: "
-            f"leave out what says where they are"
-        )
+    if overrides and overrides.keys() & PICTURES:
+        if data.find(config.data).in_memory:
+            raise UserError(
+                f"{workdir} is of {config.data.name}, which is not read from pictures: "
+                f"leave out what says where they are"
+            )
+        config.data.source = "image_folder"  # instead of TFDS
     classes = Classes(tuple(run.class_names), tuple(run.class_folders))
     if classes.names and len(classes.names) != config.data.classes:
         raise UserError(

@@ -6,12 +6,14 @@ import jax
 import numpy as np
 import pytest
 
-from bn_repro import loop
+from bn_repro import loop, models
 from bn_repro.errors import UserError
-from bn_repro.inference import members
+from bn_repro.inference import members, splits
 from bn_repro.loop_test import short
+from bn_repro.resolve import as_record, resolve
 from bn_repro.run_folder import checkpoint, files, records
-from configs import common
+from bn_repro.run_folder.writer import RunWriter
+from configs import common, imagenet
 
 
 @pytest.fixture(scope="module")
@@ -101,3 +103,19 @@ def test_not_finite(workdir):
 def test_mnist_has_no_place_of_pictures(workdir):
     with pytest.raises(UserError, match="mnist, which is not read from pictures"):
         members.load(workdir, common.get_config(), {"data.val": "elsewhere"})
+
+
+def test_pictures_that_are_named_are_read_instead_of_tfds(tmp_path):
+    config = imagenet.get_config("bn_x5")
+    small = {"model.name": "mlp", "model.hidden": (3,), "data.classes": 2}
+    config.update_from_flattened_dict(small | {"data.source": "tfds"})
+    config, stated = resolve(config)
+    record, writer = as_record(config, stated), RunWriter(tmp_path)
+    writer.write_config(record)
+    zeros = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), models.shapes(config))
+    checkpoint.save_weights(tmp_path, zeros, 0, record)
+    writer.write_status("finished", 0)
+    assert members.load(tmp_path).config.data.source == "tfds"
+    member = members.load(tmp_path, overrides={"data.val": "/no/such/folder"})
+    with pytest.raises(UserError, match="data.val=/no/such/folder does not exist"):
+        splits.open_split(member.config)

@@ -20,7 +20,7 @@ ORIGIN = "origin"  # in that file: what the statistics are of, JSON
 # Of the configuration, what the statistics depend on ...
 DECISIVE = ("seed", "batch_size", "model.", "bn.", "data.")
 # ... but for where and how the data are read, and for keys of other statistics.
-INDIFFERENT = ("data.dir", "data.train", "data.val", "data.workers")
+INDIFFERENT = ("data.source", "data.dir", "data.train", "data.val", "data.workers")
 INDIFFERENT += ("data.eval_resize", "data.max_bad_fraction")
 INDIFFERENT += ("bn.ema_decay", "bn.bias_correction", "bn.biased")
 
