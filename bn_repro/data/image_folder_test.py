@@ -14,6 +14,7 @@ import pytest
 from bn_repro.data import image_folder
 from bn_repro.data.conftest import COUNTS, WNIDS, make_picture, write_jpeg
 from bn_repro.data.image_folder import open_source
+from bn_repro.data.source_views import limited
 from bn_repro.errors import UserError
 
 SHARED = pathlib.Path(__file__).parents[3] / "shared" / "data"
@@ -70,8 +71,10 @@ def test_a_tar_reads_as_its_folder(
     data = imagenet_config.data
     expected = read_all(open_source(data, "val"))
     tar = pack(tmp_path / "set.tar", image_folder_path / folder, arcname, form)
+    pictures = open_source(data, "val").pictures()
     data.val = f"{tar}{suffix}"
     assert read_all(open_source(data, "val")) == expected
+    assert open_source(data, "val").pictures() == pictures
 
 
 def test_folders_may_be_the_splits_themselves(imagenet_config, image_folder_path):
@@ -101,6 +104,20 @@ def test_long_names_in_a_tar(copied, tmp_path, name, form):
     assert f"{WNIDS[0]}/{name}" in [record["name"] for record in expected]
     data.val = str(pack(tmp_path / "long.tar", root / "val", "", form))
     assert read_all(open_source(data, "val")) == expected
+
+
+def test_other_pictures_of_equal_names_have_another_digest(copied):
+    root, data = copied
+    whole = open_source(data, "val")
+    some = limited(whole, 5).pictures()
+    assert limited(whole, len(whole) + 1).pictures() == whole.pictures() != some
+    file = root / "val" / WNIDS[0] / f"{WNIDS[0]}_0.JPEG"
+    before = whole.pictures()
+    write_jpeg(file, make_picture(99))
+    assert open_source(data, "val").pictures() != before
+    file.unlink()
+    file.symlink_to("nowhere")
+    assert len(open_source(data, "val").pictures()) == len(before)
 
 
 def test_other_files_are_not_pictures(copied):

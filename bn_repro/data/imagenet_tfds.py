@@ -46,6 +46,11 @@ class TfdsSource:
         held = (self.name, len(self), *self.class_names)
         return hashlib.sha256(repr(held).encode()).hexdigest()
 
+    def pictures(self, chosen=slice(None)) -> str:
+        """Returns a digest of which chosen pictures these are, in their order."""
+        held = (self.name, len(self), np.arange(len(self))[chosen].tolist())
+        return hashlib.sha256(repr(held).encode()).hexdigest()
+
 
 def open_source(data, split: str, recorded: Classes | None = None) -> TfdsSource:
     """Returns the pictures of a split, "train" or "val", of `config.data`.

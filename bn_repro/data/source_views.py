@@ -25,6 +25,10 @@ class Chosen:
         held = f"{len(self)} {self.what} of {self.source.digest()}"
         return hashlib.sha256(held.encode()).hexdigest()
 
+    def pictures(self) -> str:
+        """Returns a digest of the pictures that it holds, in their order."""
+        return self.source.pictures(self.indices)
+
     @property
     def class_names(self) -> list[str]:
         """Names of the classes, in the order of the labels."""

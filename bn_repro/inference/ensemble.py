@@ -141,7 +141,8 @@ def _read_saved(paths) -> tuple[list[dict], list[predict.Predictions]]:
                     f"{abouts[0][key]}"
                 )
         found.append(predict.Predictions(**arrays))
-        if not predict.comparable(found[0], found[-1]):
+        pictures = {about["pictures"] for about in abouts if "pictures" in about}
+        if len(pictures) > 1 or not predict.comparable(found[0], found[-1]):
             raise UserError(f"{path} is of other pictures or classes than {paths[0]}")
         network = abouts[-1].get("weights") or Path(path).resolve()
         if network in paths_by_network:
@@ -165,6 +166,11 @@ def _open_splits(networks, crops: int, name: str, limit: int) -> list[Split]:
             raise UserError(
                 f"{member.path} has other classes than {networks[0].path}; members of "
                 f"an ensemble share them"
+            )
+        if splits[-1].pictures() != splits[0].pictures():
+            raise UserError(
+                f"{member.path} is of other pictures than {networks[0].path}; members "
+                f"of an ensemble are evaluated on the same"
             )
     return splits
 
@@ -203,6 +209,7 @@ def _about(member: Member, split, statistics: str) -> dict:
         "image_size": member.config.data.image_size,
         "classes": member.config.data.classes,
         "weights": members.fingerprint(member),
+        "pictures": split.pictures(),
     }
     if statistics == "population":
         about["population_batches"] = member.config.eval.population_batches
@@ -218,9 +225,8 @@ def _key(member: Member, split, statistics: str) -> str:
 
     By its variables, population statistics included, as those may be estimated again.
     """
-    data = member.config.data
-    path = data.train if split.name == "train" else data.val
-    what = (members.fingerprint(member), split.count, path, data.eval_resize)
+    resize = member.config.data.eval_resize
+    what = (members.fingerprint(member), split.pictures(), resize)
     digest = hashlib.sha256(repr(what).encode()).hexdigest()[:16]
     return f"{_name(member.name, split.name, statistics, split.crops)}_{digest}"
 

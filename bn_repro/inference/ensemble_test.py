@@ -182,6 +182,30 @@ def test_saved_probabilities_make_the_same_ensemble(networks, tmp_path):
         ensemble.combine([networks[0].path / "weights.npz"], tmp_path)
 
 
+def test_other_pictures_with_the_same_labels_are_refused(
+    networks, tmp_path, monkeypatch
+):
+    def looks_at(which):
+        def open_split(*asked):
+            split = splits.open_split(*asked)
+            return split._replace(pictures=lambda: which[id(asked[0])])
+
+        monkeypatch.setattr(ensemble, "open_split", open_split)
+
+    mine, other = (id(member.config) for member in networks)
+    looks_at({mine: "a", other: "a"})
+    for member in networks:
+        evaluate([member], tmp_path / "a", save_probabilities=True)
+    ensemble.combine([*(tmp_path / "a").glob("*.npz")], tmp_path)
+    looks_at({mine: "a", other: "b"})
+    with pytest.raises(UserError, match="plain is of other pictures than .*/bn; memb"):
+        evaluate(networks, tmp_path)
+    evaluate(networks[1:], tmp_path / "b", save_probabilities=True)
+    paths = [*(tmp_path / "a").glob("*bn*.npz"), *(tmp_path / "b").glob("*.npz")]
+    with pytest.raises(UserError, match="plain.*npz is of other pictures or classes"):
+        ensemble.combine(paths, tmp_path)
+
+
 def test_a_limit_is_of_the_evaluated_pictures_alone(networks, tmp_path):
     bn = shutil.copytree(networks[0].path, tmp_path / "bn")
     member = members.load(bn, common.get_config(), {"eval.population_batches": 2})

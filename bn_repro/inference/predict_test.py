@@ -53,7 +53,9 @@ def test_training_pictures_need_not_be_where_others_are_evaluated(on_pictures):
     config = on_pictures[0].config.copy_and_resolve_references()
     with config.unlocked():
         config.data.train = "/nowhere/train"
-    assert splits.open_split(config).count == 7
+    split = splits.open_split(config)
+    assert split.count == 7
+    assert split.pictures() != splits.open_split(config, limit=6).pictures()
     with pytest.raises(UserError, match="data.train=/nowhere/train .*--train="):
         splits.open_split(config, name="train")
 

@@ -1,5 +1,6 @@
 """Which pictures a trained network is evaluated on, and in what order they come."""
 
+import functools
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ from ml_collections import config_dict
 from bn_repro import data, evaluate
 from bn_repro.data.classes import Classes
 from bn_repro.errors import UserError
+from bn_repro.run_folder import files
 
 _UNRECORDED = (
     "the run did not record its classes and its training pictures are not here: labels "
@@ -30,6 +32,7 @@ class Split(NamedTuple):
     # [b, views that the host makes, ...], "label", "mask", "index": [b]}
     batches: Callable[[int, int], Iterator[dict]]
     inputs: Callable  # uint8 images -> the network's input, see `train.Recipe`
+    pictures: Callable[[], str]  # digest of which pictures they are, in order
 
 
 def open_split(
@@ -86,7 +89,9 @@ def _open_in_memory(config, data_set, crops: int, name: str) -> Split:
             yield {name: value[mine] for name, value in batch.items()}
 
     inputs = data_set.inputs(config)
-    return Split(name, len(labels), splits.class_names, 1, batches, inputs)
+    which = files.digest({config.data.name: labels})
+    names = splits.class_names
+    return Split(name, len(labels), names, 1, batches, inputs, lambda: which)
 
 
 def _open_streamed(config, data_set, crops: int, name: str, recorded) -> Split:
@@ -104,7 +109,8 @@ def _open_streamed(config, data_set, crops: int, name: str, recorded) -> Split:
         return stream.view_batches(config, source, crops, size, first, *processes)
 
     inputs = data_set.inputs(config)
-    return Split(name, len(source), source.class_names, crops, batches, inputs)
+    names, which = source.class_names, functools.cache(source.pictures)
+    return Split(name, len(source), names, crops, batches, inputs, which)
 
 
 def _known(name: str, known: tuple[str, ...]) -> str:
