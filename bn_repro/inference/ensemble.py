@@ -39,9 +39,10 @@ def evaluate(
       top1_error, top5_error, loss, seconds of the predictions in all starts, and more.
 
     Raises:
-      UserError: an unknown statistics or split, members of different classes, one that
-        is named twice or whose outputs are not finite, data that are missing, or a
-        folder that cannot be written; names the member, or the folder.
+      UserError: an unknown statistics or split, members of different classes or on
+        different pictures, one that is there twice or whose outputs are not finite,
+        data that are missing, or a folder that cannot be written; names the member, or
+        the folder.
     """
     _check(statistics)
     if parallel.is_main():
@@ -83,12 +84,13 @@ def told_apart(networks: list[Member]) -> list[Member]:
     """Returns the members, named by as much of their paths as makes names differ.
 
     Raises:
-      UserError: two of them are one folder.
+      UserError: two of them are one folder, or of one network.
     """
-    paths = [member.path.resolve().parts for member in networks]
+    paths, known = [member.path.resolve().parts for member in networks], {}
     for path, member in zip(paths, networks, strict=True):
         if paths.count(path) > 1:
             raise UserError(f"{member.path} is named twice; name each member once")
+        _count_once(known, members.fingerprint(member), member.path, member.name)
     depth = 1
     while len({path[-depth:] for path in paths}) < len(paths):
         depth += 1
@@ -96,6 +98,16 @@ def told_apart(networks: list[Member]) -> list[Member]:
         return networks
     names = ["/".join(path[-depth:]) for path in paths]
     return [m._replace(name=name) for m, name in zip(networks, names, strict=True)]
+
+
+def _count_once(known: dict, network, path, name: str) -> None:
+    """Adds a network's path to those known by network; UserError if it is there."""
+    if network in known:
+        raise UserError(
+            f"{path} and {known[network]} are of one network, {name}, which would "
+            f"count twice; name it once"
+        )
+    known[network] = path
 
 
 def chosen_variables(member: Member, statistics: str, mesh, say=print) -> dict:
@@ -128,7 +140,7 @@ def combine(paths, out) -> dict:
 
 
 def _read_saved(paths) -> tuple[list[dict], list[predict.Predictions]]:
-    found, abouts, paths_by_network = [], [], {}
+    found, abouts, known = [], [], {}
     for path in paths:
         arrays = checkpoint.read(path)
         if {*predict.Predictions._fields, ABOUT} != arrays.keys():
@@ -145,12 +157,7 @@ def _read_saved(paths) -> tuple[list[dict], list[predict.Predictions]]:
         if len(pictures) > 1 or not predict.comparable(found[0], found[-1]):
             raise UserError(f"{path} is of other pictures or classes than {paths[0]}")
         network = abouts[-1].get("weights") or Path(path).resolve()
-        if network in paths_by_network:
-            raise UserError(
-                f"{path} and {paths_by_network[network]} are of one network, "
-                f"{abouts[-1]['member']}, which would count twice; name it once"
-            )
-        paths_by_network[network] = path
+        _count_once(known, network, path, abouts[-1]["member"])
     return abouts, found
 
 

@@ -254,6 +254,9 @@ def test_members_of_equal_folder_names_are_told_apart(networks, tmp_path):
     ]
     again = ensemble.combine(paths, tmp_path)
     assert again["loss"] == pytest.approx(row["loss"])
+    copied = runs[0]._replace(path=tmp_path / "copy" / "run")
+    with pytest.raises(UserError, match="copy/run and .*seed0/run are of one network"):
+        evaluate([runs[0], copied], tmp_path)
     with pytest.raises(UserError, match="run is named twice"):
         evaluate([runs[0], runs[0]], tmp_path)
 
