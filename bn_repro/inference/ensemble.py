@@ -17,6 +17,7 @@ from bn_repro.run_folder import checkpoint
 
 KINDS = ("ema", "population")
 ABOUT = "about"  # in saved probabilities: what they are of, JSON
+SAME = ("member", "weights", "pictures")  # in what is of one evaluation
 PARTS = "evaluation_parts"  # folder of what an evaluation under way has done
 
 
@@ -74,7 +75,12 @@ def _save_probabilities(out, found: predict.Predictions, about: dict, say) -> No
     if not parallel.is_main():
         return
     name = _name(*(about[key] for key in ("member", "split", "statistics", "crops")))
-    file = Path(out) / f"probabilities_{name}.npz"
+
+    def same(file: Path) -> bool:
+        there = checkpoint.about(file, ABOUT)
+        return all(there.get(key) == about[key] for key in SAME)
+
+    file = result.vacant(Path(out), f"probabilities_{name}", ".npz", same)
     arrays = found._asdict() | {ABOUT: np.array(json.dumps(about))}
     checkpoint.write(file, arrays)
     say(f"wrote {file}")

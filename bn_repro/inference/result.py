@@ -1,12 +1,16 @@
 """What an evaluation found, and the file that says so: evaluation_*.json."""
 
+import itertools
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from bn_repro.inference import predict
 from bn_repro.run_folder import files
+
+SAME = ("members", "weights", "pictures", "count")  # in what is of one evaluation
 
 
 def of(abouts: list[dict], found: list[predict.Predictions]) -> dict:
@@ -17,6 +21,7 @@ def of(abouts: list[dict], found: list[predict.Predictions]) -> dict:
     row = {
         "members": [about["member"] for about in abouts],
         "steps": [about["steps"] for about in abouts],
+        "weights": [about.get("weights") for about in abouts],  # digests
     }
     row |= shared | _errors(found)
     seconds = [about.get("seconds", np.nan) for about in abouts]
@@ -51,15 +56,24 @@ def make_folder(out) -> Path:
 def write(row: dict, out) -> Path:
     """Writes a result as evaluation_*.json into a folder and returns the file.
 
-    It takes the place of an earlier result of the same members, of no others'.
+    It takes the place of an earlier result of the same members, weights, pictures and
+    count, of no other: those from before their digests were recorded stay.
     """
     name = f"evaluation_{row['split']}_{row['statistics']}_{row['crops']}crops"
     number = len(row["members"])
     stem = f"{name}_{number}member{'s' if number > 1 else ''}"
-    out = make_folder(out)
-    file, others = out / f"{stem}.json", 1
-    while files.read_json(file, missing=row).get("members") != row["members"]:
-        others += 1
-        file = out / f"{stem}_{others}.json"
+
+    def same(file: Path) -> bool:
+        there = files.read_json(file)
+        return all(there.get(key) == row.get(key) for key in SAME)
+
+    file = vacant(make_folder(out), stem, ".json", same)
     files.write_json(file, row)
     return file
+
+
+def vacant(out: Path, stem: str, suffix: str, same: Callable[[Path], bool]) -> Path:
+    """Returns the first of stem, stem_2, ... that is not there, or that is `same`."""
+    more = (f"{stem}_{n}" for n in itertools.count(2))
+    named = (out / f"{name}{suffix}" for name in itertools.chain([stem], more))
+    return next(file for file in named if not file.exists() or same(file))

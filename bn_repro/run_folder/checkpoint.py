@@ -117,11 +117,14 @@ def load(path, run: Mapping, step: int | None = None) -> Checkpoint:
     return Checkpoint(int(there or 0), arrays, of)
 
 
-def about(path) -> dict:
-    """Returns what a file says it is of; {} if it cannot be read or is from before."""
+def about(path, name: str = ABOUT) -> dict:
+    """Returns what a file says it is of; {} if it cannot be read or is from before.
+
+    `name` is that of the array that says it, in JSON.
+    """
     try:
         with np.load(path, allow_pickle=False) as content:
-            return dict(json.loads(str(content[ABOUT])))
+            return dict(json.loads(str(content[name])))
     except Exception:  # see `_read`
         return {}
 
