@@ -75,6 +75,7 @@ def _our_row(result: dict) -> list[str]:
     kind = result["statistics"]
     batches = result.get("population_batches")
     kind = KINDS.get(kind, kind) + (f", N = {batches}" if batches else "")
+    kind = kind if result.get("bn", True) else "no BN"  # not in early records
     return [
         "ours",
         f"{result['folder'] + ': ' if result['folder'] else ''}{name} ({kind})",

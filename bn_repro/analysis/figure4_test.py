@@ -46,6 +46,15 @@ def test_our_rows_follow_the_papers_from_few_views_to_many(folder):
     ]
 
 
+def test_a_network_without_bn_is_not_labelled_with_its_statistics():
+    plain = result(["plain"], 1, folder="", statistics="population", bn=False)
+    table = figure4.figure4_table([plain, plain | {"bn": True}])
+    assert [row[1] for row in table.rows[7:]] == [
+        "plain (no BN)",
+        "plain (Algorithm 2)",
+    ]
+
+
 @pytest.mark.parametrize(
     ("classes", "columns"),
     [

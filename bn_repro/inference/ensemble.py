@@ -223,8 +223,9 @@ def _about(member: Member, split, statistics: str) -> dict:
         "classes": member.config.data.classes,
         "weights": members.fingerprint(member),
         "pictures": split.pictures(),
+        "bn": bool(member.variables.get("batch_stats")),
     }
-    if statistics == "population":
+    if about["bn"] and statistics == "population":
         about["population_batches"] = member.config.eval.population_batches
     return about
 

@@ -17,13 +17,15 @@ def of(abouts: list[dict], found: list[predict.Predictions]) -> dict:
     """Returns a result; its seconds are NaN if those of any member are not known."""
     # What is each member's own; older files hold names.
     own = ("member", "steps", "seconds", "weights", "class_names")
-    shared = {k: v for k, v in abouts[0].items() if k not in own}
+    every = [about.items() for about in reversed(abouts)]  # the first decides
+    shared = {k: v for about in every for k, v in about if k not in own}
     row = {
         "members": [about["member"] for about in abouts],
         "steps": [about["steps"] for about in abouts],
         "weights": [about.get("weights") for about in abouts],  # digests
     }
-    row |= shared | _errors(found)
+    row |= shared | {"bn": any(about.get("bn", True) for about in abouts)}
+    row |= _errors(found)
     seconds = [about.get("seconds", np.nan) for about in abouts]
     return row | {"seconds": float(np.round(np.sum(seconds), 1))}
 

@@ -1,11 +1,15 @@
 """A result takes the place of an earlier one of the same evaluation alone."""
 
+import types
+
 import numpy as np
 import pytest
 
 from bn_repro.inference import ensemble, result
+from bn_repro.inference.members import Member
 from bn_repro.inference.predict import Predictions
 from bn_repro.run_folder import checkpoint, files
+from configs import common
 
 ABOUT = {
     "member": "bn",
@@ -45,3 +49,19 @@ def test_other_counts_and_results_from_before_stay(tmp_path):
         for one in (before, row, row | {"count": 2}, row)
     ]
     assert names == ["er", "_2", "_3", "_2"]
+
+
+def test_a_result_says_whether_any_member_has_bn(tmp_path):
+    split = types.SimpleNamespace(crops=1, name="test", pictures=lambda: "p")
+    plain, bn = (
+        ensemble._about(
+            Member("m", tmp_path, common.get_config(), variables, 5),
+            split,
+            "population",
+        )
+        for variables in ({"w": np.ones(1)}, {"batch_stats": {"mean": np.ones(1)}})
+    )
+    alone = result.of([plain], [FOUND])
+    assert not alone["bn"] and "population_batches" not in alone
+    both = result.of([plain, bn], [FOUND, FOUND])
+    assert both["bn"] and both["population_batches"] == 200
