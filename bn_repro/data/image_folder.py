@@ -131,7 +131,8 @@ def open_source(data, split: str, recorded: Classes | None = None) -> ImageFolde
 
     Raises:
       UserError: the path is missing, damaged or empty, the number of classes is not
-        `data.classes`, or the classes are not the run's or the training set's.
+        `data.classes`, the classes are not the run's or the training set's, or the
+        pictures are those of the training set.
     """
     source = _open(*_located(data, split), split)
     described = f"data.{split}={data[split]}"
@@ -143,7 +144,9 @@ def open_source(data, split: str, recorded: Classes | None = None) -> ImageFolde
             f"data.classes is {data.classes}: set one of them to the other"
         )
     if split != "train" and data.train:
-        _check_same_classes(_open(*_located(data, "train"), "train"), source, data)
+        train = _open(*_located(data, "train"), "train")
+        _check_same_classes(train, source, data)
+        _check_other_pictures(train, source, data)
     return source if recorded is None else source.labelled_as(recorded, described)
 
 
@@ -167,6 +170,16 @@ def _check_same_classes(train: ImageFolder, val: ImageFolder, data) -> None:
         f"{classes.listed(only_val)}): both need the same class folders, since a class "
         "is its place among them"
     )
+
+
+def _check_other_pictures(train: ImageFolder, val: ImageFolder, data) -> None:
+    places = [getattr(source, "offsets", None) for source in (train, val)]
+    if os.path.samefile(train.path, val.path) and np.array_equal(*places):
+        raise UserError(
+            f"data.train={data.train} and data.val={data.val} are the same pictures, "
+            "so that accuracy would be that on training data: name others, or a "
+            "directory or tar that holds train/ and val/"
+        )
 
 
 def _located(data, split: str) -> tuple[str, str | None, int]:

@@ -254,9 +254,24 @@ def no_such_folder(root, data):
     data.val = f"{pack(root / 'set.tar', root, '')}:test"
 
 
+def one_set(root, data):
+    data.train = data.val = str(root / "train")
+
+
+def one_set_named_twice(root, data):
+    data.val = str(root / "train")
+
+
+def one_set_in_a_tar(root, data):
+    data.train = data.val = str(pack(root / "train.tar", root / "train", ""))
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
+        (one_set, "train=.*train and data.val=.*train are the same pictures"),
+        (one_set_named_twice, "are the same pictures, .* holds train/ and val/"),
+        (one_set_in_a_tar, "are the same pictures, .* holds train/ and val/"),
         (missing, "data.val=.*nowhere does not exist.*--config.data.val=, or --val="),
         (not_set, "data.val is empty: set --config.data.val="),
         (empty, "empty holds no pictures in class folders"),
