@@ -95,7 +95,11 @@ class StreamedEvaluation:
         self._step = streamed_step(recipe, mesh, statistics)
 
     def __call__(self, variables) -> tuple[dict, np.ndarray]:
-        """Returns loss, accuracy, top5 and count, and top-1 hits, bool [N]."""
+        """Returns loss, accuracy, top5 and count, and top-1 hits, bool [N].
+
+        Raises:
+          UserError: none of the pictures can be decoded.
+        """
         total, found = None, []
         for batch in self._open():
             batch = {name: batch[name] for name in ("image", "label", "mask", "index")}
@@ -103,7 +107,7 @@ class StreamedEvaluation:
             sums, hits = self._step(variables, parallel.shard(batch, self._mesh))
             total = sums if total is None else metrics.add(total, sums)
             found.append(hits)
-        return metrics.divide(total), _in_order(found, self._count)
+        return metrics.divide(total, self._count), _in_order(found, self._count)
 
 
 def _in_order(found: list[dict], count: int) -> np.ndarray:

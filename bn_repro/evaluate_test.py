@@ -4,7 +4,8 @@ import jax
 import numpy as np
 import pytest
 
-from bn_repro import data, evaluate, experiment, parallel, train
+from bn_repro import data, evaluate, experiment, metrics, parallel, train
+from bn_repro.errors import UserError
 from bn_repro.resolve import resolve
 from configs import mnist
 
@@ -100,6 +101,17 @@ def test_streamed_and_in_memory_evaluation_agree(trained):
     (ours, our_hits), (theirs, their_hits) = streamed(variables), held(variables)
     assert ours == pytest.approx(theirs, rel=1e-6)
     np.testing.assert_array_equal(our_hits, their_hits)
+
+
+def test_a_split_of_which_nothing_decodes_ends_in_one_line():
+    mesh = parallel.make_mesh(jax.devices()[:1])
+    zeros = np.zeros(5, int)
+    batch = {"image": zeros, "label": zeros, "mask": zeros < 0, "index": zeros}
+    run = evaluate.StreamedEvaluation(None, mesh, lambda: [batch], "ema", 4)
+    sums = metrics.sums(np.eye(5), zeros, batch["mask"])
+    run._step = lambda variables, batch: (sums, {"index": zeros, "hit": zeros < 0})
+    with pytest.raises(UserError, match="none of the 4 pictures .* name others"):
+        run({})
 
 
 def test_batches_hold_each_example_once_in_order():

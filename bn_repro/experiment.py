@@ -7,7 +7,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from bn_repro import data, evaluate, feeds, layers, parallel, resolve, train
+from bn_repro import data, evaluate, feeds, layers, metrics, parallel, resolve, train
 from bn_repro.data import source_views
 from bn_repro.errors import UserError
 from bn_repro.probe import Probe
@@ -221,6 +221,7 @@ def _first_examples(config, source):
     subset = source_views.mixed(subset)
     batches = list(stream.eval_batches(config, subset))
     mask = np.concatenate([batch["mask"] for batch in batches])
+    metrics.refuse_none(mask.sum(), len(subset))
     images, labels = (
         np.concatenate([batch[name] for batch in batches])[mask]
         for name in ("image", "label")

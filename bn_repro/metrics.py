@@ -4,6 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from bn_repro.errors import UserError
+
 
 def cross_entropy(logits, labels):
     """Returns each example's cross-entropy in nats, [B], float32 or wider.
@@ -64,15 +66,28 @@ def add(a: dict, b: dict) -> dict:
     return jax.tree.map(jnp.add, a, b)
 
 
-def divide(sums: dict) -> dict:
-    """Returns means over examples as floats: loss, accuracy, top5, and the count."""
+def divide(sums: dict, of: int = 0) -> dict:
+    """Returns means over examples as floats: loss, accuracy, top5, and the count.
+
+    `of` is the number of pictures there were; UserError if none could be decoded.
+    """
     count = int(sums["count"])
+    refuse_none(count, of)
     return {
         "loss": float(sums["loss"]) / count,
         "accuracy": int(sums["correct"]) / count,
         "top5": int(sums["correct5"]) / count,
         "count": count,
     }
+
+
+def refuse_none(count: int, of: int) -> None:
+    """Raises UserError if no picture of those to evaluate on could be decoded."""
+    if not count:
+        raise UserError(
+            f"none of the {of:,} pictures to evaluate on can be decoded, as the "
+            f"warnings say of each: replace them, or name others"
+        )
 
 
 def percentiles(x, q):

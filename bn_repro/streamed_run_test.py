@@ -10,7 +10,9 @@ import pytest
 
 from bn_repro import cli, data, experiment, loop, parallel
 from bn_repro.data.conftest import make_picture, write_jpeg
+from bn_repro.errors import UserError
 from bn_repro.loop_test import StopAt, assert_same, content, counting_programs
+from bn_repro.resolve import resolve
 from bn_repro.run_folder import checkpoint, records
 from configs import tiny_imagenet
 
@@ -76,6 +78,15 @@ def test_records_are_complete(whole):
     counts = [m["count"] for m in run.metrics if m["split"] == "val"]
     assert counts == 2 * [12, 12, 12]  # with moving averages and with Algorithm 2
     assert run.activations["steps"].tolist() == [0, 1, 3, 12]
+
+
+def test_held_out_pictures_of_which_none_decodes_are_refused_first(pictures, tmp_path):
+    for i in range(3):
+        (tmp_path / f"class_{i}").mkdir()
+        (tmp_path / f"class_{i}" / "0.JPEG").write_bytes(b"\0\0\0\x18ftypheic")
+    config = short(pictures, **{"data.val": str(tmp_path)})
+    with pytest.raises(UserError, match="none of the 3 pictures to evaluate on can"):
+        experiment.make(resolve(config)[0], parallel.make_mesh(jax.devices()[:1]))
 
 
 @pytest.mark.slow

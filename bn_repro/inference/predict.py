@@ -174,7 +174,8 @@ def score(members: list[Predictions]) -> dict:
     that could not be decoded do not count.
 
     Raises:
-      UserError: the members' predictions are not of the same pictures.
+      UserError: the members' predictions are not of the same pictures, or none of these
+        could be decoded.
     """
     first = members[0]
     for other in members[1:]:
@@ -185,4 +186,4 @@ def score(members: list[Predictions]) -> dict:
     sums = metrics.sums(jnp.asarray(mean, jnp.float32), first.labels, mask)
     own = mean[np.arange(len(mean)), first.labels][mask]
     sums["loss"] = -np.log(np.maximum(own, np.finfo(np.float32).tiny)).sum()
-    return metrics.divide(sums)
+    return metrics.divide(sums, len(mask))

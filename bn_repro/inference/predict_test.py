@@ -129,3 +129,9 @@ def test_a_run_from_before_has_labels_in_text_order_and_says_so(
     assert "the run did not record its classes" in caplog.text
     _, split = relabelled(on_pictures, tmp_path, {}, Classes(("9", "10")))
     assert split.class_names == ["9", "10"]
+
+
+def test_pictures_of_which_none_decodes_have_no_score():
+    ones, nothing = np.ones((2, 3), np.float32), np.zeros(2, np.int32)
+    with pytest.raises(UserError, match="none of the 2 pictures to evaluate on can"):
+        predict.score([predict.Predictions(ones, nothing, nothing > 0)])
