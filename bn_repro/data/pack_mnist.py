@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import io
 import pathlib
 import struct
 import zlib
@@ -10,6 +11,7 @@ import numpy as np
 
 from bn_repro.data import mnist
 from bn_repro.errors import UserError
+from bn_repro.run_folder import files
 
 # The uncompressed IDX files: name, sha256. The keys are those of Keras's mnist.npz with
 # the official names, and of the packed file.
@@ -40,7 +42,7 @@ def pack(source: pathlib.Path, out: pathlib.Path = mnist.PACKED_FILE) -> None:
     Args:
         source: an .npz with the four arrays of OFFICIAL_FILES, or the folder that holds
             the four IDX files, plain or with .gz.
-        out: the packed .npz file.
+        out: the packed .npz file, of this very name; replaced as a whole.
 
     Raises:
         UserError: a missing or unreadable file, one that is not the official data, or
@@ -51,10 +53,9 @@ def pack(source: pathlib.Path, out: pathlib.Path = mnist.PACKED_FILE) -> None:
         array = _from_idx(content)
         is_image = name.endswith("_images")
         packed[name] = mnist.pack(array > mnist.PACKED_THRESHOLD) if is_image else array
-    try:
-        np.savez_compressed(out, **packed)
-    except OSError as error:
-        raise UserError(f"cannot write {out}: {error.strerror}") from error
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **packed)
+    files.write_atomically(pathlib.Path(out), buffer.getvalue())
 
 
 def _read_official(source: pathlib.Path) -> dict[str, bytes]:

@@ -7,6 +7,7 @@ import pytest
 
 from bn_repro.data import mnist, pack_mnist
 from bn_repro.errors import UserError
+from bn_repro.run_folder import files
 
 OFFICIAL_NPZ = pathlib.Path(__file__).parents[2] / "../shared/data/mnist.npz"
 
@@ -84,6 +85,22 @@ def test_out_that_cannot_be_written_is_named(small, tmp_path):
     folder = write_idx(tmp_path / "idx", small)
     with pytest.raises(UserError, match="cannot write .*nowhere"):
         pack_mnist.pack(folder, tmp_path / "nowhere" / "packed.npz")
+
+
+def test_out_is_written_under_its_name_and_as_a_whole(small, tmp_path, monkeypatch):
+    """NumPy appended .npz; and a full disk destroyed the MNIST of the package."""
+    folder, out = write_idx(tmp_path / "idx", small), tmp_path / "packed"
+    pack_mnist.pack(folder, out)
+    before = out.read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["idx", "packed"]
+
+    def full(file):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(files.os, "fsync", full)
+    with pytest.raises(UserError, match="cannot write .*packed: No space left"):
+        pack_mnist.pack(folder, out)
+    assert out.read_bytes() == before
 
 
 @pytest.mark.skipif(not OFFICIAL_NPZ.exists(), reason="no official mnist.npz here")
