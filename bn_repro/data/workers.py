@@ -26,6 +26,11 @@ _LESS_MEMORY = (
     "set fewer --config.data.workers or a smaller --config.data.max_pixels, or give "
     "the machine or job more of it"
 )
+_NO_SHARED_MEMORY = (
+    "shared memory (/dev/shm) is full; give a container more (docker run "
+    "--shm-size=2g), or set --config.data.workers=0; the same command goes on from the "
+    "last checkpoint"
+)
 
 
 class Handed:
@@ -78,6 +83,8 @@ def explained(error: Exception) -> Exception:
     if isinstance(error, MemoryError):
         return UserError(f"a picture does not fit in memory ({error}): {_LESS_MEMORY}")
     if code := re.search(r"terminated unexpectedly with exit code (-?\d+)", str(error)):
+        if int(code[1]) == -signal.SIGBUS:  # a page of a mapped file has no room
+            return UserError(f"a decoding worker was killed: {_NO_SHARED_MEMORY}")
         return UserError(
             f"a decoding worker was killed (exit code {code[1]}), most likely because "
             f"memory ran out: {_LESS_MEMORY}; the same command goes on from the last "

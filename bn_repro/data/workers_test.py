@@ -1,6 +1,7 @@
 """Decoding workers: signals while they start, one that is killed, odd pictures."""
 
 import io
+import re
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from bn_repro.data import stream
 from bn_repro.data.conftest import make_picture
 from bn_repro.data.image_folder import open_source
 from bn_repro.data.stream_test import joined
+from bn_repro.data.workers import explained
 from bn_repro.errors import UserError
 
 
@@ -66,6 +68,16 @@ def test_a_killed_worker_ends_the_stream_in_one_line(imagenet_config, moment):
     killer.join()
     assert not list(batches)
     assert not workers()
+
+
+@pytest.mark.parametrize(
+    ("code", "said"), [(-7, "/dev/shm.*shm-size.*workers=0"), (-9, "memory ran out")]
+)
+def test_a_full_shared_memory_is_told_from_a_full_memory(code, said):
+    error = RuntimeError(f"Process 0 terminated unexpectedly with exit code {code}")
+    line = explained(error)
+    assert isinstance(line, UserError)
+    assert re.search(f"^a decoding worker was killed.*{said}", str(line))
 
 
 PROGRAM = """
