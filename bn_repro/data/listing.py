@@ -25,8 +25,8 @@ SUFFIXES = set(
 # Beside names that begin with a dot; of Synology, QNAP, Windows, macOS and Linux.
 _HIDDEN = set(
     b"@eadir @tmp @recycle @recently-snapshot @__thumb #recycle #snapshot ~snapshot "
-    b"@synoeastream @synoresource $recycle.bin recycler recycled found.000 thumbs.db "
-    b"ehthumbs.db desktop.ini icon\r __macosx lost+found __pycache__".split(b" ")
+    b"@synoeastream @synoresource $recycle.bin found.000 thumbs.db ehthumbs.db "
+    b"desktop.ini icon\r __macosx lost+found __pycache__".split(b" ")
 ) | {b"system volume information", b"network trash folder", b"temporary items"}
 _SPLITS = {b"train", b"val", b"test", b"valid", b"validation"}
 
@@ -60,8 +60,8 @@ class Listing:
         above = _ids_above(self.root)
         for entry in _scan(self.root):
             kind = _kind(entry)
-            if _is_hidden(entry.name):
-                self._left_out["hidden"] += 1
+            if hidden := _hidden(entry.name):
+                self._left_out[hidden] += 1
             elif kind == "folder" and _id(entry.path) not in above:
                 self.folders.add(entry.name)
                 self._walk_class(entry.name, set(above))
@@ -83,8 +83,8 @@ class Listing:
             seen.add(_id(here))
             for entry in _scan(here):
                 name, kind = folder + b"/" + entry.name, _kind(entry)
-                if _is_hidden(entry.name):
-                    self._left_out["hidden"] += 1
+                if hidden := _hidden(entry.name):
+                    self._left_out[hidden] += 1
                 elif kind == "folder":
                     heapq.heappush(waiting, (entry.is_symlink(), name))
                 elif kind == "special":
@@ -102,15 +102,15 @@ class Listing:
             if name is None:
                 continue
             folder, _, file = name.rpartition(b"/")
-            if _in_hidden(folder) or _is_hidden(file):
-                self._left_out["hidden"] += 1
+            if hidden := _hidden_in(folder) or _hidden(file):
+                self._left_out[hidden] += 1
             elif self._is_picture(file, member, read):
                 if folder:
                     self.names.append(name)
                 else:
                     self.loose += 1
         below = (_below(self.root, folder) for folder in folders)
-        self.folders = {n for n in below if n and b"/" not in n and not _is_hidden(n)}
+        self.folders = {n for n in below if n and b"/" not in n and not _hidden(n)}
         return self
 
     def _is_picture(self, file: bytes, path, read: Callable | None = None) -> bool:
@@ -141,13 +141,16 @@ def _below(root: bytes, member: str) -> bytes | None:
     return name[len(root) :] if name.startswith(root) else None
 
 
-def _is_hidden(name: bytes) -> bool:
-    return name[:1] == b"." or name.lower() in _HIDDEN
+def _hidden(name: bytes) -> str:
+    """Returns what a hidden file or folder is counted as, "" if it is none."""
+    if name[:1] == b".":
+        return "hidden"  # not by name: macOS leaves one a picture
+    return f"called {text(name)}" if name.lower() in _HIDDEN else ""
 
 
 @functools.lru_cache(2**16)
-def _in_hidden(folder: bytes) -> bool:
-    return any(map(_is_hidden, folder.split(b"/")))
+def _hidden_in(folder: bytes) -> str:
+    return next(filter(None, map(_hidden, folder.split(b"/"))), "")
 
 
 def _first_bytes(path: bytes) -> bytes:

@@ -1,6 +1,7 @@
 """What lies in people's folders: pictures of any suffix, links, and what is none."""
 
 import os
+import re
 import tarfile
 
 import cv2
@@ -61,7 +62,16 @@ def test_hidden_things_are_no_pictures_and_no_classes(opened, root, as_tar, capl
         for file in ("._0.jpg", "Thumbs.db", ".DS_Store", "desktop.ini"):
             (place / file).write_bytes(JPEG)
     assert names(opened(as_tar)) == PLAIN
-    assert "hidden" in caplog.text and len(caplog.messages) == 1
+    assert re.search(r"left out: .*\d+ hidden", caplog.text)
+    assert "called lost+found" in caplog.text and len(caplog.messages) == 1
+
+
+@both
+def test_a_class_may_be_called_like_the_waste_bin_of_an_old_windows(
+    opened, root, as_tar
+):
+    (root / "a").rename(root / "recycled")
+    assert opened(as_tar).class_names == ["b", "recycled"]
 
 
 @both
