@@ -1,10 +1,10 @@
 """From an encoded picture to the network's uint8 input, with OpenCV.
 
 Everything comes out as 8-bit RGB: greyscale is repeated over the channels, CMYK and
-palettes are converted, an alpha channel is dropped, the format is told from the bytes
-and not from the name. The orientation tag of EXIF is ignored, as TensorFlow's and
-torchvision's ImageNet pipelines do: the published accuracies, and the data set's
-bounding boxes, belong to the stored pixels.
+palettes are converted, of 16 bits the upper 8 are kept, an alpha channel is dropped,
+the format is told from the bytes and not from the name. The orientation tag of EXIF and
+of TIFF is ignored, as TensorFlow's and torchvision's ImageNet pipelines do: the
+published accuracies, and the data set's bounding boxes, belong to the stored pixels.
 
 Resizing is INTER_LINEAR without antialiasing at every scale, TF-Slim's choice.
 """
@@ -30,8 +30,9 @@ def decode(encoded: bytes, max_pixels: int = MAX_PIXELS) -> np.ndarray | None:
     if picture_header.pixels(encoded) > max_pixels:
         return None
     flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
+    stored = np.frombuffer(picture_header.plain_tiff(encoded), np.uint8)
     try:
-        return cv2.imdecode(np.frombuffer(encoded, np.uint8), flags)
+        return cv2.imdecode(stored, flags)
     except cv2.error:  # no bytes at all, or a header that claims too many pixels
         return None
 

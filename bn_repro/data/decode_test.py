@@ -52,6 +52,15 @@ def test_formats_decode_as_pillow_does_without_looking_at_exif(name):
     np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.parametrize("big", [False, True])
+@pytest.mark.parametrize("image", [RGB, with_alpha()], ids=["rgb", "alpha"])
+def test_a_tiff_is_neither_turned_nor_multiplied_by_alpha(image, big):
+    encoded = encode(image, "TIFF", tiffinfo={274: 6}, big_tiff=big)
+    np.testing.assert_array_equal(decode.decode(encoded), PICTURE)
+    for cut in range(0, 300, 7):
+        decode.decode(encoded[:cut])
+
+
 def test_cmyk_is_the_picture_again():
     found = decode.decode(encode(RGB.convert("CMYK"), "JPEG", quality=95))
     assert np.abs(found.astype(int) - PICTURE).max() < 8  # inverted would be ~255
@@ -59,7 +68,8 @@ def test_cmyk_is_the_picture_again():
 
 @pytest.mark.parametrize(
     "encoded",
-    [b"", b"no picture", FORMATS["jpeg"][:-2], FORMATS["jpeg"][:500], b"\xff\xd8\xff"],
+    [b"", b"no picture", FORMATS["jpeg"][:-2], FORMATS["jpeg"][:500], b"\xff\xd8\xff"]
+    + [b"II+\0\x08\0\0\0" + b"\xff" * 20],  # a place that no memory has
 )
 def test_what_cannot_be_decoded_is_none(encoded):
     assert decode.decode(encoded) is None

@@ -1,26 +1,27 @@
-"""What the first bytes of a picture say: that it is one, and its size.
+"""What the header of a picture says: that it is one, its size, and how to show it.
 
 Only what OpenCV decodes. The size is known before anything is decoded, so that a
 picture that would take gigabytes is not begun.
 """
 
+import contextlib
 import math
 import re
 import struct
+from collections.abc import Iterator
 
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two beyond 4 GiB
 _STARTS = (
+    *_TIFF,
     b"\xff\xd8\xff",  # JPEG
     b"\x89PNG\r\n\x1a\n",
     b"GIF87a",
     b"GIF89a",
-    b"II*\0",  # TIFF
-    b"MM\0*",
-    b"II+\0",  # TIFF beyond 4 GiB
-    b"MM\0+",
     b"\0\0\0\x0cjP  \r\n\x87\n",  # JPEG 2000
     b"#?RADIANCE",
     b"\x59\xa6\x6a\x95",  # Sun raster
 )
+_HOW_TO_SHOW = (274, 338)  # TIFF's tags: orientation, what the channels beyond RGB are
 _RADIANCE = rb"[-+]Y (\d+) [-+]X (\d+)\n"
 LENGTH = 32  # bytes that `is_picture` looks at
 # JPEG's segments that hold the size: start of frame, but for tables (C4, C8, CC).
@@ -42,9 +43,25 @@ def pixels(encoded: bytes) -> int:
     """Returns the number of pixels that the header states; 0 if it is not known."""
     try:
         height, width = _size(encoded)
-    except (struct.error, IndexError, ValueError):
+    except (struct.error, IndexError, ValueError, OverflowError):
         return 0
     return abs(height) * abs(width)
+
+
+def plain_tiff(encoded: bytes) -> bytes:
+    """Returns a TIFF as one to show upright, and with colours that alpha is in already.
+
+    OpenCV would turn it, and multiply its colours by alpha. Another picture is returned
+    as it is.
+    """
+    if not encoded.startswith(_TIFF):
+        return encoded
+    plain = bytearray(encoded)
+    with contextlib.suppress(struct.error, OverflowError):  # cut, or damaged
+        for tag, kind, count, value in _entries(encoded):
+            if tag in _HOW_TO_SHOW and (kind, count) == (3, 1):
+                struct.pack_into(f"{_order(encoded)}H", plain, value, 1)
+    return bytes(plain)
 
 
 def _size(encoded: bytes) -> tuple[int, int]:
@@ -58,7 +75,7 @@ def _size(encoded: bytes) -> tuple[int, int]:
         return struct.unpack_from("<ii", encoded, 18)
     if encoded.startswith(b"RIFF"):
         return _webp(encoded)
-    if encoded[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+    if encoded.startswith(_TIFF):
         return _tiff(encoded)
     if encoded.startswith(b"\x59\xa6\x6a\x95"):
         return struct.unpack_from(">II", encoded, 4)
@@ -103,17 +120,26 @@ def _webp(encoded: bytes) -> tuple[int, int]:
 
 
 def _tiff(encoded: bytes) -> tuple[int, int]:
-    order = "<" if encoded[:1] == b"I" else ">"
-    big = b"+" in encoded[:4]
-    (at,) = struct.unpack_from(order + "IQ"[big], encoded, 8 if big else 4)
-    (count,) = struct.unpack_from(order + "HQ"[big], encoded, at)
-    first, length, value = (at + 8, 20, 12) if big else (at + 2, 12, 8)
     sides = {}
-    for entry in range(first, first + length * min(count, 4096), length):
-        tag, kind = struct.unpack_from(f"{order}HH", encoded, entry)
+    for tag, kind, _, value in _entries(encoded):
         if tag in (256, 257):
-            form = {3: "H", 16: "Q"}.get(kind, "I")
-            (sides[tag],) = struct.unpack_from(order + form, encoded, entry + value)
+            form = _order(encoded) + {3: "H", 16: "Q"}.get(kind, "I")
+            (sides[tag],) = struct.unpack_from(form, encoded, value)
         if len(sides) == 2:
             return sides[257], sides[256]
     raise ValueError("no size")
+
+
+def _entries(encoded: bytes) -> Iterator[tuple[int, int, int, int]]:
+    """Yields tag, type, number and place of the values of a TIFF's first picture."""
+    order, big = _order(encoded), b"+" in encoded[:4]
+    (at,) = struct.unpack_from(order + "IQ"[big], encoded, 8 if big else 4)
+    (count,) = struct.unpack_from(order + "HQ"[big], encoded, at)
+    first, length, value = (at + 8, 20, 12) if big else (at + 2, 12, 8)
+    for entry in range(first, first + length * min(count, 4096), length):
+        form = order + ("HHQ" if big else "HHI")
+        yield *struct.unpack_from(form, encoded, entry), entry + value
+
+
+def _order(encoded: bytes) -> str:
+    return "<" if encoded[:1] == b"I" else ">"
