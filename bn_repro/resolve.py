@@ -34,6 +34,19 @@ VARIED = {
     "model.init_scale": 0.0,
 }
 
+# source of data -> keys that say where others read: they would be passed over
+UNREAD = {
+    "packed": ("data.dir", "data.train", "data.val"),
+    "tfds": ("data.train", "data.val"),
+    "image_folder": ("data.dir",),
+}
+
+
+def _is_read(key: str, source: str) -> tuple:
+    """Returns the condition that a source is not given a key that it does not read."""
+    holds = lambda c: c.data.source != source or not get(c, key)  # noqa: E731
+    return key, holds, f"empty with data.source={source!r}, which does not read it"
+
 
 def _has_jacobian(model) -> bool:
     norm, place = model.norm, model.norm_placement
@@ -96,6 +109,7 @@ CONDITIONS = (
         lambda c: c.batch_size <= MNIST_EXAMPLES or c.data.name != "mnist",
         f"at most the {MNIST_EXAMPLES:,} training examples",
     ),
+    *(_is_read(key, source) for source, keys in UNREAD.items() for key in keys),
 )
 
 

@@ -48,6 +48,23 @@ def test_the_same_batch_changes_nothing_but_the_seed_of_the_order():
 
 
 @pytest.mark.parametrize(
+    ("source", "key"),
+    [
+        *(("packed", key) for key in ("data.train", "data.val", "data.dir")),
+        *(("tfds", key) for key in ("data.train", "data.val")),
+        ("image_folder", "data.dir"),
+    ],
+)
+def test_a_place_that_the_source_does_not_read_is_refused(source, key):
+    """A run with MNIST's pictures in a folder trained on those of the package."""
+    config = common.get_config()
+    config.update_from_flattened_dict({key: "/pictures", "data.source": source})
+    what = f"{key} is '/pictures'; it must be empty with data.source='{source}'"
+    with pytest.raises(UserError, match=what):
+        resolve(config)
+
+
+@pytest.mark.parametrize(
     ("rule", "rate"), [("linear", 8), ("sqrt", 8**0.5), ("none", 1)]
 )
 def test_another_batch_translates_steps_rate_and_decay(rule, rate):

@@ -7,13 +7,11 @@ from typing import NamedTuple
 import jax
 from ml_collections import config_dict
 
-from bn_repro import config_files, data, models
+from bn_repro import config_files, models
 from bn_repro.data.classes import Classes
 from bn_repro.errors import UserError
-from bn_repro.resolve import resolve
+from bn_repro.resolve import UNREAD, resolve
 from bn_repro.run_folder import checkpoint, configuration, files, records
-
-PICTURES = {"data.train", "data.val"}  # where they are on this machine
 
 
 class Member(NamedTuple):
@@ -58,13 +56,6 @@ def load(
         raise UserError(f"{workdir}: {error}") from error
     if config.model.dtype == "float64":
         jax.config.update("jax_enable_x64", True)
-    if overrides and overrides.keys() & PICTURES:
-        if data.find(config.data).in_memory:
-            raise UserError(
-                f"{workdir} is of {config.data.name}, which is not read from pictures: "
-                f"leave out what says where they are"
-            )
-        config.data.source = "image_folder"  # instead of TFDS
     classes = Classes(tuple(run.class_names), tuple(run.class_folders))
     if classes.names and len(classes.names) != config.data.classes:
         raise UserError(
@@ -78,11 +69,14 @@ def config_of(there: dict, defaults, overrides: dict):
     """Returns the resolved configuration of config.json, with overrides."""
     config = config_dict.ConfigDict(defaults.to_dict())
     flat = configuration.flatten({k: v for k, v in there.items() if k != "stated"})
+    flat |= dict.fromkeys(UNREAD.get(flat.get("data.source"), ()), "")  # once taken
     known = set(configuration.flatten(config.to_dict()))
     try:
         config.update_from_flattened_dict({k: v for k, v in flat.items() if k in known})
     except (TypeError, KeyError) as error:  # a value of another type
         raise UserError(f"the recorded configuration is damaged: {error}") from error
+    if config.data.source == "tfds" and overrides.keys() & UNREAD["tfds"]:
+        overrides = {"data.source": "image_folder", "data.dir": ""} | overrides
     config.update_from_flattened_dict(overrides)
     return resolve(config)[0]
 

@@ -101,8 +101,12 @@ def test_not_finite(workdir):
 
 
 def test_mnist_has_no_place_of_pictures(workdir):
-    with pytest.raises(UserError, match="mnist, which is not read from pictures"):
+    with pytest.raises(UserError, match="data.val is 'elsewhere'; it must be empty"):
         members.load(workdir, common.get_config(), {"data.val": "elsewhere"})
+    file = workdir / records.CONFIG  # of a run from before that was refused
+    file.write_text(file.read_text().replace('"train": ""', '"train": "elsewhere"'))
+    assert "elsewhere" in file.read_text()
+    assert members.load(workdir, common.get_config()).config.data.train == ""
 
 
 def test_pictures_that_are_named_are_read_instead_of_tfds(tmp_path):
