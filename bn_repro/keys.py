@@ -144,7 +144,7 @@ KEYS = {
     "data.crop_area": _span(1),
     "data.crop_aspect": _span(1000),
     "data.flip": FLAG,
-    "data.eval_resize": whole(1, 10_000),
+    "data.eval_resize": whole(0, 12_000),
     "data.workers": whole(0, 1024),
     "data.max_bad_fraction": SHARE,
     "data.max_pixels": whole(1, 2**40),

@@ -148,6 +148,8 @@ def resolve(config):
     """
     validate(config)
     resolved = config_dict.ConfigDict(config.to_dict())
+    if config.data.eval_resize == 0:  # recorded as stated: earlier runs stated it
+        resolved.data.eval_resize = round(config.data.image_size * 256 / 224)
     translated = {}
     if config.data.seed == -1:
         translated["data.seed"] = config.seed

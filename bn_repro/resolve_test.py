@@ -6,7 +6,7 @@ import pytest
 
 from bn_repro.errors import UserError
 from bn_repro.resolve import describe, resolve
-from configs import common, mnist
+from configs import common, imagenet, mnist
 
 
 @pytest.mark.parametrize(
@@ -45,6 +45,16 @@ def test_the_same_batch_changes_nothing_but_the_seed_of_the_order():
     assert resolved.data.seed == 3
     assert describe(resolved, stated) == ""
     assert resolved.steps == 50_000
+
+
+@pytest.mark.parametrize(("size", "shorter"), [(224, 256), (64, 73), (299, 342)])
+def test_an_evaluation_sees_as_much_of_a_picture_at_any_size(size, shorter):
+    """At 64 pixels it saw 6 % of each; runs from before have recorded the number."""
+    config = imagenet.get_config("bn_x30")
+    config.data.image_size = size
+    resolved, stated = resolve(config)
+    assert resolved.data.eval_resize == shorter
+    assert set(stated) == {"data.seed"}
 
 
 @pytest.mark.parametrize(

@@ -160,7 +160,7 @@ def data() -> config_dict.ConfigDict:
     config.crop_area = (0.08, 1.0)  # training crop: share of the picture's area
     config.crop_aspect = (0.75, 1.3333333333333333)  # training crop: width / height
     config.flip = False  # training: mirror every second picture, at random
-    # evaluation: the shorter side, pixels, before the centre crop
+    # evaluation: shorter side, pixels, before the centre crop; 0 = 8/7 of image_size
     config.eval_resize = 256
     config.workers = 0  # decoding processes of each host; 0 = in the training process
     config.max_pixels = 100_000_000  # a picture of more is not decoded, but counted bad

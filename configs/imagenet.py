@@ -68,6 +68,7 @@ def get_base():
     config.data.source = "image_folder"
     config.data.classes = 1_000
     config.data.image_size = 224
+    config.data.eval_resize = 0  # 256, or in proportion to another image_size
     config.data.shuffle = "shard"
     config.data.distortion = "full"
     config.data.flip = True
