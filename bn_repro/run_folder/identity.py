@@ -12,7 +12,7 @@ FREE = (
     "steps_per_call",
     "tensorboard",
     "eval.",
-    "probe.",
+    "probe.",  # until there are probes, see `resume.PROBED_ANYHOW`
     "checkpoint.",
     "data.workers",
     "data.dir",

@@ -132,6 +132,15 @@ def test_cut_to_minus_one_starts_over(tmp_path):
     assert contents(tmp_path / "once") == contents(tmp_path / "twice")
 
 
+def test_after_a_cut_to_nothing_probes_of_other_settings_begin(tmp_path):
+    writer = write_all(tmp_path, [0, 1])
+    writer.cut(-1)
+    fewer = {n: x[:1] for n, x in probe(0)["layer_arrays"].items()}
+    given = {"layer_arrays": fewer, "percentiles": (50.0,)}
+    writer.append_activations(0, **(probe(0) | given))
+    assert records.read_run(tmp_path).activations["percentiles"].tolist() == [50.0]
+
+
 def test_cut_of_a_new_folder_does_nothing(tmp_path):
     RunWriter(tmp_path / "new").cut(-1)
     assert list((tmp_path / "new").iterdir()) == []

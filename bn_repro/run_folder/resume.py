@@ -20,6 +20,14 @@ from bn_repro.run_folder import (
 from bn_repro.run_folder.checkpoint import Checkpoint, DamagedError
 
 ANEW = "put a copy back, or start anew with --restart"
+# What may be another at the next probe: when it is, and what is NaN in one without it.
+PROBED_ANYHOW = (
+    "probe.every",
+    "probe.steps",
+    "probe.log_spaced",
+    "probe.measures",
+    "probe.jacobian_layers",
+)
 
 
 class Found(NamedTuple):
@@ -132,8 +140,8 @@ def look(record: Mapping, workdir) -> Found:
     """Returns what a run goes on from; to be called by the holder of the folder's lock.
 
     Raises:
-      UserError: the folder holds another run, or what it would go on from is missing or
-        damaged; names it.
+      UserError: the folder holds another run, or probes of another kind, or what it
+        would go on from is missing or damaged; names it.
     """
     folder = Path(workdir)
     if done := ended(record, folder):
@@ -172,10 +180,25 @@ def look(record: Mapping, workdir) -> Found:
             f"without them in a new folder with --branch_from {folder}"
         )
     changed = configuration.differing_keys(there, record) if there else {}
+    _refuse_other_probes(folder, changed)
     notes += [f"{key}: {a!r} until here, {b!r} now" for key, (a, b) in changed.items()]
     forced = found.about.get("forced", []) if found.step < record["steps"] else []
     told = {"notes": tuple(notes), "forced": tuple(forced), "changed": changed}
     return Found(checkpoint=found, origin=found.about.get("branched_from", {}), **told)
+
+
+def _refuse_other_probes(folder: Path, changed: Mapping) -> None:
+    """Raises UserError if there are probes, and the next would be of something else."""
+    other = {k: v for k, v in changed.items() if k.startswith("probe.")}
+    other = {k: v for k, v in other.items() if k not in PROBED_ANYHOW}
+    probes = records.load_activations(folder / records.ACTIVATIONS) if other else None
+    if probes and len(probes["steps"]):
+        told = "; ".join(f"{k}: {a!r} there, {b!r} now" for k, (a, b) in other.items())
+        raise UserError(
+            f"{folder} has probes of another kind ({told}), and one file holds one "
+            f"kind: give the values that are there, or go on in a new folder with "
+            f"--branch_from {folder}"
+        )
 
 
 def _reached(folder: Path, there: Mapping | None) -> int:

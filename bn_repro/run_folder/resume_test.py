@@ -277,6 +277,43 @@ def test_what_changes_no_step_may_change_on_a_resume(half, whole):
     refused("seed: 0 there, 1 now", half, config=short(seed=1))
 
 
+@pytest.fixture
+def probed(tmp_path):
+    """Returns the folder of a run of 25 steps with a probe, and its configuration."""
+    record = short().to_dict() | {"stated": {}}
+    writer = RunWriter(tmp_path)
+    writer.write_config(record)
+    writer.append_activations(0, {"h": np.zeros((3, 2))}, (15, 50, 85))
+    tree, about = {"x": np.zeros(2)}, {"records": seen.of(tmp_path, 25)}
+    checkpoint.save(tmp_path, 25, tree, 1, record, **about)
+    return tmp_path, record
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("percentiles", (5.0, 50.0, 95.0)), ("bins", 9), ("examples", 6)]
+)
+def test_probes_of_another_kind_are_refused_where_there_are_some(probed, key, value):
+    """They were appended, under the percentiles of now, or ended in a traceback."""
+    folder, record = probed
+    other = record | {"probe": record["probe"] | {key: value}}
+    there = rf"{record['probe'][key]}".replace("(", r"\[").replace(")", r"\]")
+    with pytest.raises(
+        UserError, match=rf"probe.{key}: {there} there, .*--branch_from"
+    ):
+        resume.look(other, folder)
+    RunWriter(folder).cut(-1)  # no probe is left
+    tree = {"x": np.zeros(2)}
+    checkpoint.save(folder, 25, tree, 1, record, records=seen.of(folder, 25))
+    assert resume.look(other, folder).checkpoint.step == 25
+
+
+def test_when_to_probe_and_what_besides_may_change(probed):
+    folder, record = probed
+    other = {"every": 7, "steps": (3,), "log_spaced": 5, "measures": ("shape",)}
+    found = resume.look(record | {"probe": record["probe"] | other}, folder)
+    assert found.changed.keys() == {f"probe.{key}" for key in other}
+
+
 def test_a_branch_goes_on_from_another_run_s_checkpoint(half, tmp_path):
     config = short(**{"optimizer.learning_rate": 0.01})
     refused("another configuration.*--branch_from", half, config=config)

@@ -221,7 +221,7 @@ def _shapes(arrays: Mapping[str, np.ndarray]) -> dict[str, tuple]:
 
 def _grown(before: Mapping, added: Mapping) -> dict[str, np.ndarray]:
     """Returns arrays [T, ...] with one more row; NaN where only one side has a name."""
-    if not before:
+    if not len(before.get("steps", ())):  # or all were cut: its settings may be others
         return {name: value[None] for name, value in added.items()}
     rows = len(before["steps"])
     grown = {}
