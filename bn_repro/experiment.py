@@ -29,6 +29,7 @@ class Experiment(NamedTuple):
     image_shape: tuple[int, ...]  # shape of one image
     class_names: list[str]  # of the data set, in the order of its labels
     digests: dict[str, str]  # split -> sha256 of which examples it holds
+    examples: dict[str, int]  # split -> number of examples
     # names of the class folders, in the order of the labels; empty where the data set
     # has none
     class_folders: tuple[str, ...] = ()
@@ -88,6 +89,7 @@ def _in_memory(config, data_set: data.DataSet, mesh) -> Experiment:
         image_shape=train_split.images.shape[1:],
         class_names=class_names,
         digests={name: files.digest(x._asdict()) for name, x in splits.items()},
+        examples={name: len(split.labels) for name, split in splits.items()},
     )
 
 
@@ -131,6 +133,7 @@ def _streamed(config, data_set: data.DataSet, mesh) -> Experiment:
         image_shape=data_set.image_shape(config.data),
         class_names=held_out.class_names,
         digests={split: source.digest() for split, source in sources.items()},
+        examples={split: len(source) for split, source in sources.items()},
         class_folders=tuple(held_out.wnids),
     )
 

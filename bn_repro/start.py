@@ -70,6 +70,10 @@ def start_or_resume(config, stated, writer, parts, mesh, found) -> Training:
     )
     if found.checkpoint:
         writer.refuse_other_classes(parts.class_names, parts.class_folders)
+        changed = writer.changed_data(parts.examples, parts.digests)
+        for name in changed:
+            parallel.say(f"{name}: other pictures than until here, or moved")
+        found = found._replace(changed=found.changed | changed)
     if parallel.is_main():
         writer.cut(step if found.checkpoint else -1, found.forced)
         if step and (found.forced or not found.checkpoint.about.get("records")):
@@ -111,7 +115,8 @@ def _record_start(run: Training, found) -> None:
     writer.write_config(run.recorded)
     parts = run.parts
     writer.write_class_names(parts.class_names, parts.class_folders)
-    of_data = {"data_sha256": parts.digests, "classes": len(parts.class_names)}
+    of_data = {"data_sha256": parts.digests, "examples": parts.examples}
+    of_data["classes"] = len(parts.class_names)
     described = manifest.describe(run.config, run.state.params, **of_data)
     before = writer.manifest.get("starts", []) if found.checkpoint else []
     names = ("started", "command", "git_revision", "git_dirty", "devices")

@@ -32,7 +32,7 @@ _CLASSES = {"names": list, "folders": list}
 _MANIFEST = _schema(
     {
         str: "command git_revision machine started ended",
-        dict: "versions",
+        dict: "versions data_sha256 examples",
         list: "devices starts",
         int: "parameter_count",
         _NUMBER: "images_per_second",

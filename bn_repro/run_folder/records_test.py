@@ -302,6 +302,21 @@ def test_other_classes_are_refused_where_a_run_goes_on(tmp_path):
     writer.refuse_other_classes(["x", "y"], ["a", "b"])
 
 
+def test_another_number_of_training_examples_is_refused(tmp_path):
+    """Of 21 pictures 42 became, and the epochs of the decay others, without a word."""
+    writer = RunWriter(tmp_path)
+    now, digests = {"train": 42, "val": 6}, {"train": "a", "val": "b"}
+    assert writer.changed_data(now, digests) == {}  # nothing is recorded
+    writer.write_manifest({"data_sha256": {"train": "c", "val": "b"}})  # from before
+    moved = {"data_sha256.train": ("c", "a")}
+    assert writer.changed_data(now, digests) == moved
+    writer.update_manifest(examples={"train": 42, "val": 7})
+    assert RunWriter(tmp_path).changed_data(now, digests) == moved
+    writer.update_manifest(examples={"train": 21, "val": 6})
+    with pytest.raises(UserError, match="21 examples, now there are 42.*--branch_from"):
+        writer.changed_data(now, digests)
+
+
 def test_an_evaluation_of_the_training_split_is_no_training_record():
     assert records.kind_of({"split": "train", "statistics": "batch"}) == "train"
     assert records.kind_of({"split": "train", "statistics": "ema"}) == "eval"

@@ -277,6 +277,21 @@ def test_what_changes_no_step_may_change_on_a_resume(half, whole):
     refused("seed: 0 there, 1 now", half, config=short(seed=1))
 
 
+def test_other_examples_are_refused_and_moved_ones_told(half, capsys):
+    writer = RunWriter(half)
+    examples, sha256 = (writer.manifest[name] for name in ("examples", "data_sha256"))
+    writer.update_manifest(data_sha256=sha256 | {"train": "c"}, examples={"train": 599})
+    with pytest.raises(UserError, match="on 599 examples, now there are 600"):
+        run_here(short(), half)
+    writer.update_manifest(examples=examples)
+    assert run_here(short(), half) == "finished"
+    assert "data_sha256.train: other pictures" in capsys.readouterr().out
+    manifest = records.read_run(half).manifest
+    assert manifest["data_sha256"] == sha256
+    changed = {"data_sha256.train": ["c", sha256["train"]]}
+    assert manifest["starts"][-1]["changed"] == changed
+
+
 @pytest.fixture
 def probed(tmp_path):
     """Returns the folder of a run of 25 steps with a probe, and its configuration."""

@@ -81,6 +81,34 @@ class RunWriter:
             "another --workdir"
         )
 
+    def changed_data(self, examples: Mapping, digests: Mapping) -> dict[str, tuple]:
+        """Returns name -> (recorded, now) where other pictures are given than before.
+
+        A digest may also differ since they were moved, from a folder to a tar. A
+        manifest from before lacks the numbers.
+
+        Args:
+          examples: split -> number of examples.
+          digests: split -> sha256 of which examples it holds.
+
+        Raises:
+          UserError: the number of training examples is another.
+        """
+        now = examples["train"]
+        before = self.manifest.get("examples", {}).get("train", now)
+        if before != now:
+            raise UserError(
+                f"{self.path} was trained on {before} examples, now there are {now}, "
+                f"whose order and epochs are others; name those it was trained on, or "
+                f"another --workdir, to go on there with --branch_from {self.path}"
+            )
+        there = self.manifest.get("data_sha256", {})
+        return {
+            f"data_sha256.{split}": (there[split], digest)
+            for split, digest in digests.items()
+            if there.get(split, digest) != digest
+        }
+
     def write_class_names(
         self, names: Sequence[str], folders: Sequence[str] = ()
     ) -> None:
