@@ -4,9 +4,12 @@ import re
 import subprocess
 import sys
 
+import pytest
+
 from bn_repro import cli
 
 
+@pytest.mark.slow
 def test_a_few_faults_are_survived_and_none_is_silent(tmp_path):
     script, out = cli.ROOT / "scripts" / "torture.py", tmp_path / "table.md"
     flags = ["--only=kill,lost", "--scale=0.02", f"--out={out}"]
