@@ -42,7 +42,7 @@ UNREAD = {
 }
 
 
-def _is_read(key: str, source: str) -> tuple:
+def _unread_is_empty(key: str, source: str) -> tuple:
     """Returns the condition that a source is not given a key that it does not read."""
     holds = lambda c: c.data.source != source or not get(c, key)  # noqa: E731
     return key, holds, f"empty with data.source={source!r}, which does not read it"
@@ -109,7 +109,7 @@ CONDITIONS = (
         lambda c: c.batch_size <= MNIST_EXAMPLES or c.data.name != "mnist",
         f"at most the {MNIST_EXAMPLES:,} training examples",
     ),
-    *(_is_read(key, source) for source, keys in UNREAD.items() for key in keys),
+    *(_unread_is_empty(key, source) for source, keys in UNREAD.items() for key in keys),
 )
 
 
@@ -148,9 +148,9 @@ def resolve(config):
     """
     validate(config)
     resolved = config_dict.ConfigDict(config.to_dict())
-    if config.data.eval_resize == 0:  # recorded as stated: earlier runs stated it
-        resolved.data.eval_resize = round(config.data.image_size * 256 / 224)
     translated = {}
+    if config.data.eval_resize == 0:
+        translated["data.eval_resize"] = round(config.data.image_size * 256 / 224)
     if config.data.seed == -1:
         translated["data.seed"] = config.seed
     ratio = config.batch_size / config.reference_batch

@@ -18,6 +18,7 @@ FREE = (
     "data.dir",
     "data.train",
     "data.val",
+    "data.eval_resize",
     "data.max_bad_fraction",
 )
 

@@ -43,7 +43,8 @@ def of_files(
     """Returns the members of the sweeps of several config files, one after another.
 
     `chosen` are pairs of a file and what `members` takes as `only`; the rest is as it
-    takes it, for every file. Names begin with their file's if there are several.
+    takes it, for every file; but where the data of some lie is not told to others, of
+    another source. Names begin with their file's if there are several.
 
     Raises:
       UserError: as `members`, or two files of one name.
@@ -60,7 +61,21 @@ def of_files(
                     f"folders of their own"
                 )
             found[member.name] = member
-    return list(found.values())
+    return _where_read(list(found.values()), overrides)
+
+
+def _where_read(found: list[Planned], overrides: dict) -> list[Planned]:
+    """Returns the members, without places of data that only others of them read."""
+    configs = [member.load_config() for member in found]
+    sources = [config.get("data", {}).get("source") for config in configs]
+    unread = [resolve.UNREAD.get(source, ()) for source in sources]
+    nobodys = set.intersection(*map(set, unread))
+    kept = []
+    for member, config, keys in zip(found, configs, unread, strict=True):
+        given = [key for key in keys if key in overrides and key not in nobodys]
+        config.update_from_flattened_dict(dict.fromkeys(given, ""))
+        kept.append(member._replace(config=json.dumps(config.to_dict())))
+    return kept
 
 
 def members(

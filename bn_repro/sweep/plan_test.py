@@ -66,6 +66,16 @@ def test_members_of_several_files_are_named_by_their_file(tmp_path):
         sweep.of_files(chosen[:1] * 2, {}, tmp_path)
 
 
+def test_places_of_data_are_told_to_the_files_that_read_them(tmp_path):
+    chosen = [("configs/mnist.py", ["bn_seed0"]), ("configs/imagenet.py", ["bn_x5"])]
+    given = {"data.train": "a.tar", "data.dir": "d"}
+    found = [m.load_config() for m in sweep.of_files(chosen, given, tmp_path)]
+    assert [config.data.train for config in found] == ["", "a.tar"]
+    assert [config.data.dir for config in found] == ["d", "d"]  # nobody's: refused
+    (alone,) = sweep.of_files(chosen[:1], given, tmp_path)
+    assert alone.load_config().data.train == "a.tar"
+
+
 def test_an_override_that_another_file_has_no_key_for_is_refused(tmp_path):
     own = tmp_path / "own.py"
     own.write_text("""from ml_collections import config_dict
