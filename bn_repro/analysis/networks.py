@@ -138,9 +138,11 @@ def find(runs: Sequence[Run]) -> tuple[list[Network], list[Run]]:
         key=lambda n: order.index(n.key) if n.key in order else len(order),
     )
     keys = [network.key for network in found]
-    for network in found:
-        if keys.count(network.key) > 1:  # of two rates, say: their folders differ
-            network.label = arms.label(network.courses[0].run)
+    twice = [network for network in found if keys.count(network.key) > 1]
+    names = [arms.label(network.courses[0].run) for network in twice]
+    for network, name in zip(twice, names, strict=True):  # of two rates, say
+        first = network.courses[0].run.name
+        network.label = name if names.count(name) == 1 else first
     return found, [run for run in runs if run not in shown]
 
 

@@ -101,7 +101,9 @@ def first_target(
     if sweep:
         accuracy = comparison.find_target(sweep, wanted)
     else:
-        accuracy = networks.find_goal(networks.find(runs)[0], wanted).accuracy
+        of_any_scale = isinstance(wanted, str)  # a name, whosever it is
+        found = networks.together(runs) if of_any_scale else networks.find(runs)[0]
+        accuracy = networks.find_goal(found, wanted).accuracy
     return accuracy if np.isfinite(accuracy) else None
 
 
