@@ -107,7 +107,8 @@ class StreamedEvaluation:
             sums, hits = self._step(variables, parallel.shard(batch, self._mesh))
             total = sums if total is None else metrics.add(total, sums)
             found.append(hits)
-        return metrics.divide(total, self._count), _in_order(found, self._count)
+        metrics.refuse_none(total["count"], self._count)
+        return metrics.divide(total), _in_order(found, self._count)
 
 
 def _in_order(found: list[dict], count: int) -> np.ndarray:

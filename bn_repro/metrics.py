@@ -66,13 +66,9 @@ def add(a: dict, b: dict) -> dict:
     return jax.tree.map(jnp.add, a, b)
 
 
-def divide(sums: dict, of: int = 0) -> dict:
-    """Returns means over examples as floats: loss, accuracy, top5, and the count.
-
-    `of` is the number of pictures there were; UserError if none could be decoded.
-    """
+def divide(sums: dict) -> dict:
+    """Returns means over examples as floats: loss, accuracy, top5, and the count."""
     count = int(sums["count"])
-    refuse_none(count, of)
     return {
         "loss": float(sums["loss"]) / count,
         "accuracy": int(sums["correct"]) / count,

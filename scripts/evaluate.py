@@ -48,7 +48,7 @@ def main():
 
     out = _OUT.value or _WORKDIR.value
     if _PROBABILITIES.value:
-        return _print(ensemble.combine(_PROBABILITIES.value, out), out)
+        return _print(ensemble.combine(_PROBABILITIES.value, out))
     parallel.initialize(*_processes())
     row = ensemble.evaluate(
         _networks(),
@@ -62,7 +62,7 @@ def main():
         save_probabilities=_SAVE.value,
         say=parallel.say,
     )
-    return _print(row, out) if parallel.is_main() else None
+    return _print(row) if parallel.is_main() else None
 
 
 def _networks():
@@ -84,13 +84,12 @@ def _below(folder, path):
     return folder / path if (folder / path).is_dir() else path
 
 
-def _print(row: dict, out: str) -> None:
+def _print(row: dict) -> None:
     names = ", ".join(row["members"])
     print(
         f"{names}: top-1 error {100 * row['top1_error']:.2f} %, top-5 error "
         f"{100 * row['top5_error']:.2f} % of {row['count']:,} pictures"
     )
-    print(f"written to {out}")
 
 
 if __name__ == "__main__":

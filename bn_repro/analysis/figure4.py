@@ -76,6 +76,8 @@ def _our_row(result: dict) -> list[str]:
     batches = result.get("population_batches")
     kind = KINDS.get(kind, kind) + (f", N = {batches}" if batches else "")
     kind = kind if result.get("bn", True) else "no BN"  # not in early records
+    if steps := result.get("steps"):
+        kind += f"; {' or '.join(f'{n:,}' for n in sorted(set(steps)))} steps"
     return [
         "ours",
         f"{result['folder'] + ': ' if result['folder'] else ''}{name} ({kind})",

@@ -78,6 +78,14 @@ def test_top5_stands_under_its_number_of_classes(classes, columns):
         assert row[7:].count("-") == len(columns) - 1
 
 
+def test_results_after_other_numbers_of_steps_are_told_apart():
+    ours = [result(["x"], 1, folder="", steps=[n]) for n in (2_000, 16_000)]
+    rows = figure4.figure4_table(ours).rows[7:]
+    assert [row[1] for row in rows] == [
+        f"x (moving averages; {n} steps)" for n in ("2,000", "16,000")
+    ]
+
+
 def test_it_is_in_the_report(folder):
     testing.write_figure1(folder, seeds=1, steps=100)
     made, _ = report.write_report(folder)

@@ -17,7 +17,7 @@ from bn_repro.run_folder import checkpoint
 
 KINDS = ("ema", "population")
 ABOUT = "about"  # in saved probabilities: what they are of, JSON
-SAME = ("member", "weights", "pictures")  # in what is of one evaluation
+SAME = ("member", "weights", "pictures", "eval_resize")  # in what is of one evaluation
 PARTS = "evaluation_parts"  # folder of what an evaluation under way has done
 
 
@@ -66,7 +66,7 @@ def evaluate(
             _save_probabilities(out, done, abouts[-1], say)
     row = result.of(abouts, found)
     if parallel.is_main():
-        result.write(row, out)
+        result.write(row, out, say)
         _remove(parts)
     return row
 
@@ -78,12 +78,13 @@ def _save_probabilities(out, found: predict.Predictions, about: dict, say) -> No
 
     def same(file: Path) -> bool:
         there = checkpoint.about(file, ABOUT)
-        return all(there.get(key) == about[key] for key in SAME)
+        return all(there.get(key) == about.get(key) for key in SAME)
 
-    file = result.vacant(Path(out), f"probabilities_{name}", ".npz", same)
+    stem = f"probabilities_{name}"
+    file = result.vacant(Path(out), stem, ".npz", same)
     arrays = found._asdict() | {ABOUT: np.array(json.dumps(about))}
     checkpoint.write(file, arrays)
-    say(f"wrote {file}")
+    say(result.wrote(file, stem))
 
 
 def told_apart(networks: list[Member]) -> list[Member]:
@@ -167,6 +168,12 @@ def _read_saved(paths) -> tuple[list[dict], list[predict.Predictions]]:
     return abouts, found
 
 
+def _place(member: Member) -> tuple:
+    """Returns where a member's pictures are, and how many of them are taken."""
+    data = member.config.data
+    return data.name, data.source, data.dir, data.train, data.val, data.limit
+
+
 def _open_splits(networks, crops: int, name: str, limit: int) -> list[Split]:
     splits = []
     for member in networks:
@@ -180,6 +187,8 @@ def _open_splits(networks, crops: int, name: str, limit: int) -> list[Split]:
                 f"{member.path} has other classes than {networks[0].path}; members of "
                 f"an ensemble share them"
             )
+        if _place(member) == _place(networks[0]):  # each file is looked at once
+            splits[-1] = splits[-1]._replace(pictures=splits[0].pictures)
         if splits[-1].pictures() != splits[0].pictures():
             raise UserError(
                 f"{member.path} is of other pictures than {networks[0].path}; members "
@@ -223,6 +232,7 @@ def _about(member: Member, split, statistics: str) -> dict:
         "classes": member.config.data.classes,
         "weights": members.fingerprint(member),
         "pictures": split.pictures(),
+        "eval_resize": member.config.data.eval_resize,
         "bn": bool(member.variables.get("batch_stats")),
     }
     if about["bn"] and statistics == "population":

@@ -186,4 +186,5 @@ def score(members: list[Predictions]) -> dict:
     sums = metrics.sums(jnp.asarray(mean, jnp.float32), first.labels, mask)
     own = mean[np.arange(len(mean)), first.labels][mask]
     sums["loss"] = -np.log(np.maximum(own, np.finfo(np.float32).tiny)).sum()
-    return metrics.divide(sums, len(mask))
+    metrics.refuse_none(sums["count"], len(mask))
+    return metrics.divide(sums)

@@ -10,7 +10,8 @@ import numpy as np
 from bn_repro.inference import predict
 from bn_repro.run_folder import files
 
-SAME = ("members", "weights", "pictures", "count")  # in what is of one evaluation
+# in what is of one evaluation
+SAME = ("members", "weights", "pictures", "count", "eval_resize")
 
 
 def of(abouts: list[dict], found: list[predict.Predictions]) -> dict:
@@ -55,11 +56,11 @@ def make_folder(out) -> Path:
     return out
 
 
-def write(row: dict, out) -> Path:
-    """Writes a result as evaluation_*.json into a folder and returns the file.
+def write(row: dict, out, say=print) -> Path:
+    """Writes a result as evaluation_*.json into a folder, returns and says which.
 
-    It takes the place of an earlier result of the same members, weights, pictures and
-    count, of no other: those from before their digests were recorded stay.
+    It takes the place of an earlier result that agrees in SAME, of no other: those from
+    before these were recorded stay.
     """
     name = f"evaluation_{row['split']}_{row['statistics']}_{row['crops']}crops"
     number = len(row["members"])
@@ -71,7 +72,14 @@ def write(row: dict, out) -> Path:
 
     file = vacant(make_folder(out), stem, ".json", same)
     files.write_json(file, row)
+    say(wrote(file, stem))
     return file
+
+
+def wrote(file: Path, stem: str) -> str:
+    """Returns the line that a file was written, and beside which others."""
+    other = f"; {stem}{file.suffix} is of other weights or pictures"
+    return f"wrote {file}{other if file.stem != stem else ''}"
 
 
 def vacant(out: Path, stem: str, suffix: str, same: Callable[[Path], bool]) -> Path:

@@ -23,14 +23,21 @@ ABOUT = {
 FOUND = Predictions(np.eye(3, dtype=np.float32), np.arange(3), np.ones(3, bool))
 
 
-@pytest.mark.parametrize("other", [{"weights": "b"}, {"pictures": "q"}])
-def test_only_the_same_evaluation_is_replaced(tmp_path, other):
+OTHERS = [{"weights": "b"}, {"pictures": "q"}, {"eval_resize": 300}]
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_only_the_same_evaluation_is_replaced(tmp_path, other, capsys):
     for about in (ABOUT, ABOUT | other, ABOUT, ABOUT | other):
         result.write(result.of([about], [FOUND]), tmp_path)
         ensemble._save_probabilities(tmp_path, FOUND, about, say=lambda text: None)
     rows = sorted(tmp_path.glob("evaluation_*.json"))
     stem = "evaluation_val_ema_1crops_1member"
     assert [file.stem for file in rows] == [stem, f"{stem}_2"]
+    first, second = f"wrote {rows[0]}", f"wrote {rows[1]}; {stem}.json is of other"
+    told = capsys.readouterr().out.splitlines()
+    assert told[0] == told[2] == first
+    assert told[1] == told[3] and told[1].startswith(second)
     weights = [ABOUT["weights"]], [(ABOUT | other)["weights"]]
     assert tuple(files.read_json(file)["weights"] for file in rows) == weights
     saved = sorted(tmp_path.glob("probabilities_*.npz"))

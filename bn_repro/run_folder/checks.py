@@ -85,10 +85,12 @@ def manifest(value: dict) -> dict:
 
 def evaluation(value: dict) -> dict:
     """Returns what scripts/evaluate.py found of one or several networks."""
-    optional = {"classes": int, "image_size": int}
+    optional = {"classes": int, "image_size": int, "steps": list, "bn": bool}
     _required(_typed(value, _EVALUATION | optional), *_EVALUATION)
     if not value["members"] or not all(_is(name, str) for name in value["members"]):
         raise ValueError("members are no list of names")
+    if not all(_is(step, int) for step in value.get("steps", ())):
+        raise ValueError("steps are no list of integers")
     return value
 
 

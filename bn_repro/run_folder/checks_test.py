@@ -106,6 +106,8 @@ def test_an_evaluation_that_lacks_something_is_named(tmp_path, key):
         ({"members": []}, "no list of names"),
         ({"members": [None]}, "no list of names"),
         ({"classes": "10"}, "classes is '10'"),
+        ({"steps": [None]}, "steps are no list of integers"),
+        ({"bn": 1}, "bn is 1"),
     ],
 )
 def test_an_odd_value_of_an_evaluation_is_named(tmp_path, odd, message):
