@@ -224,11 +224,10 @@ def _accuracy_note(found: Sequence[Network], goal: Goal) -> str:
         f"Accuracy at the end: mean of the last {LAST} evaluations of each seed that "
         "did not diverge and is no shorter than others, mean ± standard deviation over "
         "seeds. Best: the highest of all evaluations, a little too high. Interval: "
-        "Welch's t over seeds. Same "
-        f"pictures: two given networks at their last evaluation, pictures that only "
-        f"this one got right to those that only {goal.name} did, McNemar's exact test. "
-        f"Chance is within three binomial standard errors of 1 / classes. "
-        f"{statistics_note(found)}"
+        "Welch's t over seeds. Same pictures: two given networks at their last "
+        "evaluation, pictures that only this one got right to those that only "
+        f"{goal.name} did, McNemar's exact test. Chance is within three binomial "
+        f"standard errors of 1 / classes. {statistics_note(found)}"
     )
 
 
