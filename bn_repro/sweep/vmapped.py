@@ -55,21 +55,25 @@ def train(members: list[Planned], progress: Progress) -> dict[str, str]:
 
     Members that resume at different steps wait until the one behind has caught up.
     """
-    failed, rows = {}, []
+    others, rows = {}, []
     with contextlib.ExitStack() as stack:
         for member in members:
             try:
                 stack.enter_context(lock.hold(member.workdir))
                 run = _start(member)
-                rows.append(Row(member, run, under_way.due_events(run)))
             except lock.HeldError:
-                failed[member.name] = workers.HELD
+                others[member.name] = workers.HELD
+                continue
             except UserError as error:
-                failed[member.name] = f"failed: {error}"
-                progress.ended(member, failed[member.name])
+                run = f"failed: {error}"
+            if isinstance(run, str):
+                others[member.name] = run
+                progress.ended(member, run)
+            else:
+                rows.append(Row(member, run, under_way.due_events(run)))
         if rows:
             _train_together(rows, progress)
-    return failed | {row.member.name: row.outcome for row in rows}
+    return others | {row.member.name: row.outcome for row in rows}
 
 
 def _train_together(rows: list[Row], progress: Progress) -> None:
@@ -82,9 +86,12 @@ def _train_together(rows: list[Row], progress: Progress) -> None:
         raise
 
 
-def _start(member: Planned) -> under_way.Training:
+def _start(member: Planned) -> under_way.Training | str:
+    """Returns the member's run, or how another sweep has ended it since."""
     config, stated, mesh = start.prepare(member.load_config())
     found = resume.look(resolve.as_record(config, stated), member.workdir)
+    if found.ended:
+        return found.ended
     writer = RunWriter(member.workdir)
     try:
         with _logged(member):

@@ -8,6 +8,7 @@ import pytest
 from bn_repro import loop, parallel, sweep
 from bn_repro.loop_test import StopAt, assert_same, content, short
 from bn_repro.run_folder import records
+from bn_repro.sweep import vmapped
 
 # On the eight devices of this process.
 OVERRIDES = {"steps": 100, "batch_size": 64, "reference_batch": 64, "eval.every": 50}
@@ -58,6 +59,15 @@ def test_members_agree_with_running_them_alone(tmp_path, whole):
     assert run.manifest["members_in_program"] == 3
     assert (whole / "first" / "log.txt").read_text().count("step ") >= 6
     assert (whole / "first" / "weights.npz").exists()
+
+
+def test_a_member_that_another_sweep_has_ended_since_stays(whole):
+    files = [whole / "first" / name for name in ("metrics.jsonl", "manifest.json")]
+    before = [file.read_bytes() for file in files]
+    progress = sweep.progress.Progress(1, 0)
+    ended = vmapped.train([member("first", whole)], progress)
+    assert ended == {"first": "finished"}
+    assert [file.read_bytes() for file in files] == before
 
 
 @pytest.mark.slow
