@@ -70,6 +70,8 @@ def start_or_resume(config, stated, writer, parts, mesh, found) -> Training:
     )
     if found.checkpoint:
         writer.refuse_other_classes(parts.class_names, parts.class_folders)
+        if run.state.batch_stats and config.bn.batch == "device":
+            writer.refuse_other_devices(mesh.size)
         changed = writer.changed_data(parts.examples, parts.digests)
         for name in changed:
             parallel.say(f"{name}: other pictures than until here, or moved")
@@ -117,7 +119,8 @@ def _record_start(run: Training, found) -> None:
     writer.write_class_names(parts.class_names, parts.class_folders)
     of_data = {"data_sha256": parts.digests, "examples": parts.examples}
     of_data["classes"] = len(parts.class_names)
-    described = manifest.describe(run.config, run.state.params, **of_data)
+    devices = parts.feed.mesh.devices.flat
+    described = manifest.describe(run.config, run.state.params, devices, **of_data)
     before = writer.manifest.get("starts", []) if found.checkpoint else []
     names = ("started", "command", "git_revision", "git_dirty", "devices")
     start = {name: described[name] for name in names} | {"step": step}

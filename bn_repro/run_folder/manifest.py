@@ -17,18 +17,20 @@ import bn_repro
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "grain", "numpy")
 
 
-def describe(config, params, **data) -> dict:
+def describe(config, params, devices=None, **data) -> dict:
     """Returns the manifest of a run that starts now, as plain values.
 
-    Fields of the data stand beside what is found here.
+    Fields of the data stand beside what is found here; `devices` are those that it runs
+    on, by default all.
     """
+    devices = jax.devices() if devices is None else devices
     revision, dirty = git_revision()
     return {
         "command": command(),
         "git_revision": revision,
         "git_dirty": dirty,
         "versions": versions(),
-        "devices": [f"{d.platform}:{d.device_kind}" for d in jax.devices()],
+        "devices": [f"{d.platform}:{d.device_kind}" for d in devices],
         "machine": machine(),
         **data,
         "process_count": jax.process_count(),

@@ -61,6 +61,16 @@ def test_a_run_that_another_process_writes_is_refused(half):
     process.communicate("")
 
 
+def test_mini_batches_of_a_device_stay_what_they_are(tmp_path):
+    """From 60 examples they became 30, without a word."""
+    shorter = {"bn.batch": "device", "steps": 5, "eval.batch_statistics": False}
+    shorter |= {"eval.population_batches_during": 0, "probe.every": 0}
+    assert run_here(short(**shorter), tmp_path / "run") == "finished"
+    longer = short(**shorter | {"steps": 10})
+    with pytest.raises(UserError, match="trained on 1 devices, now there are 2"):
+        loop.run(longer, tmp_path / "run", jax.devices()[:2])
+
+
 def test_missing_checkpoints_are_said_and_begun_anew_only_when_told(half, whole):
     shutil.rmtree(half / "checkpoints")
     refused("reached step 40, but its checkpoints are missing.*--restart", half)

@@ -81,6 +81,20 @@ class RunWriter:
             "another --workdir"
         )
 
+    def refuse_other_devices(self, devices: int) -> None:
+        """Raises UserError if the run's last start was on another number of devices.
+
+        With bn.batch="device" BN would normalise over mini-batches of another size.
+        """
+        before = len(self.manifest.get("devices", ())) or devices
+        if before != devices:
+            raise UserError(
+                f"{self.path} was trained on {before} devices, now there are "
+                f"{devices}, and with bn.batch='device' each normalises over its own "
+                f"part of the batch; give it as many, or another --workdir, to go on "
+                f"there with --branch_from {self.path}"
+            )
+
     def changed_data(self, examples: Mapping, digests: Mapping) -> dict[str, tuple]:
         """Returns name -> (recorded, now) where other pictures are given than before.
 
