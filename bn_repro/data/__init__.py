@@ -31,12 +31,32 @@ def load(keys) -> Splits:
     """Returns the splits of a data set in memory, up to data.limit examples each.
 
     Raises:
-      UserError: an unknown or a bad value, no such data, or data that are damaged.
+      UserError: an unknown or a bad value, no such data, data that are damaged, or
+        labels that are not those of the classes, one an image.
     """
     train, test, class_names = find(keys).sources[keys.source](keys)
+    for split in (train, test):
+        _check_labels(keys.name, *split, len(class_names))
     kept = slice(keys.limit or None)
     limited = (Arrays(*(x[kept] for x in split)) for split in (train, test))
     return Splits(*limited, class_names)
+
+
+def _check_labels(name: str, images, labels, classes: int) -> None:
+    """Refuses labels that count from 1, are one-hot, or belong to no image or class."""
+    if (
+        labels.shape != (len(images),)
+        or labels.dtype.kind not in "iu"
+        or ((labels < 0) | (labels >= classes)).any()
+    ):
+        found = f"{labels.dtype}{list(labels.shape)}"
+        if labels.size:
+            found += f" from {labels.min()} to {labels.max()}"
+        raise UserError(
+            f"the labels of data.name={name} must be whole numbers from 0 to "
+            f"{classes - 1}, one for each of the {len(images):,} images; they are "
+            f"{found}"
+        )
 
 
 def open_source(keys, split: str, recorded=None):

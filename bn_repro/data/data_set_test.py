@@ -1,5 +1,7 @@
 """A data set is its file and an entry of SOURCES: this one trains, and is evaluated."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from bn_repro.analysis import report
 from bn_repro.analysis.page import page_data
 from bn_repro.data.data_set import Arrays, DataSet, Splits
 from bn_repro.data.mnist import binary_inputs
+from bn_repro.errors import UserError
 from bn_repro.inference import export, members, splits
 from bn_repro.run_folder import records
 from bn_repro.sweep import progress
@@ -53,6 +56,28 @@ STRIPES = DataSet(
     preprocessing=lambda keys: {"binary": "1 where it is lit"},
     pixel_values=2,
 )
+
+
+@pytest.mark.parametrize(
+    ("labels", "found"),
+    [
+        (np.arange(120) % 3 + 1, r"int64\[120\] from 1 to 3"),
+        (np.eye(3, dtype=np.uint8)[np.arange(120) % 3], r"uint8\[120, 3\] from 0 to 1"),
+        (np.arange(120) % 3 - 1, "from -1 to 1"),
+        (np.arange(121) % 3, r"int64\[121\]"),
+        (np.arange(120) % 3 / 1.0, "float64"),
+    ],
+)
+def test_labels_of_no_class_or_no_image_are_refused(labels, found, monkeypatch):
+    config = mnist.get_config("bn")
+    config.update_from_flattened_dict(SHORT)
+    train, test, names = stripes(config.data)
+    wrong = Splits(train, test._replace(labels=labels), names)
+    sources = {"drawn": lambda keys: wrong}
+    replaced = dataclasses.replace(STRIPES, sources=sources)
+    monkeypatch.setitem(data.SOURCES, "stripes", replaced)
+    with pytest.raises(UserError, match=f"from 0 to 2, one .* 120 images; .*{found}"):
+        data.load(config.data)
 
 
 @pytest.fixture(scope="module")
