@@ -127,6 +127,24 @@ def test_tfds_yields_the_packed_arrays(config, packed, store_tfds):
     assert data.load(config).test.images.min() == 1
 
 
+@pytest.mark.parametrize(
+    ("shape", "dtype"), [((28, 28, 1), np.float32), ((28, 28), np.uint8)]
+)
+def test_tfds_of_other_images_is_refused(config, store_tfds, packed, shape, dtype):
+    """Of values up to 1 none is above the threshold; of 28 x 28 a column was taken."""
+    import tensorflow_datasets as tfds
+
+    features, _ = as_tfds([], [])
+    features = {**features, "image": tfds.features.Tensor(shape=shape, dtype=dtype)}
+    images = packed.test.images[:3].reshape(-1, *shape).astype(dtype)
+    examples = [(i, {"image": x, "label": 0}) for i, x in enumerate(images)]
+    stored = {"train": examples, "test": examples}
+    features = tfds.features.FeaturesDict(features)
+    config.dir, config.source = str(store_tfds("mnist", features, stored)), "tfds"
+    with pytest.raises(UserError, match=r"images of .* are .*28.*uint8\[28, 28, 1\]"):
+        data.load(config)
+
+
 def test_tfds_that_is_not_prepared_says_what_to_run(config, tmp_path):
     config.source, config.dir = "tfds", str(tmp_path)
     with pytest.raises(UserError, match=f"tfds build mnist --data_dir={tmp_path}"):

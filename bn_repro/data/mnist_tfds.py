@@ -7,15 +7,22 @@ import numpy as np
 
 from bn_repro.data import mnist, prepared
 from bn_repro.data.data_set import Arrays, Splits
+from bn_repro.errors import UserError
 
 
 def load(config) -> Splits:
     """Returns TFDS's `mnist`, made binary at config.threshold; about 10 s.
 
     Raises:
-        UserError: config.dir holds no prepared MNIST.
+        UserError: config.dir holds no prepared MNIST, or one of other images.
     """
     builder = prepared.find_builder("mnist", config.dir)
+    image = builder.info.features["image"]
+    if (image.shape, image.np_dtype) != ((28, 28, 1), np.uint8):
+        raise UserError(
+            f"the images of {builder.data_dir} are {np.dtype(image.np_dtype)}"
+            f"{list(image.shape)}; prepare them as MNIST's, uint8[28, 28, 1] of 0..255"
+        )
     official = mnist.read_packed()
     splits = (
         _read(builder.as_data_source(split=split), config.threshold, arrays)
