@@ -82,10 +82,13 @@ def config_of(there: dict, defaults, overrides: dict):
 
 
 def _arrays(run) -> tuple[int, dict]:
-    """Returns (steps done, arrays by name) of a run's weights or checkpoint."""
-    file = run.path / checkpoint.WEIGHTS
-    if file.is_file():
-        step = run.status["step"]
+    """Returns (steps done, arrays by name) of a run's weights or checkpoint.
+
+    The weights of a run that goes on after its end are from before.
+    """
+    file, step = run.path / checkpoint.WEIGHTS, run.status["step"]
+    ended = run.status["status"] in records.ENDED
+    if file.is_file() and (ended or not checkpoint.steps(run.path)):
         return step, checkpoint.load(file, run.config, step).arrays
     found = checkpoint.latest(run.path, run.config)
     if found is None:

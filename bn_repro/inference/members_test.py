@@ -45,6 +45,18 @@ def test_variables_are_those_of_the_last_step(workdir):
         np.testing.assert_array_equal(leaf, arrays[f"state/{name}"], err_msg=name)
 
 
+def test_of_a_run_that_goes_on_after_its_end_the_checkpoint_is_read(workdir):
+    """Until its new end it was refused: its weights are of an earlier step."""
+    member = members.load(workdir, common.get_config())
+    run = records.read_run(workdir)
+    before = jax.tree.map(np.zeros_like, member.variables)
+    checkpoint.save_weights(workdir, before, 3, run.config)
+    RunWriter(workdir).write_status("running", 5)
+    again = members.load(workdir, common.get_config())
+    assert again.step == 5
+    assert members.fingerprint(again) == members.fingerprint(member)
+
+
 def test_a_run_from_before_a_key_has_its_default(workdir):
     config = files.read_json(workdir / records.CONFIG)
     del config["model"]["padding"], config["eval"]
