@@ -19,7 +19,10 @@ _CHANNELS = flags.DEFINE_enum(
     "channels", "bgr", ["bgr", "rgb"], "The order of channels that the port expects."
 )
 _MEAN = flags.DEFINE_list(
-    "mean", ["104", "117", "128"], "Subtracted from each of these channels, of 255."
+    "mean",
+    None,
+    "Subtracted from each of these channels, of 255; by default 104 from blue, 117 "
+    "from green and 128 from red.",
 )
 _DEVIATION = flags.DEFINE_list(
     "deviation", ["1", "1", "1"], "What the difference is divided by, of 255."
@@ -29,10 +32,8 @@ _DEVIATION = flags.DEFINE_list(
 def main():
     from bn_repro.inference import import_weights  # here, so that --help needs no jax
 
-    mean, deviation = (
-        numbers("mean", _MEAN.value),
-        numbers("deviation", _DEVIATION.value),
-    )
+    mean = None if _MEAN.value is None else numbers("mean", _MEAN.value)
+    deviation = numbers("deviation", _DEVIATION.value)
     path = import_weights.import_run(
         _WEIGHTS.value, _CONFIG.value, _WORKDIR.value, _CHANNELS.value, mean, deviation
     )

@@ -35,11 +35,13 @@ WRAPPERS = {
 }
 HOLDERS = ("state_dict", "model_state_dict", "model")  # of a state dict in a checkpoint
 CLASSIFIERS = ("last_linear", "fc_action", "fc")  # names in use
-MEAN = (104.0, 117.0, 128.0)  # of blue, green, red, as Caffe's users subtract
+# order of channels -> what Caffe's users subtract from them
+MEAN = {"bgr": (104.0, 117.0, 128.0), "rgb": (128.0, 117.0, 104.0)}
 NETWORK = {
     "model.name": "inception",
     "model.nonlinearity": "relu",
     "model.norm": "batch_norm",
+    "model.norm_placement": "before",
     "model.width": 1.0,
     "model.first_conv": "full",
     "model.lrn": False,
@@ -63,7 +65,7 @@ _PORT_NAMES = {  # of layers that are not called like ours
 }
 
 
-def import_run(file, config, workdir, channels="bgr", mean=MEAN, deviation=(1, 1, 1)):
+def import_run(file, config, workdir, channels="bgr", mean=None, deviation=(1, 1, 1)):
     """Writes a run folder with the network of a state dict; returns the weights' file.
 
     Args:
@@ -71,7 +73,7 @@ def import_run(file, config, workdir, channels="bgr", mean=MEAN, deviation=(1, 1
       config: a configuration of ImageNet; the network's keys are overridden.
       workdir: the new run folder.
       channels: the order that the network expects, "rgb" or "bgr".
-      mean: subtracted from each of its channels, of 255.
+      mean: subtracted from each of its channels, of 255; None: MEAN of them.
       deviation: what the difference is divided by, of 255.
 
     Raises:
@@ -148,7 +150,7 @@ def _load_torch(file):
     return {k: v.to(exact.get(v.dtype, v.dtype)).numpy() for k, v in tensors.items()}
 
 
-def convert(state, shapes, channels="bgr", mean=MEAN, deviation=(1, 1, 1)) -> dict:
+def convert(state, shapes, channels="bgr", mean=None, deviation=(1, 1, 1)) -> dict:
     """Returns the state's arrays as variables of our network.
 
     Of arrays by the port's names, for `shapes` of `models.shapes`; the rest is as in
@@ -157,6 +159,7 @@ def convert(state, shapes, channels="bgr", mean=MEAN, deviation=(1, 1, 1)) -> di
     Raises:
       UserError: an array is missing, left over, of another shape or not finite.
     """
+    mean = MEAN[channels] if mean is None else mean
     like, found = flatten_dict(shapes), {}
     rest = {k: v for k, v in state.items() if not k.endswith(".num_batches_tracked")}
     take = partial(_take, rest)

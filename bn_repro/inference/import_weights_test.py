@@ -120,6 +120,14 @@ def test_every_array_has_its_place(shapes, state):
     assert all(x.dtype == np.float32 for x in (*layer["bn"].values(), weight))
 
 
+def test_the_mean_that_is_not_given_is_that_of_the_channels(shapes, state):
+    """Blue's was taken from red where they come as red, green, blue."""
+    found = import_weights.convert(state, shapes, "rgb")
+    given = import_weights.convert(state, shapes, "rgb", (128, 117, 104))
+    stored = [x["batch_stats"]["conv1"]["bn"]["mean"] for x in (found, given)]
+    np.testing.assert_array_equal(*stored)
+
+
 def test_input_scaling_is_folded_in():
     random = np.random.default_rng(0)
     pixels = random.uniform(0, 255, (7, 7, 3))  # what a window inside the image sees
@@ -217,11 +225,13 @@ def test_a_run_folder_that_others_can_read(tmp_path):
     state = {f"module.{k}": v for k, v in port_state(np.zeros).items()}
     np.savez(tmp_path / "port.npz", **state)
     config = get_config()
+    config.model.norm_placement = "after"
     path = import_weights.import_run(tmp_path / "port.npz", config, tmp_path / "run")
     assert config.model.padding == "same"  # the caller's is left alone
     run = records.read_run(tmp_path / "run")
     assert run.status == {"status": "finished", "step": 0}
     assert run.config["model"]["padding"] == "port"
+    assert run.config["model"]["norm_placement"] == "before"
     assert run.config["model"]["pool_proj_4cd"] == 128
     assert run.config["bn"]["epsilon"] == 1e-5
     params = 11_285_224 - 1025 * (1000 - CLASSES)
