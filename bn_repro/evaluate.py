@@ -50,10 +50,11 @@ class InMemoryEvaluation:
         """Puts the split, (images [N, ...], labels [N]), on the devices, in batches.
 
         Each has `batch_size` examples over all devices. With "batch" statistics (see
-        `evaluation_step`) they normalise together, so use the training batch's size.
+        `evaluation_step`) they normalise together, so use the training batch's size;
+        it is kept even if there are fewer in all, since groups divide it.
         """
         self._count = len(arrays[1])
-        size = min(batch_size, self._count)
+        size = batch_size if statistics == "batch" else min(batch_size, self._count)
         width = -(-size // mesh.size) * mesh.size
         self._batches = jax.tree.map(
             lambda *x: parallel.split(np.stack(x), mesh, P(None, AXIS)),

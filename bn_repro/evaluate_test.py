@@ -3,6 +3,7 @@
 import jax
 import numpy as np
 import pytest
+from ml_collections import config_dict
 
 from bn_repro import data, evaluate, experiment, metrics, parallel, train
 from bn_repro.errors import UserError
@@ -84,6 +85,21 @@ def test_batch_statistics_are_those_of_each_training_size_batch(trained, devices
     mesh = parallel.make_mesh(jax.devices()[:devices])
     run = evaluate.InMemoryEvaluation(recipe, mesh, arrays, config.batch_size, "batch")
     oracle = expected(paper_logits(variables, arrays.images, 60), arrays.labels)
+    found, _ = run(variables)
+    assert found.pop("loss") == pytest.approx(oracle.pop("loss"), rel=1e-4)
+    assert found == oracle
+
+
+def test_groups_fit_into_the_batch_where_all_examples_are_fewer(trained):
+    """32 divides the 64 of a batch; it was refused as not dividing all 50."""
+    config, recipe, variables, arrays = trained
+    config = config_dict.ConfigDict(config.to_dict())
+    config.bn.batch = "32"
+    recipe = train.make_recipe(config, recipe.inputs, 600)
+    few = [x[:50] for x in arrays]
+    mesh = parallel.make_mesh(jax.devices()[:1])
+    run = evaluate.InMemoryEvaluation(recipe, mesh, few, 64, "batch")
+    oracle = expected(paper_logits(variables, few[0], 32), few[1])
     found, _ = run(variables)
     assert found.pop("loss") == pytest.approx(oracle.pop("loss"), rel=1e-4)
     assert found == oracle
