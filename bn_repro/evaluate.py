@@ -173,13 +173,13 @@ class PopulationStatistics:
     normalised by its own statistics, and for every BN E[x] is the mean of their mu and
     Var[x] the mean of m / (m - 1) times their s2, with that layer's m. A mini-batch is
     what `bn.batch` normalises together. Pictures are augmented as in training; dropout
-    is off, as in the network that the statistics are for.
+    and `bn.noise` are off, as in the network that the statistics are for.
     """
 
     def __init__(self, config, recipe, mesh):
         """Compiles nothing yet."""
         own = config_dict.ConfigDict(config.to_dict())
-        own.bn.biased = False
+        own.bn.biased, own.bn.noise = False, 0.0
         model = models.build(own, AXIS)
         step = partial(batch_statistics, model=model, inputs=recipe.inputs)
         specs = (REPLICATED, SHARDED, REPLICATED, REPLICATED)

@@ -1,5 +1,8 @@
 """Every example counts once, at any batch size and on any number of devices."""
 
+import itertools
+import types
+
 import jax
 import numpy as np
 import pytest
@@ -103,6 +106,20 @@ def test_groups_fit_into_the_batch_where_all_examples_are_fewer(trained):
     found, _ = run(variables)
     assert found.pop("loss") == pytest.approx(oracle.pop("loss"), rel=1e-4)
     assert found == oracle
+
+
+def test_statistics_of_algorithm_2_are_without_the_noise_of_training(trained):
+    config, recipe, variables, arrays = trained
+    noisy = config_dict.ConfigDict(config.to_dict())
+    noisy.bn.noise = 0.5
+    mesh = parallel.make_mesh(jax.devices()[:1])
+    batch = {"image": arrays.images[:60], "position": np.arange(60, dtype=np.int32)}
+    feed = types.SimpleNamespace(batches=lambda step: itertools.repeat(batch))
+    found = [
+        evaluate.PopulationStatistics(c, recipe, mesh)(variables, feed, 0, 0, 1)
+        for c in (config, noisy)
+    ]
+    jax.tree.map(np.testing.assert_array_equal, *found)
 
 
 def test_streamed_and_in_memory_evaluation_agree(trained):

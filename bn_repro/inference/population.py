@@ -104,6 +104,7 @@ def _origin(member: Member, mesh) -> dict:
     decisive = {k: v for k, v in flat.items() if k.startswith(DECISIVE)}
     origin = {k: v for k, v in decisive.items() if k not in INDIFFERENT}
     return origin | {
+        "bn.noise": 0.0,  # files from before may be of that of training
         "weights": members.fingerprint(member),
         "step": member.step,
         "devices": mesh.size if config.bn.batch == "device" else 1,
