@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bn_repro.analysis.tables import Table
-from bn_repro.run_folder import checks
+from bn_repro.run_folder import checks, files
 from bn_repro.run_folder.records import read_checked
 
 # Rows of Fig. 4: model, resolution, crops, models, top-1 and top-5 error.
@@ -31,7 +31,8 @@ KINDS = {"ema": "moving averages", "population": "Algorithm 2"}
 def read(folder: str | os.PathLike) -> list[dict]:
     """Returns the evaluation_*.json below a folder, those of fewer views first."""
     rows = []
-    for file in sorted(Path(folder).rglob("evaluation_*.json")):
+    found = (Path(at, name) for at, _, names in files.walk(folder) for name in names)
+    for file in sorted(path for path in found if path.match("evaluation_*.json")):
         below = file.parent.relative_to(folder).as_posix()
         rows.append(
             {"folder": "" if below == "." else below}

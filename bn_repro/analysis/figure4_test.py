@@ -46,6 +46,12 @@ def test_our_rows_follow_the_papers_from_few_views_to_many(folder):
     ]
 
 
+def test_evaluations_in_a_linked_folder_are_read(folder):
+    (folder / "links").mkdir()
+    (folder / "links" / "x30").symlink_to(folder / "bn_x30")
+    assert [row["folder"] for row in figure4.read(folder / "links")] == ["x30"]
+
+
 def test_a_network_without_bn_is_not_labelled_with_its_statistics():
     plain = result(["plain"], 1, folder="", statistics="population", bn=False)
     table = figure4.figure4_table([plain, plain | {"bn": True}])

@@ -92,6 +92,19 @@ def write_between(path: Path, begin: str, end: str, content: str) -> None:
     write_atomically(path, text.encode())
 
 
+def walk(root: str | os.PathLike) -> Iterator[tuple[str, list[str], list[str]]]:
+    """Yields as os.walk, but follows links; each folder once, beside a link to it."""
+    seen = set()
+    for folder, children, names in os.walk(root, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:
+            children.clear()
+            continue
+        seen.add(real)
+        children.sort(key=lambda child: os.path.islink(os.path.join(folder, child)))
+        yield folder, children, names
+
+
 def digest(arrays: Mapping) -> str:
     """Returns the sha256 over names, dtypes, shapes and values of numpy arrays."""
     sha256 = hashlib.sha256()

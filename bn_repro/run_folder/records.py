@@ -222,10 +222,13 @@ def sound(path: Path, check) -> dict | None:
 
 
 def find_run_folders(path: str | os.PathLike) -> dict[str, Path]:
-    """Returns the run folders at or below `path`: name -> folder, seed 2 before 10."""
+    """Returns the run folders at or below `path`: name -> folder, seed 2 before 10.
+
+    Links are followed, each folder once.
+    """
     root = Path(path)
     found = {}
-    for folder, children, names in os.walk(root):
+    for folder, children, names in files.walk(root):
         if CONFIG in names:
             children.clear()  # a run's folder holds its checkpoints, not other runs
             below = Path(folder).relative_to(root).as_posix()

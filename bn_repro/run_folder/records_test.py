@@ -256,6 +256,18 @@ def test_runs_are_found_in_natural_order_and_not_inside_of_runs(tmp_path):
     assert records.find_runs(tmp_path / "bn_seed2")[0].name == "bn_seed2"
 
 
+def test_runs_that_are_linked_are_found_once(tmp_path):
+    """Runs of several sweeps, linked into one folder, were none."""
+    write_all(tmp_path / "sweep" / "bn_seed0", [0])
+    write_all(tmp_path / "elsewhere" / "plain_seed0", [0])
+    (tmp_path / "sweep" / "aa").symlink_to(tmp_path / "sweep" / "bn_seed0")
+    (tmp_path / "sweep" / "back").symlink_to(tmp_path / "sweep")
+    (tmp_path / "sweep" / "plain").symlink_to(tmp_path / "elsewhere" / "plain_seed0")
+    (tmp_path / "sweep" / "gone").symlink_to(tmp_path / "nowhere")
+    names = [run.name for run in records.find_runs(tmp_path / "sweep")]
+    assert names == ["bn_seed0", "plain"]
+
+
 def test_a_path_that_is_no_run_lists_the_runs_below_it(tmp_path):
     with pytest.raises(UserError, match="no such folder"):
         records.read_run(tmp_path / "nowhere")

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bn_repro.errors import UserError
+from bn_repro.run_folder import files
 from bn_repro.run_folder.records import Run
 
 PAUSE = 60.0  # seconds from one report to the next
@@ -42,7 +43,8 @@ def watch(draw: Callable[[str], list[Run]], workdir, pause: float = PAUSE) -> No
 
 def _written(workdir) -> dict[Path, float]:
     """Returns when each record was written last; {} if one goes away meanwhile."""
-    paths = Path(workdir).rglob("[!.]*.*")
+    found = ((folder, n) for folder, _, names in files.walk(workdir) for n in names)
+    paths = (Path(folder, name) for folder, name in found if name[0] != ".")
     try:
         kinds = (".json", ".jsonl", ".npz")
         return {path: path.stat().st_mtime for path in paths if path.suffix in kinds}
