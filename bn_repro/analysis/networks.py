@@ -190,20 +190,25 @@ def find_goal(found: Sequence[Network], wanted: str | float | None = None) -> Go
 def paired(one: Network, other: Network) -> tuple[int, intervals.Paired] | None:
     """Returns McNemar's test of the two networks' first common seed, and that seed.
 
-    By the last evaluations, which both must have of as many pictures; None without.
+    By the last evaluations, which both must have of the same pictures, as far as that
+    is recorded; None without.
     """
-    hits = {course.run.config["seed"]: _last_hits(course) for course in other.counted}
+    last = {course.run.config["seed"]: _last_hits(course) for course in other.counted}
     for course in one.counted:
-        seed, ours = course.run.config["seed"], _last_hits(course)
-        theirs = hits.get(seed)
-        if ours is not None and theirs is not None and ours.size == theirs.size:
+        seed, (ours, these) = course.run.config["seed"], _last_hits(course)
+        theirs, those = last.get(seed, (None, None))
+        if ours is None or theirs is None or ours.size != theirs.size:
+            continue
+        if these == those or None in (these, those):
             return seed, intervals.mcnemar(ours, theirs)
     return None
 
 
-def _last_hits(course: Course) -> np.ndarray | None:
+def _last_hits(course: Course) -> tuple[np.ndarray | None, str | None]:
+    """Returns which pictures are right at last, and the digest of these pictures."""
     kept = course.run.hits.get(f"{course.split}/{course.statistics}")
-    return None if kept is None or not len(kept) else kept[-1]
+    pictures = course.run.manifest.get("data_sha256", {}).get(course.split)
+    return None if kept is None or not len(kept) else kept[-1], pictures
 
 
 def _grouped(runs: Sequence[Run]) -> list[list[Run]]:

@@ -148,7 +148,9 @@ def test_a_network_that_diverged_is_no_goal_unless_asked_for(tmp_path):
     assert math.isnan(networks.find_goal(found, "inception").accuracy)
 
 
-def test_given_networks_are_paired_by_their_first_common_seed(family, tmp_path):
+def test_given_networks_are_paired_by_their_first_common_seed(
+    family, tmp_path, monkeypatch
+):
     seed, pair = networks.paired(family["bn_x5"], family["inception"])
     ours, theirs = (
         family[key].courses[0].run.hits[name][-1]
@@ -157,5 +159,11 @@ def test_given_networks_are_paired_by_their_first_common_seed(family, tmp_path):
     assert seed == 0
     assert pair.only_first == np.sum(ours & ~theirs)
     assert pair.only_second == np.sum(theirs & ~ours)
+    with monkeypatch.context() as patch:
+        for key in ("bn_x5", "inception"):
+            for course in family[key].courses:
+                others = {"data_sha256": {"val": key}}
+                patch.setattr(course.run, "manifest", course.run.manifest | others)
+        assert networks.paired(family["bn_x5"], family["inception"]) is None
     testing.write_course(tmp_path / "bn_x5", [0.1])  # without hits
     assert networks.paired(find(tmp_path)["bn_x5"], family["inception"]) is None
