@@ -67,9 +67,18 @@ def with_overrides(config, runs: dict, name: str) -> config_dict.ConfigDict:
     return config
 
 
-def getter(get_base, runs: dict, default: str):
-    """Returns a file's get_config: an entry of its RUNS by name -> a configuration."""
-    return lambda name=default: with_overrides(get_base(), runs, name)
+def getter(get_base, runs: dict, default: str, of_all: dict | None = None):
+    """Returns a file's get_config: an entry of its RUNS by name -> a configuration.
+
+    It is what get_base() returns, with the overrides `of_all` and then the run's own.
+    """
+
+    def get_config(name: str = default) -> config_dict.ConfigDict:
+        config = get_base()
+        config.update_from_flattened_dict(of_all or {})
+        return with_overrides(config, runs, name)
+
+    return get_config
 
 
 def with_seeds(arms: dict, seeds=range(5)) -> dict:

@@ -34,12 +34,5 @@ RUNS = {
     for seed, (name, changes) in enumerate(CHANGES.items(), start=1)
 }
 
-
-def get_base():
-    """Returns Inception of configs/imagenet.py."""
-    config = imagenet.get_base()
-    config.experiment = "imagenet_ensemble"
-    return config
-
-
-get_config = common.getter(get_base, RUNS, "member_1")
+OF_ALL = {"experiment": "imagenet_ensemble"}
+get_config = common.getter(imagenet.get_base, RUNS, "member_1", OF_ALL)

@@ -31,13 +31,5 @@ RUNS = {
     for arm, overrides in mnist.ARMS.items()
 }
 
-
-def get_base():
-    """Returns the network of Fig. 1 at a rate that trains it well within its steps."""
-    config = mnist_lr_sweep.get_base()
-    config.experiment = "mnist_init_sweep"
-    config.optimizer.learning_rate = 0.1
-    return config
-
-
-get_config = common.getter(get_base, RUNS, "bn_std0.1_seed0")
+OF_ALL = {"experiment": "mnist_init_sweep", "optimizer.learning_rate": 0.1}
+get_config = common.getter(mnist_lr_sweep.get_base, RUNS, "bn_std0.1_seed0", OF_ALL)

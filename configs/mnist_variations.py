@@ -47,13 +47,7 @@ ARMS |= {
 
 RUNS = common.with_seeds(ARMS, SEEDS)
 
-
-def get_base():
-    """Returns the network of Fig. 1 at a rate that trains it well within its steps."""
-    config = mnist_lr_sweep.get_base()
-    config.experiment = "mnist_variations"
-    config.optimizer.learning_rate = 0.1
-    return config
-
-
-get_config = common.getter(get_base, RUNS, "sigmoid_before_seed0")
+OF_ALL = {"experiment": "mnist_variations", "optimizer.learning_rate": 0.1}
+get_config = common.getter(
+    mnist_lr_sweep.get_base, RUNS, "sigmoid_before_seed0", OF_ALL
+)

@@ -35,13 +35,7 @@ RUNS = {
     for seed in SEEDS
 }
 
-
-def get_base():
-    """Returns Inception at reduced scale."""
-    config = tiny_imagenet.get_base()
-    config.experiment = "tiny_imagenet_ablation"
-    config.steps = 8_000
-    return config
-
-
-get_config = common.getter(get_base, RUNS, "bn_x5_lower_rate_seed0")
+OF_ALL = {"experiment": "tiny_imagenet_ablation", "steps": 8_000}
+get_config = common.getter(
+    tiny_imagenet.get_base, RUNS, "bn_x5_lower_rate_seed0", OF_ALL
+)

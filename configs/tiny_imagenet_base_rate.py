@@ -27,13 +27,7 @@ RUNS = {
     for seed in SEEDS
 }
 
-
-def get_base():
-    """Returns Inception of configs/tiny_imagenet.py for 10,000 steps."""
-    config = tiny_imagenet.get_base()
-    config.experiment = "tiny_imagenet_base_rate"
-    config.steps = 10_000
-    return config
-
-
-get_config = common.getter(get_base, RUNS, "inception_lr0.0075_seed0")
+OF_ALL = {"experiment": "tiny_imagenet_base_rate", "steps": 10_000}
+get_config = common.getter(
+    tiny_imagenet.get_base, RUNS, "inception_lr0.0075_seed0", OF_ALL
+)

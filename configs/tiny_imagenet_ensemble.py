@@ -27,12 +27,5 @@ RUNS = {
     for seed, (name, changes) in enumerate(imagenet_ensemble.CHANGES.items(), start=1)
 }
 
-
-def get_base():
-    """Returns Inception of configs/tiny_imagenet.py."""
-    config = tiny_imagenet.get_base()
-    config.experiment = "tiny_imagenet_ensemble"
-    return config
-
-
-get_config = common.getter(get_base, RUNS, "member_1")
+OF_ALL = {"experiment": "tiny_imagenet_ensemble"}
+get_config = common.getter(tiny_imagenet.get_base, RUNS, "member_1", OF_ALL)

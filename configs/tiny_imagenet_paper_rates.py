@@ -28,12 +28,5 @@ RUNS = {
     for name, rate in RATES.items()
 }
 
-
-def get_base():
-    """Returns Inception of configs/tiny_imagenet.py."""
-    config = tiny_imagenet.get_base()
-    config.experiment = "tiny_imagenet_paper_rates"
-    return config
-
-
-get_config = common.getter(get_base, RUNS, "bn_x30")
+OF_ALL = {"experiment": "tiny_imagenet_paper_rates"}
+get_config = common.getter(tiny_imagenet.get_base, RUNS, "bn_x30", OF_ALL)

@@ -21,15 +21,10 @@ RUNS = {
     arm: changes | {"steps": 3_000} for arm, changes in why_inception_init.ARMS.items()
 }
 
-
-def get_base():
-    """Returns a short run of the small Inception with four costly probes."""
-    config = why_inception_init.get_base()
-    config.experiment = "why_inception_jacobians"
-    config.probe.steps = (0, 100, 1_000, 3_000)
-    config.probe.measures = ("jacobian",)
-    config.probe.jacobian_layers = 8
-    return config
-
-
-get_config = common.getter(get_base, RUNS, "bn")
+OF_ALL = {  # four costly probes
+    "experiment": "why_inception_jacobians",
+    "probe.steps": (0, 100, 1_000, 3_000),
+    "probe.measures": ("jacobian",),
+    "probe.jacobian_layers": 8,
+}
+get_config = common.getter(why_inception_init.get_base, RUNS, "bn", OF_ALL)
