@@ -130,10 +130,16 @@ def test_a_batch_of_more_than_the_limit_is_refused():
 
 
 @pytest.mark.parametrize(
-    "key", ["data.name", "data.source", "model.name", "model.norm"]
+    ("key", "known"),
+    [
+        ("data.name", "imagenet"),
+        ("data.source", "packed"),
+        ("model.name", "inception"),
+        ("model.norm", "layer_norm"),
+    ],
 )
-def test_an_unknown_name_is_refused_before_anything_is_made(key):
-    with pytest.raises(UserError, match=f"{key} is 'nonsense'; .*"):
+def test_an_unknown_name_is_refused_before_anything_is_made(key, known):
+    with pytest.raises(UserError, match=f"{key} is 'nonsense'; .*{known}"):
         prepared(**{key: "nonsense"})
 
 

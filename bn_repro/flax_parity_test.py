@@ -226,16 +226,6 @@ def test_a_mask_of_any_shape_that_broadcasts(shape, dtype):
     close(*both(values(8, 4, 5, 3), mask=mask.astype(dtype)))
 
 
-def test_a_mask_without_a_value_moves_nothing():
-    x, module = values(6, 3), layers.BatchNorm(use_running_average=False)
-    for corrected in (False, True):
-        module = module.clone(bias_correction=corrected)
-        variables = module.init(jax.random.key(0), x)
-        mask, mutable = np.zeros((6, 1), bool), ["batch_stats", "ema_count"]
-        _, new = module.apply(variables, x, mask=mask, mutable=mutable)
-        close(variables | new, variables, rtol=0, atol=0)
-
-
 def test_one_layer_called_several_times():
     class Twice(nn.Module):
         layer: Any

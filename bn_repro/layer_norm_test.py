@@ -7,7 +7,6 @@ import pytest
 from bn_repro import loop
 from bn_repro.analysis import report, testing, variations
 from bn_repro.analysis.sweep import comparison, comparison_figure
-from bn_repro.errors import UserError
 from bn_repro.layer_norm import LayerNorm
 from bn_repro.run_folder import records
 from configs import mnist
@@ -75,10 +74,3 @@ def test_it_is_a_curve_of_its_own_in_sweeps_and_variations(tmp_path):
         assert list(setting.arms) == ["none", "batch_norm", "layer_norm"]
     figure, _ = variations.draw_variations(settings)
     assert [text.get_text() for text in figure.legends[0].get_texts()] == labels
-
-
-def test_an_unknown_norm_is_refused_with_the_choices(tmp_path):
-    config = mnist.get_config("bn")
-    config.model.norm = "before"
-    with pytest.raises(UserError, match="'before'; use one of .*'layer_norm'"):
-        loop.run(config, tmp_path / "run", jax.devices()[:1])

@@ -182,16 +182,6 @@ def test_a_terminal_of_few_letters_takes_the_tables(tmp_path, monkeypatch):
     assert "mean +- standard deviation" in result.stdout
 
 
-def test_an_unwritable_workdir_is_named(tmp_path, call):
-    (tmp_path / "file").write_text("in the way")
-    batch = "--config.batch_size=80"
-    result = call("train", CONFIG, batch, f"--workdir={tmp_path / 'file' / 'run'}")
-    assert result.returncode == 2
-    assert errors(result) == [
-        f"error: cannot write {tmp_path / 'file' / 'run'}: Not a directory"
-    ]
-
-
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """Returns the folder of a short run, on the eight devices of this process."""

@@ -37,18 +37,6 @@ def test_a_target_is_a_run_or_a_fraction(tmp_path, report):
     assert done.stderr == "error: the target is 25.0; it must be a fraction in (0, 1]\n"
 
 
-def test_a_path_without_runs_ends_in_one_line(tmp_path, report):
-    done = report("--workdir", tmp_path)
-    assert done.returncode == 2
-    assert done.stderr.startswith(f"error: there is no run in or below {tmp_path}; ")
-    assert done.stderr.count("\n") == 1
-
-
-def test_help_shows_examples(report):
-    done = report("--help")
-    assert "python scripts/report.py --workdir runs/mnist" in done.stdout
-
-
 def test_the_claims_are_printed_and_the_headline_is_written(tmp_path, report):
     path = tmp_path / "README.md"
     path.write_text(f"{ledger.BEGIN}\n{ledger.END}\n")

@@ -136,18 +136,6 @@ def test_labels_of_close_percentiles_stay_apart():
     assert heights[85] == 1.5
 
 
-def test_equal_runs_give_equal_files(tmp_path, sample_figure1):
-    drawn = []
-    for name in ("one", "two"):
-        (tmp_path / name).mkdir()
-        figure = figure1.draw_figure1(sample_figure1)
-        drawn.append(style.save(figure, tmp_path / name / "figure1", "Figure 1", ""))
-    assert drawn[0].png.read_bytes() == drawn[1].png.read_bytes()
-    assert drawn[0].pdf.read_bytes() == drawn[1].pdf.read_bytes()
-    assert drawn[0].png.read_bytes().startswith(b"\x89PNG")
-    assert drawn[0].pdf.read_bytes().startswith(b"%PDF")
-
-
 def test_a_png_has_few_colours_and_looks_the_same(tmp_path, sample_figure1):
     figure, caption = figure1.draw_figure1(sample_figure1)
     figure.savefig(tmp_path / "all.png")

@@ -5,7 +5,7 @@ import pytest
 
 from bn_repro.data import decode, pieces, stream
 from bn_repro.data.image_folder import open_source
-from bn_repro.data.stream_test import TRAIN, assert_same, joined, take, train
+from bn_repro.data.stream_test import TRAIN, assert_same, take, train
 from bn_repro.errors import UserError
 
 
@@ -100,14 +100,6 @@ def test_a_set_without_a_good_picture_ends(imagenet_config):
     source = Spoiled(open_source(imagenet_config.data, "train"), set(range(TRAIN)))
     with pytest.raises(UserError, match="pictures in a row cannot be decoded"):
         next(stream.train_batches(imagenet_config, source, 0))
-
-
-def test_a_bad_picture_is_masked_in_evaluation(imagenet_config):
-    source = Spoiled(open_source(imagenet_config.data, "val"), {2})
-    batches = stream.eval_batches(imagenet_config, source)
-    seen = joined(list(batches))
-    assert list(seen["index"][~seen["mask"]]) == [2, -1, -1, -1]
-    assert batches.bad == {source[2]["name"]: 1}
 
 
 def test_names_with_line_ends_stay_in_one_line():

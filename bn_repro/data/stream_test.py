@@ -153,14 +153,6 @@ def test_evaluation_sees_every_picture_once(imagenet_config, batch_size, process
         np.testing.assert_array_equal(image, view)
 
 
-@pytest.mark.slow
-def test_evaluation_is_the_same_with_a_worker(imagenet_config):
-    source = open_source(imagenet_config.data, "val")
-    expected = joined(list(stream.eval_batches(imagenet_config, source)))
-    imagenet_config.data.workers = 1
-    assert_same(joined(list(stream.eval_batches(imagenet_config, source))), expected)
-
-
 def test_what_does_not_fit_is_refused(imagenet_config):
     source = open_source(imagenet_config.data, "val")
     with pytest.raises(UserError, match="batch of 6 cannot be shared by 4 processes"):
