@@ -89,35 +89,27 @@ def window(every: Sequence[dict | None], from_step: int = 0) -> Window | None:
 
 
 def unit_drifts(
-    activations: dict, layer: str, from_step: int = 0, over: Window | None = None
+    activations: dict, layer: str, over: Window | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns location drift and scale drift of every unit, [units] each.
 
-    `over` is the window; by default every probe from `from_step` on, which leaves out
-    the first approach from the initial weights. Infinite for dead units; both are NaN
-    where fewer than two probes, or those of a part of the window, say nothing.
+    `over` is the window, by default of every probe. Infinite for dead units; both are
+    NaN where fewer than two probes, or those of a part of the window, say nothing.
 
     Raises:
       UserError: the run did not record the percentiles.
     """
     steps = activations["steps"]
     median, spread = median_and_spread(activations, layer)
-    over = over or window([activations], from_step)
+    over = over or window([activations])
     if over is None or not steps[0] <= over.first < over.last <= steps[-1]:
         return np.full(median.shape[1], np.nan), np.full(median.shape[1], np.nan)
     points = np.linspace(*over, POINTS)
-    median, spread = (interpolate(points, steps, x) for x in (median, spread))
+    median, spread = (
+        np.stack([np.interp(points, steps, unit) for unit in x.T], axis=1)
+        for x in (median, spread)
+    )
     return location_drift(median, spread), scale_drift(median, spread)
-
-
-def interpolate(
-    points: np.ndarray, steps: np.ndarray, values: np.ndarray
-) -> np.ndarray:
-    """Returns values [T, units], of increasing steps [T], at points [P]: [P, units]."""
-    right = np.clip(np.searchsorted(steps, points), 1, len(steps) - 1)
-    span = (steps[right] - steps[right - 1]).astype(np.float64)
-    share = ((points - steps[right - 1]) / span)[:, None]
-    return (1 - share) * values[right - 1] + share * values[right]
 
 
 def time_mean(values: np.ndarray, steps: np.ndarray | None = None) -> np.ndarray:
@@ -177,16 +169,13 @@ def quartiles(values: np.ndarray) -> Quartiles:
     return Quartiles(*(float(cut) for cut in cuts))
 
 
-def layer_scores(
-    activations: dict, from_step: int = 0, over: Window | None = None
-) -> np.ndarray:
+def layer_scores(activations: dict, over: Window | None = None) -> np.ndarray:
     """Returns [location and scale, L, (median, lower and upper quartile)].
 
-    Of the window `over`, or else from `from_step` on, as `unit_drifts`.
+    Of the window `over`, as `unit_drifts`.
     """
-    given = from_step, over
     per_layer = [
-        list(map(quartiles, unit_drifts(activations, name, *given)))
+        list(map(quartiles, unit_drifts(activations, name, over)))
         for name in activations["layers"]
     ]
     return np.array(per_layer).transpose(1, 0, 2)
@@ -209,7 +198,7 @@ def typical_run(every: Sequence[dict | None]) -> int:
     """
     over = window(every)
     drifts = [
-        quartiles(unit_drifts(a, a["layers"][-1], over=over)[0]).median
+        quartiles(unit_drifts(a, a["layers"][-1], over)[0]).median
         if over and has_percentiles(a)
         else np.nan
         for a in every

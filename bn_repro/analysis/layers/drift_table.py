@@ -100,7 +100,7 @@ def _drifts(arm: Arm, layers: Sequence[str], over: drift.Window) -> np.ndarray:
     rows = []
     for run in arm.done():
         measured = [
-            drift.unit_drifts(run.activations, layer, over=over)
+            drift.unit_drifts(run.activations, layer, over)
             for layer in layers
             if layer in layers_of(run) and drift.has_percentiles(run.activations)
         ]

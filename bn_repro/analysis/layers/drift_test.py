@@ -85,14 +85,15 @@ def test_the_typical_run_has_the_median_drift(drifts, typical):
 
 def test_from_step_leaves_out_the_probes_before_it():
     given = activations([[0], [3], [1]], [[1], [2], [4]])
-    location, scale = drift.unit_drifts(given, "hidden_1", from_step=1000)
+    late = drift.window([given], from_step=1000)
+    location, scale = drift.unit_drifts(given, "hidden_1", late)
     np.testing.assert_allclose(location, [2 / 3], rtol=1e-6)
     np.testing.assert_allclose(scale, [math.log(2)], rtol=1e-6)
 
 
 def test_fewer_than_two_probes_say_nothing():
-    given = activations([[0], [3]], [[1], [2]])
-    location, scale = drift.unit_drifts(given, "hidden_1", from_step=1000)
+    given = activations([[0]], [[1]])
+    location, scale = drift.unit_drifts(given, "hidden_1")
     assert np.isnan(location).all() and np.isnan(scale).all()
 
 

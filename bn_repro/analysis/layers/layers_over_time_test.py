@@ -42,9 +42,10 @@ def test_units_without_spread_do_not_hide_the_others():
 
 def test_scores_are_the_drifts_of_every_layer(sample_figure1):
     run = sample_figure1.plain.runs[0]
-    scores = drift.layer_scores(run.activations, 5000)
+    late = drift.Window(5000, 50_000)
+    scores = drift.layer_scores(run.activations, late)
     assert scores.shape == (2, 3, 3)
-    location, scale = drift.unit_drifts(run.activations, "hidden_2", 5000)
+    location, scale = drift.unit_drifts(run.activations, "hidden_2", late)
     assert tuple(scores[0, 1]) == drift.quartiles(location)
     assert tuple(scores[1, 1]) == drift.quartiles(scale)
 
@@ -135,7 +136,7 @@ def test_drift_by_layer_is_a_curve_a_run(tmp_path, sample_figure1):
     figure, caption = layers_over_time.draw_drift(runs, from_step=5000)
     location, scale = figure.axes
     assert "from step 5,000 to 50,000" in caption
-    scores = drift.layer_scores(runs[1].activations, 5000)
+    scores = drift.layer_scores(runs[1].activations, drift.Window(5000, 50_000))
     np.testing.assert_allclose(location.lines[1].get_ydata(), scores[0, :, 0])
     np.testing.assert_allclose(scale.lines[1].get_ydata(), scores[1, :, 0])
     figure, caption = layers_over_time.draw_drift([deep_run(tmp_path, "bn_x5"), *runs])

@@ -87,5 +87,5 @@ def _drifts(probes: dict, over: drift.Window | None) -> dict:
     """Returns the drifts of all layers; NaN where none is known over these steps."""
     scores = np.full((2, len(probes["layers"]), 3), np.nan)
     if over and drift.has_percentiles(probes):
-        scores = drift.layer_scores(probes, over=over)
+        scores = drift.layer_scores(probes, over)
     return {"location": scores[0].T, "scale": scores[1].T}
