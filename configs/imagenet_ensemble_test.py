@@ -5,6 +5,7 @@ import itertools
 import pytest
 
 from bn_repro.resolve import resolve
+from bn_repro.run_folder import configuration
 from configs import imagenet, imagenet_ensemble, tiny_imagenet, tiny_imagenet_ensemble
 
 ACCEPTED = {
@@ -15,19 +16,12 @@ ACCEPTED = {
 FILES = {imagenet_ensemble: imagenet, tiny_imagenet_ensemble: tiny_imagenet}
 
 
-def flat(config):
-    """Returns {dotted key: value}."""
-    items = {}
-    for key, value in config.items():
-        inner = flat(value) if hasattr(value, "items") else {"": value}
-        items |= {f"{key}.{k}".strip("."): v for k, v in inner.items()}
-    return items
-
-
 def differences(file, name):
     """Returns what a member has that BN-x30 of the same size has not."""
-    base = flat(FILES[file].get_config("bn_x30"))
-    member = flat(file.get_config(name))
+    base, member = (
+        configuration.flatten(config.to_dict())
+        for config in (FILES[file].get_config("bn_x30"), file.get_config(name))
+    )
     assert member.keys() == base.keys()
     return {key: value for key, value in member.items() if value != base[key]}
 

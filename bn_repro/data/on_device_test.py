@@ -10,6 +10,7 @@ from bn_repro import data
 from bn_repro.data import on_device, stream
 from bn_repro.data.conftest import make_picture
 from bn_repro.data.order import Order
+from bn_repro.data.pieces_test import Spoiled
 from bn_repro.errors import UserError
 
 
@@ -22,26 +23,13 @@ def quiet(line):
     del line
 
 
-class WithBad:
-    """A source two of whose pictures do not decode."""
-
-    def __init__(self, source):
-        self.source = source
-
-    def __len__(self):
-        return len(self.source)
-
-    def __getitem__(self, i):
-        return self.source[i] | ({"jpeg": b"no"} if i in (3, 8) else {})
-
-
 @pytest.mark.parametrize("area", [(0.35, 1.0), (0.02, 0.05), (1.0, 1.0)])
 @pytest.mark.parametrize("damaged", [False, True])
 def test_views_are_the_stream_s(imagenet_config, source, area, damaged):
     config = imagenet_config
     config.data.crop_area = area
     if damaged:
-        source = WithBad(source)
+        source = Spoiled(source, {3, 8})
     kept = on_device.load(source, config.data, quiet)
     keys = config.data
     order = Order(len(source), keys.seed, keys.shuffle, keys.shard_size)
@@ -74,7 +62,7 @@ def test_pictures_that_do_not_fit_are_refused_in_one_line(imagenet_config, sourc
 def test_too_many_bad_pictures_are_refused(imagenet_config, source):
     imagenet_config.data.max_bad_fraction = 0.0
     with pytest.raises(UserError, match="2 of 21 pictures cannot be decoded"):
-        on_device.load(WithBad(source), imagenet_config.data, quiet)
+        on_device.load(Spoiled(source, {3, 8}), imagenet_config.data, quiet)
 
 
 def test_smaller_pictures_lie_in_the_corner_of_their_place(imagenet_config, source):

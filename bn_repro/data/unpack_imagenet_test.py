@@ -8,26 +8,13 @@ import scipy.io
 from bn_repro.data import unpack_imagenet
 from bn_repro.data.conftest import WNIDS
 from bn_repro.data.image_folder import open_source
+from bn_repro.data.tar_index_test import archive
 from bn_repro.errors import UserError
 
 # The classes' ILSVRC2012_IDs are not in the order of their WordNet ids.
 IDS = {WNIDS[2]: 1, WNIDS[0]: 2, WNIDS[1]: 3}
 WORDS = {wnid: f"name of {wnid}, or other" for wnid in WNIDS}
 VAL_LABELS = (3, 1, 2, 2, 1)
-
-
-def add(tar, name, content):
-    member = tarfile.TarInfo(name)
-    member.size = len(content)
-    tar.addfile(member, io.BytesIO(content))
-
-
-def tar_of(files):
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w") as tar:
-        for name, content in files.items():
-            add(tar, name, content)
-    return packed.getvalue()
 
 
 def meta_mat():
@@ -48,11 +35,9 @@ def archives(tmp_path, image_folder_path, monkeypatch):
     """Returns the paths of the three archives, made from the small set."""
     monkeypatch.setattr(unpack_imagenet, "COUNTS", {"train": 21, "val": 5})
     classes = {
-        f"{wnid}.tar": tar_of(
-            {
-                file.name: file.read_bytes()
-                for file in sorted((image_folder_path / "train" / wnid).iterdir())
-            }
+        f"{wnid}.tar": archive(
+            (file.name, file.read_bytes())
+            for file in sorted((image_folder_path / "train" / wnid).iterdir())
         )
         for wnid in reversed(WNIDS)
     }
@@ -68,7 +53,7 @@ def archives(tmp_path, image_folder_path, monkeypatch):
         f"{root}/data/meta.mat": meta_mat(),
     }
     for name, files in (("train", classes), ("val", val), ("devkit", devkit)):
-        (tmp_path / f"{name}.tar").write_bytes(tar_of(files))
+        (tmp_path / f"{name}.tar").write_bytes(archive(files.items()))
     return [tmp_path / f"{name}.tar" for name in ("train", "val", "devkit")]
 
 
@@ -167,8 +152,8 @@ def not_val(train, val, devkit):
 
 def a_class_is_missing(train, val, devkit):
     with tarfile.open(train) as tar:
-        members = {m.name: tar.extractfile(m).read() for m in tar.getmembers()[:2]}
-    train.write_bytes(tar_of(members))
+        members = [(m.name, tar.extractfile(m).read()) for m in tar.getmembers()[:2]]
+    train.write_bytes(archive(members))
     return train, val, devkit
 
 
