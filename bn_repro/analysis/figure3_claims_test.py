@@ -232,12 +232,9 @@ def with_probe(path, shares, seed=0, **overrides):
         2000,
         {f"hidden_{i}": np.zeros((3, 20)) for i in range(1, layers + 1)},
         percentiles=(15, 50, 85),
-        gradient_norm=np.zeros(layers),
         saturated=np.full(layers, 0.5),  # of ReLU's outputs, whatever its inputs
         input_histogram=np.array(histograms),
-        output_histogram=np.zeros((layers, 8)),
         input_range=np.array(ranges),
-        output_range=np.zeros((layers, 2)),
     )
 
 

@@ -11,6 +11,7 @@ from bn_repro.analysis.page import page_data
 from bn_repro.analysis.sweep import comparison
 from bn_repro.analysis.testing import write_run
 from bn_repro.analysis.variations_test import write
+from bn_repro.analysis.why_test import asking
 from bn_repro.run_folder import records
 from bn_repro.run_folder.writer import RunWriter
 
@@ -76,10 +77,7 @@ def test_a_sweep_compares_the_layers_of_the_best_of_each_arm(tmp_path):
 def test_a_question_draws_histograms_of_the_arms_it_names(tmp_path):
     for norm in ("none", "before"):
         write(tmp_path, "tanh", norm, [0.9, 0.9], ratios=(1.0, 1.0))
-    runs = [
-        dataclasses.replace(run, config=run.config | {"experiment": "why_saturation"})
-        for run in records.find_runs(tmp_path)
-    ]
+    runs = asking(records.find_runs(tmp_path), "why_saturation")
     given = report_parts.Given(tmp_path, runs, None, tmp_path, None)
     part = report_parts.questions(given)
     assert stems(part) == ["why_saturation", "histograms_tanh_none"]  # no BN after

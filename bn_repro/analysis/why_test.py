@@ -36,6 +36,12 @@ def runs(tmp_path):
     return records.find_runs(tmp_path)
 
 
+def asking(runs, experiment):
+    """Returns the runs as those of another question."""
+    config = {"experiment": experiment}
+    return [dataclasses.replace(run, config=run.config | config) for run in runs]
+
+
 def test_the_effective_rate_is_the_rate_over_the_squared_norm(runs):
     found = why_values.over_steps(runs[0], "effective_rate")
     np.testing.assert_allclose(found[-1], [0.01, 0.01 / 4, 0.01 / 16])
@@ -129,11 +135,7 @@ def test_a_figure_says_its_question_what_is_drawn_and_what_the_arms_are(runs):
     assert figure.get_suptitle() == why.QUESTIONS["why_naive_gradient"].text
     assert figure.axes[0].get_ylabel() == "beta (or b), root mean\nsquare"
     assert "stop: descent takes mean and variance for constants" in caption
-    other = [
-        dataclasses.replace(run, config=run.config | {"experiment": "why_dropout"})
-        for run in runs
-    ]
-    figure, caption = why_figure.draw_values(other)
+    figure, caption = why_figure.draw_values(asking(runs, "why_dropout"))
     assert figure.get_suptitle() == why.QUESTIONS["why_dropout"].text
     assert "the first 2,000 training examples" in caption
 
@@ -148,12 +150,7 @@ def test_of_layers_that_nothing_was_measured_of_there_is_no_column(runs):
 
 
 def test_a_panel_of_zeros_on_a_logarithmic_axis_says_so(runs):
-    changed = [
-        dataclasses.replace(
-            run, config=run.config | {"experiment": "why_gradient_change"}
-        )
-        for run in runs
-    ]
+    changed = asking(runs, "why_gradient_change")
     for run in changed:
         run.activations["gradient_change"] = run.activations["shift_rms"] * 1
         run.activations["gradient_cosine"] = run.activations["shift_rms"] * 0
@@ -178,21 +175,14 @@ def test_a_swept_value_is_a_shade_and_an_arm_a_dash(sample_sweep):
 
 
 def test_arms_of_a_sweep_are_in_the_order_of_its_values_whatever_the_runs(sample_sweep):
-    runs = [
-        dataclasses.replace(run, config=run.config | {"experiment": "why_dropout"})
-        for run in sample_sweep.runs()
-    ]
+    runs = asking(sample_sweep.runs(), "why_dropout")
     rows = [why_figure.question_table(some).rows for some in (runs, runs[::-1])]
     names = [[row[0] for row in some] for some in rows]
     assert names[0] == names[1] and len(names[0]) == 8
 
 
 def test_values_are_points_of_every_seed(runs):
-    other = [
-        dataclasses.replace(run, config=run.config | {"experiment": "why_dropout"})
-        for run in runs
-    ]
-    figure, _ = why_figure.draw_values(other)
+    figure, _ = why_figure.draw_values(asking(runs, "why_dropout"))
     assert len(figure.axes) == 3
     assert [len(line.get_xdata()) for line in figure.axes[1].lines] == [2, 1, 2, 1]
 

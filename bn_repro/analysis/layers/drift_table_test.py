@@ -12,17 +12,7 @@ def test_drift_has_a_row_a_layer_and_arm(tmp_path):
     # One unit a layer; its median goes 0, 2, 3 and its spread is 1, 2, 2.
     for step, median, spread in ((0, 0, 1), (5000, 2, 2), (6000, 3, 2)):
         inputs = np.array([[median - spread / 2], [median], [median + spread / 2]])
-        writer.append_activations(
-            step,
-            {"hidden_1": inputs},
-            percentiles=(15, 50, 85),
-            gradient_norm=[0],
-            saturated=[0],
-            input_histogram=[[1]],
-            output_histogram=[[1]],
-            input_range=[[0, 1]],
-            output_range=[[0, 1]],
-        )
+        writer.append_activations(step, {"hidden_1": inputs}, percentiles=(15, 50, 85))
     writer.write_status("finished", 6000)
     table = drift_table.drift_table(records.find_runs(tmp_path))
     # The mean spread over time is (5000 * 1.5 + 1000 * 2) / 6000.

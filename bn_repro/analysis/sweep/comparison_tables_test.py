@@ -1,7 +1,6 @@
 import dataclasses
 
 import numpy as np
-import pytest
 
 from bn_repro.analysis import testing
 from bn_repro.analysis.layers import drift
@@ -89,12 +88,11 @@ def test_a_largest_value_of_zero_is_no_divisor(tmp_path):
     assert "largest trainable 0.9 against 0" in rows[1]
 
 
-@pytest.mark.parametrize(("name", "words"), [("imagenet", "at chance (within three")])
-def test_elsewhere_the_note_names_chance(tmp_path, name, words):
+def test_elsewhere_the_note_names_chance(tmp_path):
     for rate in (0.1, 1.0, 10.0):
-        testing.write_seeds(tmp_path, "before", rate, [0.5], data__name=name)
+        testing.write_seeds(tmp_path, "before", rate, [0.5], data__name="imagenet")
     found = comparison.find_sweep(records.find_runs(tmp_path))
-    assert words in comparison_tables.arms_table(found, 0.4).note
+    assert "chance (within three" in comparison_tables.arms_table(found, 0.4).note
 
 
 def test_the_late_drift_of_the_best_tuned_is_over_steps_that_all_cover(tmp_path):
