@@ -7,15 +7,17 @@ from bn_repro.analysis.layers import drift
 from bn_repro.errors import UserError
 
 
-def activations(median, spread, percentiles=(15.0, 50.0, 85.0)):
-    """Returns activations with these [T, units] medians and symmetric spreads."""
+def activations(
+    median, spread, percentiles=(15.0, 50.0, 85.0), *, layers=("hidden_1",)
+):
+    """Returns activations whose layers share these [T, units] medians and spreads."""
     median, spread = np.asarray(median, float), np.asarray(spread, float)
     stacked = np.stack([median - spread / 2, median, median + spread / 2], axis=1)
     return {
         "steps": 1000 * np.arange(len(median)),
         "percentiles": np.asarray(percentiles),
-        "layers": ["hidden_1"],
-        "hidden_1": stacked.astype(np.float32),
+        "layers": list(layers),
+        **dict.fromkeys(layers, stacked),
     }
 
 

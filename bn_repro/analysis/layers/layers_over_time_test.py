@@ -5,28 +5,17 @@ import pytest
 
 from bn_repro.analysis import testing
 from bn_repro.analysis.layers import drift, layer_axes, layers_over_time
+from bn_repro.analysis.layers.drift_test import activations
 from bn_repro.errors import UserError
 from bn_repro.run_folder import records
 from bn_repro.run_folder.writer import RunWriter
-
-
-def activations(median, spread, layers=("a",)):
-    """Returns activations whose layers share these [T, units] medians and spreads."""
-    median, spread = np.asarray(median, float), np.asarray(spread, float)
-    stacked = np.stack([median - spread / 2, median, median + spread / 2], axis=1)
-    return {
-        "steps": np.arange(len(median)),
-        "percentiles": np.array([15.0, 50.0, 85.0]),
-        "layers": list(layers),
-        **dict.fromkeys(layers, stacked),
-    }
 
 
 def test_movement_since_the_first_probe_of_a_hand_computed_example():
     # Units 0 and 1 move 3 and 2 of a mean spread of 2, unit 2 stands still.
     median = [[0, 5, 1], [3, 3, 1]]
     spread = [[1, 1, 2], [3, 3, 2]]
-    given = activations(median, spread, ["a", "b"])
+    given = activations(median, spread, layers=["a", "b"])
     moved = layers_over_time.location_moved(given)
     np.testing.assert_allclose(moved, [[0, 1.0]] * 2)  # the median of 1.5, 1, 0
     changed = layers_over_time.scale_moved(activations(median, [[1, 1, 2], [3, 2, 1]]))
