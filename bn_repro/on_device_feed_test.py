@@ -9,23 +9,29 @@ from bn_repro.loop_test import StopAt, assert_same, content
 from bn_repro.resolve import resolve
 from bn_repro.streamed_run_test import pictures, run_here, short  # noqa: F401
 from bn_repro.sweep import vmapped
+from bn_repro.train_test import assert_close
 
 HERE = {"data.on_device": True, "model.dtype": "float64", "model.dropout": 0.0}
 
 
 def state_after(config, devices, steps, by_step=True, room=None):
     """Returns parameters after some steps, and the feed."""
-    config, _, mesh = start.prepare(config, jax.devices()[:devices])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(experiment, "_room", lambda mesh: room)
         experiment.forget()
-        parts = experiment.make(config, mesh)
-    parts.feed.by_step = by_step
-    carry = train.create_state(config, parts.recipe, parts.image_shape)
-    carry = parallel.replicate((carry, train.zero_sums(config)), mesh)
+        feed, carry = started(config, devices)
+    feed.by_step = by_step
     for step in range(0, steps, 2):
-        carry = parts.feed.advance(*carry, step, 2)
-    return jax.device_get(carry[0].params), parts.feed
+        carry = feed.advance(*carry, step, 2)
+    return carry[0].params, feed
+
+
+def started(config, devices=1):
+    """Returns a run's feed, and its state and sums before the first step."""
+    config, _, mesh = start.prepare(config, jax.devices()[:devices])
+    parts = experiment.make(config, mesh)
+    state = train.create_state(config, parts.recipe, parts.image_shape)
+    return parts.feed, parallel.replicate((state, train.zero_sums(config)), mesh)
 
 
 @pytest.fixture
@@ -43,8 +49,7 @@ def test_two_and_eight_devices_and_one_dispatch_make_the_same_update(
     one, _ = state_after(short(pictures, **HERE), 1, 4)
     for devices, by_step in ((2, True), (8, True), (1, False), (8, False)):
         other, _ = state_after(short(pictures, **HERE), devices, 4, by_step)
-        for a, b in zip(*map(jax.tree.leaves, (one, other)), strict=True):
-            np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
+        assert_close(one, other, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.slow
@@ -59,8 +64,7 @@ def test_pictures_that_one_device_cannot_hold_are_spread_over_two(
         other, feed = state_after(config, 2, 4, by_step, room)
         shards = feed.arrays[0].addressable_shards
         assert [x.data.shape[0] for x in shards] == [len(feed.arrays[0]) // 2] * 2
-        for a, b in zip(*map(jax.tree.leaves, (whole, other)), strict=True):
-            np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
+        assert_close(whole, other, rtol=1e-9, atol=1e-12)
 
 
 def test_batches_are_the_stream_s_within_one_grey_level(pictures):  # noqa: F811
@@ -95,14 +99,7 @@ def test_a_resumed_run_ends_bit_for_bit_as_one_that_went_through(
 def test_members_of_one_program_do_what_each_does_alone(pictures, wide):  # noqa: F811
     members = [short(pictures, **HERE | {"seed": seed}) for seed in (0, 1)]
     alone = [state_after(config, 1, 2, by_step=False) for config in members]
-    carries, found = [], []
-    for config in members:
-        config, _, mesh = start.prepare(config, jax.devices()[:1])
-        parts = experiment.make(config, mesh)
-        state = train.create_state(config, parts.recipe, parts.image_shape)
-        carries.append(parallel.replicate((state, train.zero_sums(config)), mesh))
-        found.append(parts.feed)
+    found, carries = map(list, zip(*map(started, members), strict=True))
     together = vmapped.Program(found).advance(carries, 0, 2, [True, True])
     for (params, _), (state, _) in zip(alone, together, strict=True):
-        for a, b in zip(*map(jax.tree.leaves, (params, state.params)), strict=True):
-            np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
+        assert_close(params, state.params, rtol=1e-9, atol=1e-12)
