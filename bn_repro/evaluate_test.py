@@ -38,15 +38,17 @@ def paper_logits(variables, images, group=None):
     z = np.float64(images).reshape(len(images), -1)
     for name in ("hidden_1", "hidden_2"):
         params = jax.tree.map(np.float64, variables["params"][name])
-        stored = jax.tree.map(np.float64, variables["batch_stats"][name]["bn"])
-        x = z @ params["kernel"]
-        parts = [x] if group is None else np.split(x, range(group, len(x), group))
-        normalized = []
-        for part in parts:
-            mean = part.mean(0) if group else stored["mean"]
-            var = part.var(0) if group else stored["var"]
-            normalized.append((part - mean) / np.sqrt(var + 1e-5))
-        x = np.concatenate(normalized) * params["bn"]["scale"] + params["bn"]["bias"]
+        x = z @ params["kernel"] + params.get("bias", 0)
+        if "bn" in params:
+            stored = jax.tree.map(np.float64, variables["batch_stats"][name]["bn"])
+            parts = [x] if group is None else np.split(x, range(group, len(x), group))
+            normalized = []
+            for part in parts:
+                mean = part.mean(0) if group else stored["mean"]
+                var = part.var(0) if group else stored["var"]
+                normalized.append((part - mean) / np.sqrt(var + 1e-5))
+            x = np.concatenate(normalized)
+            x = x * params["bn"]["scale"] + params["bn"]["bias"]
         z = 1 / (1 + np.exp(-x))
     last = jax.tree.map(np.float64, variables["params"]["classifier"])
     return z @ last["kernel"] + last["bias"]

@@ -338,18 +338,7 @@ def test_algorithm_2_while_training_is_that_of_the_trained_network(whole):
 
 @pytest.mark.slow
 def test_two_processes_train_as_one_does(whole, tmp_path):
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        address = f"localhost:{free.getsockname()[1]}"
-    processes = []
-    for index in (0, 1):
-        flags = [f"--coordinator={address}", "--processes=2"]
-        flags += [f"--process_index={index}", "--config.steps_per_call=8"]
-        arguments = command(tmp_path, **SHORT) + flags
-        processes.append(subprocess.Popen(arguments, stderr=subprocess.PIPE))
-    for process in processes:
-        _, errors = process.communicate(timeout=240)
-        assert process.returncode == 0, errors.decode()[-2000:]
+    run_together([*command(tmp_path, **SHORT), "--config.steps_per_call=8"])
     ours, theirs = content(tmp_path), content(whole)
     assert len(ours[0]) == len(theirs[0])
     for a, b in zip(ours[0], theirs[0], strict=True):
@@ -357,6 +346,21 @@ def test_two_processes_train_as_one_does(whole, tmp_path):
         assert (a["step"], a["count"]) == (b["step"], b["count"])
     for name, array in theirs[4].items():
         np.testing.assert_allclose(ours[4][name], array, rtol=1e-2, atol=1e-4)
+
+
+def run_together(command):
+    """Runs a script in two processes of one job on this machine."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        address = f"localhost:{free.getsockname()[1]}"
+    command = [*command, f"--coordinator={address}", "--processes=2"]
+    both = [
+        subprocess.Popen([*command, f"--process_index={i}"], stderr=subprocess.PIPE)
+        for i in (0, 1)
+    ]
+    for process in both:
+        _, errors = process.communicate(timeout=1_500)
+        assert process.returncode == 0, errors.decode()[-2000:]
 
 
 def command(workdir, **overrides):

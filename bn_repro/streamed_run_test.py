@@ -1,6 +1,5 @@
 """Runs on streamed pictures resume bit for bit, and two processes do what one does."""
 
-import socket
 import subprocess
 import sys
 
@@ -11,7 +10,13 @@ import pytest
 from bn_repro import cli, data, experiment, loop, parallel
 from bn_repro.data.conftest import make_picture, write_jpeg
 from bn_repro.errors import UserError
-from bn_repro.loop_test import StopAt, assert_same, content, counting_programs
+from bn_repro.loop_test import (
+    StopAt,
+    assert_same,
+    content,
+    counting_programs,
+    run_together,
+)
 from bn_repro.resolve import resolve
 from bn_repro.run_folder import checkpoint, records
 from configs import tiny_imagenet
@@ -128,28 +133,14 @@ def test_an_interrupted_run_resumes_bit_for_bit(
     assert_same(content(tmp_path), content(whole))
 
 
-def train(workdir, pictures, processes=1, **overrides):
-    """Runs scripts/train.py in so many processes on this machine."""
+def train(run, workdir, pictures, **overrides):
+    """Has `run` run scripts/train.py; returns the weights and the record."""
     values = SHORT | {"model.dtype": "float64", "steps": 3} | overrides
     values |= {f"data.{split}": str(pictures / split) for split in ("train", "val")}
     command = [sys.executable, str(cli.ROOT / "scripts" / "train.py")]
     command += ["--config=configs/tiny_imagenet.py:bn_x30", f"--workdir={workdir}"]
     command += [f"--config.{key}={value}" for key, value in values.items()]
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        address = f"localhost:{free.getsockname()[1]}"
-    if processes > 1:
-        command += [f"--coordinator={address}", f"--processes={processes}"]
-    started = [
-        subprocess.Popen(
-            command + ([f"--process_index={i}"] if processes > 1 else []),
-            stderr=subprocess.PIPE,
-        )
-        for i in range(processes)
-    ]
-    for process in started:
-        _, errors = process.communicate(timeout=1_500)
-        assert process.returncode == 0, errors.decode()[-2000:]
+    run(command)
     return checkpoint.read(workdir / checkpoint.WEIGHTS), records.read_run(workdir)
 
 
@@ -167,8 +158,10 @@ def test_two_processes_make_the_same_three_steps(
 ):
     # XLA would compile for minutes; these programs run for a moment.
     monkeypatch.setenv("XLA_FLAGS", "--xla_backend_optimization_level=0")
-    alone, run_alone = train(tmp_path / "alone", pictures, **network)
-    both, run = train(tmp_path / "both", pictures, processes=2, **network)
+    alone, run_alone = train(
+        subprocess.check_call, tmp_path / "alone", pictures, **network
+    )
+    both, run = train(run_together, tmp_path / "both", pictures, **network)
     assert alone.keys() == both.keys()
     for name in alone:
         assert alone[name].dtype in (np.float64, np.int32)

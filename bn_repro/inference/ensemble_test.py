@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import socket
-import subprocess
 import sys
 import types
 
@@ -13,8 +11,9 @@ import pytest
 
 from bn_repro import cli, data, loop, parallel
 from bn_repro.errors import UserError
+from bn_repro.evaluate_test import paper_logits
 from bn_repro.inference import ensemble, members, population, predict, result, splits
-from bn_repro.loop_test import short
+from bn_repro.loop_test import run_together, short
 from bn_repro.run_folder import checkpoint, files
 from configs import common
 
@@ -56,18 +55,7 @@ def paper_errors(networks, split):
     """The mean of the members' probabilities, in float64 numpy."""
     mean = 0
     for member in networks:
-        v = jax.tree.map(np.float64, member.variables)
-        z = np.float64(split.images[:N]).reshape(N, -1)
-        for name in ("hidden_1", "hidden_2"):
-            layer = v["params"][name]
-            x = z @ layer["kernel"] + layer.get("bias", 0)
-            if "bn" in layer:
-                stored = v["batch_stats"][name]["bn"]
-                x = (x - stored["mean"]) / np.sqrt(stored["var"] + 1e-5)
-                x = layer["bn"]["scale"] * x + layer["bn"]["bias"]
-            z = 1 / (1 + np.exp(-x))
-        last = v["params"]["classifier"]
-        power = np.exp(z @ last["kernel"] + last["bias"])
+        power = np.exp(paper_logits(member.variables, split.images[:N]))
         mean = mean + power / power.sum(1, keepdims=True) / len(networks)
     rank = (mean > mean[np.arange(N), split.labels[:N]][:, None]).sum(1)
     own = mean[np.arange(N), split.labels[:N]]
@@ -324,21 +312,10 @@ def test_a_class_count_that_does_not_match_is_refused(networks, tmp_path):
 
 @pytest.mark.slow
 def test_two_processes_count_as_one_does(networks, tmp_path):
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        address = f"localhost:{free.getsockname()[1]}"
     paths = ",".join(str(member.path) for member in networks)
     command = [sys.executable, str(cli.ROOT / "scripts" / "evaluate.py")]
     command += [f"--workdir={tmp_path}", f"--members={paths}", f"--limit={N}"]
-    command += ["--statistics=ema"]
-    command += ["--batch_size=20", f"--coordinator={address}", "--processes=2"]
-    both = [
-        subprocess.Popen([*command, f"--process_index={i}"], stderr=subprocess.PIPE)
-        for i in (0, 1)
-    ]
-    for process in both:
-        _, errors = process.communicate(timeout=240)
-        assert process.returncode == 0, errors.decode()[-2000:]
+    run_together([*command, "--statistics=ema", "--batch_size=20"])
     row = files.read_json(tmp_path / "evaluation_test_ema_1crops_2members.json")
     alone, _ = evaluate(networks, tmp_path / "alone")
     for key in ("count", "top1_error", "top5_error"):
