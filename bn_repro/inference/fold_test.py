@@ -10,23 +10,9 @@ from bn_repro import models
 from bn_repro.errors import UserError
 from bn_repro.inference import fold
 from bn_repro.layers import Mode
+from bn_repro.models.inception_test import drawn
 from bn_repro.resolve import resolve
 from configs import mnist, tiny_imagenet
-
-
-def drawn(shapes, seed=0):
-    """Returns variables: variances and scales around 1, the rest around 0."""
-    random = np.random.default_rng(seed)
-
-    def draw(path, leaf):
-        name = path[-1].key
-        if name == "kernel":
-            spread = np.sqrt(2 / np.prod(leaf.shape[:-1]))
-            return random.normal(0, spread, leaf.shape).astype(leaf.dtype)
-        middle = 1 if name in ("scale", "var") else 0
-        return (middle + random.uniform(-0.4, 0.4, leaf.shape)).astype(leaf.dtype)
-
-    return jax.tree_util.tree_map_with_path(draw, shapes)
 
 
 def names(tree):

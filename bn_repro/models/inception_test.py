@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bn_repro import convolutions, models
+from bn_repro import models
+from bn_repro.convolutions_test import use_plain
 from bn_repro.errors import UserError
 from bn_repro.layers import Mode
 from configs import common
@@ -92,16 +93,11 @@ def forward_jaxpr(net):
     return jax.make_jaxpr(forward)(variable_shapes(net), images()).jaxpr
 
 
-def plain_everywhere(plain, cpu, *args):
-    static = [a for a in args if isinstance(a, int)]
-    return plain(*static, *args[len(static) :])
-
-
 @pytest.mark.parametrize(
     ("first_conv", "expected"), [("full", 2.033e9), ("separable", 1.949e9)]
 )
 def test_number_of_multiply_adds_and_order_of_pools(first_conv, expected, monkeypatch):
-    monkeypatch.setattr(convolutions, "_per_platform", plain_everywhere)
+    use_plain(monkeypatch)
     jaxpr = forward_jaxpr(full(**{"model.first_conv": first_conv}))
     assert abs(multiply_adds(jaxpr) - expected) < 0.5e6
     names = [equation.primitive.name for equation in equations(jaxpr)]
@@ -196,9 +192,17 @@ def test_statistics_and_logits_are_wide():
     assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(stored))
 
 
-def values(net, seed=0):
-    """Returns variables for 32 x 32 images, from numpy: it has nothing to compile."""
-    random = np.random.default_rng(seed)
+def values(net):
+    """Returns variables for 32 x 32 images."""
+    return drawn(variable_shapes(net, images(size=32)))
+
+
+def drawn(shapes):
+    """Returns variables from numpy, which has nothing to compile.
+
+    Variances and scales around 1, biases and means around 0.
+    """
+    random = np.random.default_rng(0)
 
     def draw(path, leaf):
         name = path[-1].key
@@ -208,8 +212,7 @@ def values(net, seed=0):
         offset = 1 if name in ("scale", "var") else 0
         return (offset + random.uniform(-0.2, 0.2, leaf.shape)).astype(leaf.dtype)
 
-    variables = variable_shapes(net, images(size=32))
-    return jax.tree_util.tree_map_with_path(draw, variables)
+    return jax.tree_util.tree_map_with_path(draw, shapes)
 
 
 # LLVM optimises for longer than these small programs run.
@@ -262,7 +265,7 @@ def test_both_formulations_compute_the_same(monkeypatch):
             return jax.device_get(step(rest.pop("params"), rest, pixels))
 
         cpu = run()
-        monkeypatch.setattr(convolutions, "_per_platform", plain_everywhere)
+        use_plain(monkeypatch)
         plain = run()
     pairs = list(zip(jax.tree.leaves(cpu), jax.tree.leaves(plain), strict=True))
     assert all(one.dtype in (np.float64, np.int32) for one, _ in pairs)
