@@ -144,6 +144,11 @@ def test_runs_and_configurations_are_shown_without_a_workdir(tmp_path, call):
     [
         ("sweep", [CONFIG, "--workdir=x", "--count=3"], "without --index"),
         ("evaluate", ["--workdir=x", "--batch_size=-1"], "--batch_size=-1"),
+        (
+            "evaluate",
+            ["--workdir=x", "--probabilities=a.npz", "--crops=10", "--limit=9"],
+            "--crops, --limit cannot be with --probabilities",
+        ),
         ("report", [], "error: give --workdir"),
         ("report", ["--workdir=gs://a/b"], "gs://a/b is no folder of this machine"),
         ("sweep", [CONFIG, "--workdir=s3://a", "--list"], "s3://a is no folder of"),

@@ -48,6 +48,7 @@ def main():
 
     out = _OUT.value or _WORKDIR.value
     if _PROBABILITIES.value:
+        _refuse_what_is_saved()
         return _print(ensemble.combine(_PROBABILITIES.value, out))
     parallel.initialize(*_processes())
     row = ensemble.evaluate(
@@ -63,6 +64,17 @@ def main():
         say=parallel.say,
     )
     return _print(row) if parallel.is_main() else None
+
+
+def _refuse_what_is_saved():
+    from bn_repro.errors import UserError
+
+    fixed = (_MEMBERS, _CROPS, _STATISTICS, _SPLIT, _TRAIN, _VAL, _LIMIT, _SAVE)
+    if given := [f"--{flag.name}" for flag in fixed if flag.present]:
+        raise UserError(
+            f"{', '.join(given)} cannot be with --probabilities, which are as they "
+            "were saved; leave it out, or name --members to evaluate them anew"
+        )
 
 
 def _networks():
