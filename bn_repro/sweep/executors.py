@@ -101,7 +101,9 @@ def run(sweep: list[Planned], executor: str = "", jobs: int = 0) -> dict[str, st
 
 def _held(groups: Groups, outcomes: dict, progress: Progress) -> Groups:
     """Returns what is left to look at again, after a while: what another sweep held."""
-    held = [[m for m in group if outcomes[m.name] == workers.HELD] for group in groups]
+    held = [
+        [m for m in group if outcomes.get(m.name) == workers.HELD] for group in groups
+    ]
     if not any(held):
         return []
     progress.held([member for group in held for member in group])

@@ -119,6 +119,12 @@ def test_what_another_sweep_is_at_is_looked_at_again(
     assert first < second
 
 
+def test_members_that_were_never_started_are_not_held():
+    """After an interrupt that the running ones ended in spite of."""
+    group = [types.SimpleNamespace(name="ran"), types.SimpleNamespace(name="waits")]
+    assert executors._held([group], {"ran": "finished"}, None) == []
+
+
 def test_a_worker_leaves_what_another_sweep_is_at_untouched(tmp_path):
     (member,) = sweep.members(FILE, LIGHT, ["bn_seed0"], tmp_path)
     other = holder(member.workdir, "flock")
