@@ -35,7 +35,7 @@ def measure(sample) -> dict:
 
 
 def dense(sample) -> dict:
-    """Returns the fields of an mlp, of EXAMPLES, by decomposition.
+    """Returns the fields of an mlp, of the first EXAMPLES, by decomposition.
 
     A layer's is that of its nonlinearity's input in the layer before's (of the first in
     the image), so with BN of one normalised vector in another; "through" of the image.
@@ -44,7 +44,7 @@ def dense(sample) -> dict:
     z = np.asarray(images, np.float64).reshape(len(images), -1)
     _, taps = sample.context.outputs(sample.variables, sample.context.batches[0][0])
     g = sample.context.g
-    slope = np.ones((EXAMPLES, z.shape[1]))
+    slope = np.ones_like(z[:EXAMPLES])
     through = None
     rows = []
     for name, x in taps.items():

@@ -4,9 +4,10 @@ import jax
 import numpy as np
 import pytest
 
-from bn_repro import jacobians, models, probe
+from bn_repro import jacobians, loop, models, probe
 from bn_repro.layers import Mode
 from bn_repro.resolve import resolve
+from bn_repro.run_folder import records
 from configs import mnist, tiny_imagenet
 
 RNG = np.random.default_rng(0)
@@ -87,6 +88,17 @@ def test_both_ways_find_the_same_of_an_mlp(name):
     classifier = np.float64(variables["params"]["classifier"]["kernel"]).T
     largest = singular(classifier @ second @ first)[-1]
     np.testing.assert_allclose(found("", images)[-1], largest, rtol=2e-3)
+
+
+def test_of_a_mini_batch_of_few_all_are_taken(tmp_path):
+    """Fewer than EXAMPLES ended in an error of shapes."""
+    config = mnist.get_config("bn")
+    tiny = {"model.hidden": (9, 7), "steps": 1, "data.limit": 60, "eval.train": False}
+    tiny |= {"probe.measures": ("jacobian",), "probe.examples": 8}
+    config.update_from_flattened_dict(tiny | {"probe.batch_size": 4})
+    loop.run(config, tmp_path, jax.devices()[:1])
+    found = records.read_run(tmp_path).activations
+    assert np.isfinite(found["jacobian_median"]).all()
 
 
 def test_some_layers_are_evenly_spaced_from_the_first_to_the_last():
