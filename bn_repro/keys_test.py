@@ -108,6 +108,7 @@ def test_any_batch_size_translates_or_is_refused(batch_size, reference, decay):
         ("data.seed", 2**32, "data.seed is"),
         ("data.seed", -2, "data.seed is -2"),
         ("batch_size", 70_000, "batch_size is 70000; .* at most the 60,000"),
+        ("model.per_activation_last", True, "layer_norm' or model.name='mlp'"),
         ("data.on_device", True, "data.on_device is True; it must be False"),
         ("data.image_size", 14, "data.image_size is 14; it must be 28"),
         ("data.name", "non sense", "data.name is 'non sense'"),

@@ -91,8 +91,11 @@ CONDITIONS = (
     ),
     (
         "model.per_activation_last",
-        lambda c: c.model.norm != "layer_norm" or not c.model.per_activation_last,
-        "False with model.norm='layer_norm'",
+        lambda c: (
+            not c.model.per_activation_last
+            or (c.model.norm != "layer_norm" and c.model.name != "mlp")
+        ),
+        "False with model.norm='layer_norm' or model.name='mlp'",
     ),
     (
         "data.image_size",
