@@ -24,6 +24,14 @@ def test_runs_that_differ_in_the_seed_only_are_one_arm(tmp_path):
     }
 
 
+def test_seeds_from_machines_of_other_settings_are_one_arm(tmp_path):
+    sample(tmp_path, "bn_seed0")
+    data = records.read_run(tmp_path / "bn_seed0").config["data"] | {"workers": 9}
+    sample(tmp_path, "bn_seed1", seed=1, data=data, steps_per_call=7)
+    (arm,) = arms.group(records.find_runs(tmp_path))
+    assert arm.seeds == [0, 1]
+
+
 def test_figure1_takes_the_setting_with_both_arms_and_tells_what_it_left_out(tmp_path):
     for seed in range(3):
         sample(tmp_path, f"bn_long_seed{seed}", seed=seed, steps=1500)

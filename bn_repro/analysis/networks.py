@@ -21,8 +21,8 @@ from bn_repro.errors import UserError
 from bn_repro.run_folder import configuration, records
 from bn_repro.run_folder.records import Run
 
-# Keys that change no result: seeds of a network may differ in them.
-INDIFFERENT = ("data.train", "data.val", "data.dir", "data.workers", "log_every")
+# Where the data lie: seeds of a network may differ in it.
+PLACES = ("data.train", "data.val", "data.dir")
 
 
 @dataclasses.dataclass(eq=False)
@@ -217,7 +217,7 @@ def _grouped(runs: Sequence[Run]) -> list[list[Run]]:
     Where a seed comes twice the names decide, as they do about seeds of another length.
     """
     parts = []  # of one configuration, length included, and one name
-    for members in records.group(runs, ("seed", *INDIFFERENT)):
+    for members in records.group(runs, ("seed", *PLACES)):
         distinct = len({run.config["seed"] for run in members}) == len(members)
         for run in members:
             label = arms.label(members[0] if distinct else run)
@@ -225,7 +225,7 @@ def _grouped(runs: Sequence[Run]) -> list[list[Run]]:
     found = []
     for label in dict.fromkeys(label for label, _ in parts):
         alike = [run for name, run in parts if name == label]
-        found += records.group(alike, ("seed", "steps", *INDIFFERENT))
+        found += records.group(alike, ("seed", "steps", *PLACES))
     return found
 
 

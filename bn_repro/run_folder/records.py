@@ -42,6 +42,15 @@ HITS = "hits.npz"
 HITS_KEPT = 5  # of the last evaluations
 FORGOTTEN = "forgotten"  # in hits.npz: how many evaluations before those are not kept
 ENDED = ("finished", "diverged")  # there is nothing more to run
+# Keys that change no result, by the machine that a run is on: runs are alike despite.
+INDIFFERENT = (
+    "data.workers",
+    "log_every",
+    "steps_per_call",
+    "tensorboard",
+    "checkpoint.every",
+    "checkpoint.keep",
+)
 
 # Per probe and layer, beside the percentiles: name in activations.npz -> dtype. Norms
 # and ranges may lie outside of float16. A record from before a field lacks it.
@@ -244,11 +253,13 @@ def find_runs(path: str | os.PathLike) -> list[Run]:
 def group(runs: Sequence[Run], ignoring: Sequence[str]) -> list[list[Run]]:
     """Returns the runs of one stated configuration together, in order of the first.
 
-    Dotted keys to ignore, such as "seed", may differ within a group.
+    Dotted keys to ignore, such as "seed", may differ within a group, and INDIFFERENT
+    ones.
     """
+    ignored = {*ignoring, *INDIFFERENT}
     groups: dict[str, list[Run]] = {}
     for run in runs:
-        alike = {k: v for k, v in run.stated.items() if k not in ignoring}
+        alike = {k: v for k, v in run.stated.items() if k not in ignored}
         groups.setdefault(json.dumps(alike, sort_keys=True), []).append(run)
     return list(groups.values())
 
