@@ -41,6 +41,29 @@ UNREAD = {
     "image_folder": ("data.dir",),
 }
 
+# (key, value) -> keys that what is named so does not read: they would change nothing
+IGNORED = {
+    ("model.name", "mlp"): (
+        "model.init_scale",
+        "model.width",
+        "model.first_conv",
+        "model.pool_proj_4cd",
+        "model.padding",
+        "model.lrn",
+    ),
+    ("model.name", "inception"): ("model.hidden", "model.init_stddev"),
+    ("data.name", "mnist"): (
+        "data.shuffle",
+        "data.shard_size",
+        "data.distortion",
+        "data.crop_area",
+        "data.crop_aspect",
+        "data.flip",
+        "data.eval_resize",
+    ),
+    ("data.name", "imagenet"): ("data.threshold",),
+}
+
 
 def _unread_is_empty(key: str, source: str) -> tuple:
     """Returns the condition that a source is not given a key that it does not read."""
@@ -128,6 +151,18 @@ def validate(config) -> None:
         near = [] if key in KEYS else difflib.get_close_matches(key, KEYS, 1, 0.9)
         if near:
             raise UserError(f"the config has no key {key}; did you mean {near[0]}?")
+
+
+def refuse_ignored(given, configs) -> None:
+    """Raises UserError for a key, `given` by name, that no configuration has read."""
+    for key in given:
+        deaf = [place for place, keys in IGNORED.items() if key in keys]
+        why = [(p, v) for c in configs for p, v in deaf if get(c, p) == v]
+        if why and len(why) == len(configs):
+            raise UserError(
+                f"{key} is given, but {why[0][0]}={why[0][1]!r} does not read it: it "
+                "would change nothing; leave it out"
+            )
 
 
 def resolve(config):

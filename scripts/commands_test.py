@@ -152,6 +152,16 @@ def test_runs_and_configurations_are_shown_without_a_workdir(tmp_path, call):
         ("report", [], "error: give --workdir"),
         ("report", ["--workdir=gs://a/b"], "gs://a/b is no folder of this machine"),
         ("sweep", [CONFIG, "--workdir=s3://a", "--list"], "s3://a is no folder of"),
+        (
+            "train",
+            [CONFIG, "--print_config", "--config.data.flip=true"],
+            "data.flip is given",
+        ),
+        (
+            "sweep",
+            [CONFIG, "--list", "--axis=model.width=0.5,1"],
+            "model.width is given, but model.name='mlp' does not read it",
+        ),
         ("train", [CONFIG, "--flagfile=none"], "Unable to open flagfile"),
     ],
 )

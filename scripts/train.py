@@ -37,6 +37,7 @@ _processes = cli.define_processes()
 def main():
     if _LIST.value:
         return _list()
+    _refuse_ignored()
     if _PRINT.value:
         return _print_config()
     from bn_repro import parallel  # here, so that --help needs no jax
@@ -47,6 +48,13 @@ def main():
     how = {"restart": _RESTART.value, "branch_from": _BRANCH_FROM.value}
     ended = loop.run(_CONFIG.value, _WORKDIR.value, **how)
     return interrupt.exit_status(ended)
+
+
+def _refuse_ignored() -> None:
+    from bn_repro import resolve
+
+    overrides = config_flags.get_override_values(flags.FLAGS["config"])
+    resolve.refuse_ignored(overrides, [_CONFIG.value])
 
 
 def _list() -> None:

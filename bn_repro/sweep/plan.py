@@ -61,6 +61,8 @@ def of_files(
                     f"folders of their own"
                 )
             found[member.name] = member
+    given = [*overrides, *(axis.partition("=")[0] for axis in axes)]
+    resolve.refuse_ignored(given, [m.load_config() for m in found.values()])
     return _where_read(list(found.values()), overrides)
 
 
