@@ -153,16 +153,16 @@ def validate(config) -> None:
             raise UserError(f"the config has no key {key}; did you mean {near[0]}?")
 
 
-def refuse_ignored(given, configs) -> None:
-    """Raises UserError for a key, `given` by name, that no configuration has read."""
+def ignored(given, configs) -> list[str]:
+    """Returns a line for each key, `given` by name, that no configuration has read."""
+    lines = []
     for key in given:
         deaf = [place for place, keys in IGNORED.items() if key in keys]
         why = [(p, v) for c in configs for p, v in deaf if get(c, p) == v]
         if why and len(why) == len(configs):
-            raise UserError(
-                f"{key} is given, but {why[0][0]}={why[0][1]!r} does not read it: it "
-                "would change nothing; leave it out"
-            )
+            by = f"{why[0][0]}={why[0][1]!r}"
+            lines.append(f"{key} changes nothing: {by} does not read it")
+    return lines
 
 
 def resolve(config):

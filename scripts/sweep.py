@@ -23,6 +23,8 @@ from bn_repro import interrupt
 if __name__ == "__main__":
     interrupt.install()  # before the imports below, which take their time
 
+import sys
+
 from absl import flags
 from ml_collections import config_flags
 
@@ -66,7 +68,7 @@ _DRY_RUN = flags.DEFINE_bool(
 
 
 def main() -> int:
-    from bn_repro import sweep
+    from bn_repro import resolve, sweep
     from bn_repro.run_folder import lock, records, resume
 
     flag = flags.FLAGS["config"]
@@ -78,6 +80,8 @@ def main() -> int:
         chosen.append((file, names.split(",")))
     folder = _WORKDIR.value or ""
     members = sweep.of_files(chosen, overrides, folder, _AXES.value)
+    for line in resolve.ignored(overrides, [m.load_config() for m in members]):
+        print(line, file=sys.stderr)
     if _LIST.value:
         print("\n".join(sweep.listing(members, folder)))
         return 0

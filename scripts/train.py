@@ -37,7 +37,6 @@ _processes = cli.define_processes()
 def main():
     if _LIST.value:
         return _list()
-    _refuse_ignored()
     if _PRINT.value:
         return _print_config()
     from bn_repro import parallel  # here, so that --help needs no jax
@@ -45,16 +44,11 @@ def main():
     parallel.initialize(*_processes())
     from bn_repro import loop
 
+    for line in _ignored():
+        parallel.say(line)
     how = {"restart": _RESTART.value, "branch_from": _BRANCH_FROM.value}
     ended = loop.run(_CONFIG.value, _WORKDIR.value, **how)
     return interrupt.exit_status(ended)
-
-
-def _refuse_ignored() -> None:
-    from bn_repro import resolve
-
-    overrides = config_flags.get_override_values(flags.FLAGS["config"])
-    resolve.refuse_ignored(overrides, [_CONFIG.value])
 
 
 def _list() -> None:
@@ -68,6 +62,14 @@ def _print_config() -> None:
     from bn_repro import resolve
 
     print(resolve.text(*resolve.resolve(_CONFIG.value)))
+    print("".join(f"{line}\n" for line in _ignored()), end="")
+
+
+def _ignored() -> list[str]:
+    from bn_repro import resolve
+
+    overrides = config_flags.get_override_values(flags.FLAGS["config"])
+    return resolve.ignored(overrides, [_CONFIG.value])
 
 
 if __name__ == "__main__":

@@ -61,8 +61,9 @@ def of_files(
                     f"folders of their own"
                 )
             found[member.name] = member
-    given = [*overrides, *(axis.partition("=")[0] for axis in axes)]
-    resolve.refuse_ignored(given, [m.load_config() for m in found.values()])
+    varied = [axis.partition("=")[0] for axis in axes]
+    if same := resolve.ignored(varied, [m.load_config() for m in found.values()]):
+        raise UserError(f"--axis {same[0]}: its runs would be the same; leave it out")
     return _where_read(list(found.values()), overrides)
 
 

@@ -76,11 +76,12 @@ def test_places_of_data_are_told_to_the_files_that_read_them(tmp_path):
     assert alone.load_config().data.train == "a.tar"
 
 
-def test_a_key_that_no_run_reads_is_refused(tmp_path):
+def test_an_axis_of_a_key_that_no_run_reads_is_refused(tmp_path):
     chosen = [("configs/mnist.py", ["bn_seed0"]), ("configs/imagenet.py", ["bn_x5"])]
-    assert len(sweep.of_files(chosen, {"model.width": 0.5}, tmp_path)) == 2
-    with pytest.raises(UserError, match="model.hidden is given, but model.name='incep"):
-        sweep.of_files(chosen[1:], {}, tmp_path, ["model.hidden=(5,),(9,)"])
+    axes = ["model.hidden=(5,),(9,)"]
+    assert len(sweep.of_files(chosen, {}, tmp_path, axes)) == 4
+    with pytest.raises(UserError, match="--axis model.hidden changes nothing: .*leave"):
+        sweep.of_files(chosen[1:], {}, tmp_path, axes)
 
 
 def test_an_override_that_another_file_has_no_key_for_is_refused(tmp_path):
