@@ -266,9 +266,21 @@ def one_set_in_a_tar(root, data):
     data.train = data.val = str(pack(root / "train.tar", root / "train", ""))
 
 
+def one_set_copied(root, data):
+    data.train, data.val = str(root / "train"), str(root / "copy")
+    shutil.copytree(data.train, data.val)
+
+
+def one_set_and_its_tar(root, data):
+    data.train = str(root / "train")
+    data.val = str(pack(root / "train.tar", root / "train", ""))
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
+        (one_set_copied, "are the same pictures, .* holds train/ and val/"),
+        (one_set_and_its_tar, "are the same pictures, .* holds train/ and val/"),
         (one_set, "train=.*train and data.val=.*train are the same pictures"),
         (one_set_named_twice, "are the same pictures, .* holds train/ and val/"),
         (one_set_in_a_tar, "are the same pictures, .* holds train/ and val/"),
