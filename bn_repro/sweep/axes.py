@@ -104,4 +104,5 @@ def _typed(value, like):
 def _plain(value) -> str:
     """Returns a value as part of a folder's name."""
     text = f"{value:g}" if isinstance(value, float) else str(value)
-    return re.sub(r"[^\w.+-]+", "-", text).strip("-")
+    sign = "-" if text.startswith("-") else ""
+    return sign + re.sub(r"[^\w.+-]+", "-", text).strip("-")

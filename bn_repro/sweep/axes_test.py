@@ -50,6 +50,7 @@ def test_every_value_with_every_other_and_names_that_say_which():
     assert runs["norm_batch_norm_seed1"] == {"model.norm": "batch_norm", "seed": 1}
     (name,) = product(["model.hidden=(100,50)", "optimizer.learning_rate=1e-3"], KEYS)
     assert name == "hidden100-50_learning_rate0.001"
+    assert list(product(["seed=-1,1"], KEYS)) == ["seed-1", "seed1"]
 
 
 @pytest.mark.parametrize(
