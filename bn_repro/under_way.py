@@ -11,7 +11,7 @@ import numpy as np
 from bn_repro import due, experiment, metrics, pace, parallel, programs, train
 from bn_repro.errors import UserError
 from bn_repro.parallel import say
-from bn_repro.run_folder import checkpoint, manifest, records, seen, tensorboard
+from bn_repro.run_folder import checkpoint, manifest, records, resume, seen, tensorboard
 from bn_repro.run_folder.writer import RunWriter
 
 
@@ -40,9 +40,10 @@ class Training:
 
     def record(self, split: str, statistics: str, values: dict) -> None:
         """Appends one line to metrics.jsonl."""
+        size = self.config.batch_size
         place = {
             "step": self.step,
-            "examples": self.step * self.config.batch_size,
+            "examples": resume.examples_until(self.step, size, self.origin),
             "seconds": round(self.elapsed(), 3),
         }
         if parallel.is_main():

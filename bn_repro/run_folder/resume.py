@@ -230,13 +230,25 @@ def branch(record: Mapping, workdir) -> Found:
             f"be more than that"
         )
     differing = configuration.differing_keys(there, record)
+    before = found.about.get("branched_from", {})
     origin = {
         "run": str(workdir),
         "step": found.step,
+        "examples": examples_until(found.step, there["batch_size"], before),
         "sha256": files.digest(found.arrays),
         "changed": differing,
     }
     return Found(checkpoint=found._replace(about={}), origin=origin)
+
+
+def examples_until(step: int, batch_size: int, origin: Mapping) -> int:
+    """Returns how many examples the steps have seen; `origin` as in `Found`.
+
+    Those before the branch may have been of another batch size.
+    """
+    branched = origin.get("step", 0)
+    before = origin.get("examples", branched * batch_size)
+    return before + (step - branched) * batch_size
 
 
 def clear(workdir) -> None:

@@ -361,6 +361,17 @@ def test_a_branch_goes_on_from_another_run_s_checkpoint(half, tmp_path):
         loop.run(config, tmp_path / "new", devices, branch_from=str(tmp_path / "empty"))
 
 
+def test_a_branch_counts_the_examples_of_the_batch_size_before_it(half, tmp_path):
+    batch = records.read_run(half).config["batch_size"]
+    size = {"batch_size": 2 * batch, "reference_batch": 2 * batch}
+    first, second = short(steps=60, **size), short(steps=70)
+    for config, name, there in ((first, "a", half), (second, "b", tmp_path / "a")):
+        loop.run(config, tmp_path / name, jax.devices()[:1], branch_from=str(there))
+    rows = records.read_metrics(tmp_path / "b" / records.METRICS)
+    expected = batch * (40 + 2 * 20 + 10)
+    assert (rows[-1]["step"], rows[-1]["examples"]) == (70, expected)
+
+
 def test_an_interrupted_branch_resumes_bit_for_bit(half, tmp_path, monkeypatch):
     config = short(**{"optimizer.momentum": 0.5})
     devices, branched = jax.devices()[:1], {"branch_from": str(half)}
