@@ -41,8 +41,22 @@ UNREAD = {
     "image_folder": ("data.dir",),
 }
 
-# (key, value) -> keys that what is named so does not read: they would change nothing
+OF_BATCH_NORM = (
+    "bn.batch",
+    "bn.ema_decay",
+    "bn.bias_correction",
+    "bn.biased",
+    "bn.gradient",
+    "bn.noise",
+    "model.per_activation_last",
+    "eval.batch_statistics",
+    "eval.population_batches",
+    "eval.population_batches_during",
+)
+# (key, value) -> keys that change nothing beside it, since what reads them is off
 IGNORED = {
+    ("model.norm", "none"): (*OF_BATCH_NORM, "bn.epsilon", "model.norm_placement"),
+    ("model.norm", "layer_norm"): OF_BATCH_NORM,
     ("model.name", "mlp"): (
         "model.init_scale",
         "model.width",
@@ -50,6 +64,8 @@ IGNORED = {
         "model.pool_proj_4cd",
         "model.padding",
         "model.lrn",
+        "probe.locations",
+        "probe.jacobian_layers",
     ),
     ("model.name", "inception"): ("model.hidden", "model.init_stddev"),
     ("data.name", "mnist"): (
@@ -60,8 +76,15 @@ IGNORED = {
         "data.crop_aspect",
         "data.flip",
         "data.eval_resize",
+        "data.workers",
+        "data.max_pixels",
+        "data.max_bad_fraction",
     ),
     ("data.name", "imagenet"): ("data.threshold",),
+    ("data.shuffle", "full"): ("data.shard_size",),
+    ("optimizer.decay_factor", 1.0): ("optimizer.decay_epochs",),
+    ("eval.early_every", 0): ("eval.early_until",),
+    ("eval.early_until", 0): ("eval.early_every",),
 }
 
 
@@ -154,14 +177,14 @@ def validate(config) -> None:
 
 
 def ignored(given, configs) -> list[str]:
-    """Returns a line for each key, `given` by name, that no configuration has read."""
+    """Returns a line for each key, `given` by name, that no configuration reads."""
     lines = []
     for key in given:
         deaf = [place for place, keys in IGNORED.items() if key in keys]
-        why = [(p, v) for c in configs for p, v in deaf if get(c, p) == v]
-        if why and len(why) == len(configs):
-            by = f"{why[0][0]}={why[0][1]!r}"
-            lines.append(f"{key} changes nothing: {by} does not read it")
+        why = [[(p, v) for p, v in deaf if get(c, p) == v] for c in configs]
+        if why and all(why):
+            place, value = why[0][0]
+            lines.append(f"{key} changes nothing with {place}={value!r}")
     return lines
 
 

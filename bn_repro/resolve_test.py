@@ -3,7 +3,7 @@
 import pytest
 
 from bn_repro.errors import UserError
-from bn_repro.resolve import describe, resolve
+from bn_repro.resolve import describe, ignored, resolve
 from bn_repro.run_folder import identity
 from configs import common, imagenet, mnist
 
@@ -43,6 +43,29 @@ def test_a_place_that_the_source_does_not_read_is_refused(source, key):
     what = f"{key} is '/pictures'; it must be empty with data.source='{source}'"
     with pytest.raises(UserError, match=what):
         resolve(config)
+
+
+@pytest.mark.parametrize(
+    ("key", "setting"),
+    [
+        ("bn.epsilon", {"model.norm": "none"}),
+        ("model.width", {"model.name": "mlp"}),
+        ("data.flip", {"data.name": "mnist"}),
+        ("bn.noise", {"model.norm": "layer_norm"}),
+        ("model.norm_placement", {"model.norm": "none"}),
+        ("optimizer.decay_epochs", {"optimizer.decay_factor": 1.0}),
+        ("data.shard_size", {"data.shuffle": "full"}),
+        ("eval.early_until", {"eval.early_every": 0}),
+    ],
+)
+def test_a_key_that_nothing_reads_is_told(key, setting):
+    read, unread = imagenet.get_config("bn_x5"), imagenet.get_config("bn_x5")
+    other = {"eval.early_every": 5, "eval.early_until": 9}
+    read.update_from_flattened_dict(other | {"data.shuffle": "shard"})
+    unread.update_from_flattened_dict(setting)
+    place, value = next(iter(setting.items()))
+    assert ignored([key], [unread]) == [f"{key} changes nothing with {place}={value!r}"]
+    assert not ignored([key], [unread, read])
 
 
 @pytest.mark.parametrize(

@@ -137,7 +137,7 @@ def test_runs_and_configurations_are_shown_without_a_workdir(tmp_path, call):
     printed = ["--print_config", "--config.steps=1e4", "--config.batch_size=120"]
     printed = call("train", CONFIG, *printed).stdout
     assert "\nsteps = 5000\n" in printed and "steps: 10000 -> 5000" in printed
-    note = "data.flip changes nothing: data.name='mnist' does not read it\n"
+    note = "data.flip changes nothing with data.name='mnist'\n"
     flipped = call("train", CONFIG, "--print_config", "--config.data.flip=true").stdout
     assert flipped.endswith(note)
     assert call("sweep", CONFIG, "--list", "--config.data.flip=1").stderr == note
@@ -159,7 +159,7 @@ def test_runs_and_configurations_are_shown_without_a_workdir(tmp_path, call):
         (
             "sweep",
             [CONFIG, "--list", "--axis=model.width=0.5,1"],
-            "model.width changes nothing: model.name='mlp' does not read it: its runs",
+            "model.width changes nothing with model.name='mlp': its runs",
         ),
         ("train", [CONFIG, "--flagfile=none"], "Unable to open flagfile"),
     ],
