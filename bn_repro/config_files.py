@@ -117,13 +117,21 @@ def load(value: str) -> config_dict.ConfigDict:
       UserError: there is no such file, it does not run, or it has no such run.
     """
     file, colon, run_name = find(value).partition(":")
-    module = load_module(file)
+    return of_run(load_module(file), *([run_name] if colon else []))
+
+
+def of_run(module, *name: str) -> config_dict.ConfigDict:
+    """Returns the configuration of the run of this name, or of the default; see `load`.
+
+    `module` is as `load_module` returns it.
+    """
+    file = module.__file__
     try:
-        config = module.get_config(run_name) if colon else module.get_config()
+        config = module.get_config(*name)
     except Exception as error:
         runs = getattr(module, "RUNS", {})
-        if colon and runs and run_name not in runs:
-            raise UserError(no_run(file, [run_name], runs)) from error
+        if name and runs and name[0] not in runs:
+            raise UserError(no_run(file, list(name), runs)) from error
         raise UserError(_fault(file, error)) from error
     if not isinstance(config, config_dict.ConfigDict):
         raise UserError(f"{file} is no config file: get_config returns no ConfigDict")

@@ -4,6 +4,7 @@ import pytest
 
 from bn_repro import config_files
 from bn_repro.errors import UserError
+from bn_repro.sweep import members
 
 GOOD = """
 from configs import common
@@ -30,6 +31,22 @@ def test_a_fault_is_one_line_that_names_the_place(tmp_path, text, message):
     with pytest.raises(UserError, match=message) as caught:
         config_files.load(str(file))
     assert str(file) in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"learning_rate": 1.0}, 'line 5: KeyError: .*"learning_rate" does not exist'),
+        ({"optimizer.l3": 1.0}, 'line 5: KeyError: .*"l3" does not exist'),
+        ({"optimizer.l2": "1"}, "line 5: TypeError: .*'l2'"),
+    ],
+)
+def test_a_run_that_sets_what_cannot_be_is_refused(tmp_path, overrides, message):
+    file = tmp_path / "a.py"
+    file.write_text(f"{GOOD}RUNS['bad'] = {overrides}")
+    for load in (config_files.load, lambda at: members(at[:-4], {}, ["bad"], tmp_path)):
+        with pytest.raises(UserError, match=f"^[^\n]*{message}[^\n]*$"):
+            load(f"{file}:bad")
 
 
 def test_runs_may_be_called_like_splits_and_an_unknown_one_is_told_the_nearest(

@@ -60,22 +60,24 @@ def get_config() -> config_dict.ConfigDict:
 
 
 def with_overrides(config, runs: dict, name: str) -> config_dict.ConfigDict:
-    """Returns config with the overrides of runs[name], keyed by dotted names."""
+    """Returns config with the overrides of runs[name], of keys that it has."""
     if name not in runs:
         raise ValueError(f"no run {name!r} in this config; it has: {', '.join(runs)}")
+    config.lock()  # refuses other keys: nothing would read them
     config.update_from_flattened_dict(runs[name])
-    return config
+    return config.unlock()
 
 
-def getter(get_base, runs: dict, default: str, of_all: dict | None = None):
+def getter(get_base, runs: dict, default: str, of_all=None, arms=()):
     """Returns a file's get_config: an entry of its RUNS by name -> a configuration.
 
-    It is what get_base() returns, with the overrides `of_all` and then the run's own.
+    It is what get_base() returns, with the overrides `of_all`, a dict, and then the
+    run's own. A name in `arms` means that arm's seed 0.
     """
 
     def get_config(name: str = default) -> config_dict.ConfigDict:
-        config = get_base()
-        config.update_from_flattened_dict(of_all or {})
+        name = f"{name}_seed0" if name in arms else name
+        config = with_overrides(get_base(), {"all": of_all or {}}, "all")
         return with_overrides(config, runs, name)
 
     return get_config

@@ -24,7 +24,4 @@ def get_base():
     return config
 
 
-def get_config(name: str = "bn_seed0"):
-    """Returns the configuration of one run; "plain" and "bn" mean seed 0."""
-    name = f"{name}_seed0" if name in ARMS else name
-    return common.with_overrides(get_base(), RUNS, name)
+get_config = common.getter(get_base, RUNS, "bn_seed0", arms=ARMS)

@@ -103,7 +103,4 @@ def get_base():
     return config
 
 
-def get_config(name: str = "bn_x30_seed0"):
-    """Returns the configuration of one run; a network's name means its seed 0."""
-    name = f"{name}_seed0" if name in NETWORKS else name
-    return common.with_overrides(get_base(), RUNS, name)
+get_config = common.getter(get_base, RUNS, "bn_x30_seed0", arms=NETWORKS)

@@ -114,7 +114,7 @@ def members(
                 f"{', '.join(varied)} is what the runs of {config_file} differ in; it "
                 f"cannot be overridden for all of them: choose with --only"
             )
-        config = module.get_config(name)
+        config = config_files.of_run(module, name)
         sets = module.RUNS[name]
         found.append(_member(name, config, overrides, workdir, sets))
     return found
@@ -205,7 +205,7 @@ def dry_run(sweep: list[Planned]) -> str:
     pictures = sum(config.steps * config.batch_size for config, _ in configs)
     steps = sum(config.steps for config, _ in configs)
     found = [files.read_json(m.workdir / records.MANIFEST, {}) for m in sweep]
-    speeds = [m["images_per_second"] for m in found if "images_per_second" in m]
+    speeds = [v for m in found if (v := m.get("images_per_second"))]
     time = "how long that takes is known once a run there has ended"
     if speeds:
         seconds = round(pictures / statistics.median(speeds))
