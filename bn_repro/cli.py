@@ -37,6 +37,15 @@ def define_config():
         fail(str(error).removeprefix("ERROR:: "))
 
 
+def define_restart(what: str) -> Callable[[], bool]:
+    """Defines --restart; returns a function of nothing to whether to begin anew.
+
+    A job that Slurm has put back into its queue goes on, as it would without the flag.
+    """
+    flag = flags.DEFINE_bool("restart", False, what)
+    return lambda: flag.value and os.environ.get("SLURM_RESTART_COUNT", "0") == "0"
+
+
 _KEEP = flags.DEFINE_bool(
     "keep_programs",
     True,

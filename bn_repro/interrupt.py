@@ -43,8 +43,15 @@ def end_at_once(number: int, _frame=None) -> None:
     with contextlib.suppress(Exception):
         sys.stdout.flush()
     with contextlib.suppress(OSError):
-        os.write(2, b"interrupted; the same command goes on from what was saved\n")
+        told = f"interrupted; {same_command()} goes on from what was saved\n"
+        os.write(2, told.encode())
     os._exit(128 + number)
+
+
+def same_command() -> str:
+    """Returns what resumes a run, in words: not with --restart, which begins anew."""
+    anew = any(word.lstrip("-").startswith("restart") for word in sys.argv)
+    return "the same command" + " without --restart" * anew
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ from ml_collections import config_dict
 
 from bn_repro import experiment, interrupt, pace, parallel, start, under_way
 from bn_repro.due import Event
+from bn_repro.errors import UserError
 from bn_repro.resolve import as_record, describe
 from bn_repro.run_folder import lock, resume
 from bn_repro.run_folder.writer import RunWriter
@@ -80,11 +81,23 @@ def _open(stack, recorded, workdir, restart: bool, branch_from) -> resume.Found:
     if parallel.is_main():
         stack.enter_context(lock.hold(workdir))
     if restart:
+        if branch_from:
+            _refuse_to_lose(recorded, workdir, branch_from)
         resume.clear(workdir)
     found = resume.look(recorded, workdir)
     if branch_from and not found.checkpoint and not found.ended:
         return resume.branch(recorded, branch_from)
     return found
+
+
+def _refuse_to_lose(recorded, workdir, branch_from) -> None:
+    """Raises UserError if what is to be branched from is not there after a restart."""
+    resume.branch(recorded, branch_from)
+    if os.path.samefile(workdir, branch_from):
+        raise UserError(
+            f"--restart would remove what --branch_from={branch_from} goes on from; "
+            "give another --workdir"
+        )
 
 
 @contextlib.contextmanager

@@ -14,6 +14,7 @@ import threading
 import time
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -210,13 +211,10 @@ def test_a_finished_run_is_left_alone(whole, capsys):
     assert (whole / records.METRICS).stat().st_mtime_ns == before
 
 
-def test_another_configuration_is_refused_with_the_keys(whole):
-    with pytest.raises(UserError) as caught:
-        run_here(short(seed=7, **{"bn.ema_decay": 0.9}), whole)
-    message = str(caught.value)
-    assert "seed: 0 there, 7 now" in message
-    assert "bn.ema_decay: 0.99 there, 0.9 now" in message
-    assert "--workdir" in message and "\n" not in message
+def test_float64_ends_with_the_run_that_asked_for_it():
+    for dtype in ("float64", "float32"):
+        start.prepare(short(**{"model.dtype": dtype}), jax.devices()[:1])
+        assert jnp.zeros((), np.float64).dtype == dtype
 
 
 class StopAt:

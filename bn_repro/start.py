@@ -30,8 +30,7 @@ def prepare(config, devices=None):
     config, stated = resolve(config)
     data.find(config.data)
     models.check_names(config)
-    if config.model.dtype == "float64":
-        jax.config.update("jax_enable_x64", True)
+    jax.config.update("jax_enable_x64", config.model.dtype == "float64")
     mesh = parallel.make_mesh(devices)
     per_device = parallel.check_batch(config.batch_size, mesh)
     layers.check_groups(config.bn.batch, per_device, mesh.size)

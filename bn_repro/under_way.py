@@ -8,7 +8,16 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
-from bn_repro import due, experiment, metrics, pace, parallel, programs, train
+from bn_repro import (
+    due,
+    experiment,
+    interrupt,
+    metrics,
+    pace,
+    parallel,
+    programs,
+    train,
+)
 from bn_repro.errors import UserError
 from bn_repro.parallel import say
 from bn_repro.run_folder import checkpoint, manifest, records, resume, seen, tensorboard
@@ -182,17 +191,18 @@ def close(run: Training, status: str) -> None:
             fields["not_finite"] = overflown
         if status in records.ENDED:
             _save_weights(run)
+        speed = {"images_per_second": round(done / spent, 1)} if done else {}
         run.writer.update_manifest(
             ended=manifest.now(),
-            images_per_second=round(done / spent, 1),
             compiled=programs.so_far().since(run.made),
+            **speed,
         )
         run.writer.write_status(status, run.step, **fields)
         if run.summaries:
             run.summaries.close()
         for what, first in overflown.items():
             say(f"{what} is not finite, first at step {first:,}")
-    again = ": the same command resumes" if status == "interrupted" else ""
+    again = f": {interrupt.same_command()} resumes" * (status == "interrupted")
     say(f"{status} at step {run.step:,}{again}; the records are in {run.writer.path}")
 
 

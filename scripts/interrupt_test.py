@@ -5,10 +5,11 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 
-from bn_repro import cli
+from bn_repro import cli, interrupt
 from bn_repro.run_folder import checkpoint, records
 
 HOLDING = """
@@ -91,6 +92,23 @@ with loop.recording_failure(writer):
     status = records.status(tmp_path)
     assert (status["status"], status["step"]) == ("interrupted", 40)
     assert not checkpoint.steps(tmp_path)
+
+
+def test_what_resumes_is_named_without_what_begins_anew(monkeypatch):
+    for words, told in (([], ""), (["--restart"], " without --restart")):
+        monkeypatch.setattr(sys, "argv", ["train.py", *words])
+        assert interrupt.same_command() == f"the same command{told}"
+
+
+def test_a_requeued_job_goes_on_instead_of_beginning_anew(monkeypatch):
+    flag = SimpleNamespace(value=True)
+    monkeypatch.setattr(cli.flags, "DEFINE_bool", lambda *_: flag)
+    restart = cli.define_restart("what")
+    monkeypatch.delenv("SLURM_RESTART_COUNT", raising=False)
+    assert restart()
+    for count, begins in (("0", True), ("1", False)):
+        monkeypatch.setenv("SLURM_RESTART_COUNT", count)
+        assert restart() == begins
 
 
 @pytest.mark.parametrize("script", ["sweep", "train"])

@@ -54,11 +54,7 @@ _INDEX = flags.DEFINE_integer(
 _COUNT = flags.DEFINE_integer(
     "count", 0, "Tasks in the array; task i runs members i, i + count, ...; 0: one each"
 )
-_RESTART = flags.DEFINE_bool(
-    "restart", False, "Forget what the chosen runs' folders hold, and begin anew."
-)
-
-
+_restart = cli.define_restart("Forget what the chosen runs' folders hold; begin anew.")
 _LIST = flags.DEFINE_bool(
     "list", False, "Only say which runs there are and how they stand."
 )
@@ -69,7 +65,7 @@ _DRY_RUN = flags.DEFINE_bool(
 
 def main() -> int:
     from bn_repro import resolve, sweep
-    from bn_repro.run_folder import lock, records, resume
+    from bn_repro.run_folder import records
 
     flag = flags.FLAGS["config"]
     overrides = dict(config_flags.get_override_values(flag))
@@ -92,15 +88,11 @@ def main() -> int:
         raise UserError("--count is given without --index, which of them this is")
     if _INDEX.value is not None:
         members = sweep.share(members, _INDEX.value, _COUNT.value)
-    if _RESTART.value:
-        for member in members:
-            with lock.hold(member.workdir):
-                resume.clear(member.workdir)
-    statuses = sweep.run(members, _EXECUTOR.value, _JOBS.value)
+    statuses = sweep.run(members, _EXECUTOR.value, _JOBS.value, _restart())
     ended = [name for name, status in statuses.items() if status in records.ENDED]
     print(f"{len(ended)} of {len(statuses)} runs have ended; see {_WORKDIR.value}")
     if len(ended) < len(statuses):
-        print("run the same command again to resume the others")
+        print(f"{interrupt.same_command()} resumes the others")
         return interrupt.exit_status("interrupted") or 1
     return 0
 

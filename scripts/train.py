@@ -21,9 +21,7 @@ from bn_repro import cli
 
 _CONFIG = cli.define_config()
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder for the records of the run.")
-_RESTART = flags.DEFINE_bool(
-    "restart", False, "Forget what the workdir holds; begin with the first step."
-)
+_restart = cli.define_restart("Forget what the workdir holds; begin anew.")
 _BRANCH_FROM = flags.DEFINE_string(
     "branch_from", "", "Run folder whose newest checkpoint a new run goes on from."
 )
@@ -46,7 +44,7 @@ def main():
 
     for line in _ignored():
         parallel.say(line)
-    how = {"restart": _RESTART.value, "branch_from": _BRANCH_FROM.value}
+    how = {"restart": _restart(), "branch_from": _BRANCH_FROM.value}
     ended = loop.run(_CONFIG.value, _WORKDIR.value, **how)
     return interrupt.exit_status(ended)
 

@@ -284,7 +284,10 @@ def test_what_changes_no_step_may_change_on_a_resume(half, whole):
         np.testing.assert_array_equal(ours[4][name], array, err_msg=name)
     assert records.read_run(half).config["log_every"] == 30
     assert run_here(short(), half) == "finished"  # and back: nothing to do
-    refused("seed: 0 there, 1 now", half, config=short(seed=1))
+    other = short(seed=1, **{"bn.ema_decay": 0.9})
+    refused(
+        "bn.ema_decay: 0.99 there, 0.9 now; seed: 0 there, 1 now", half, config=other
+    )
 
 
 def test_other_examples_are_refused_and_moved_ones_told(half, capsys):
@@ -372,6 +375,12 @@ def test_a_branch_counts_the_examples_of_the_batch_size_before_it(half, tmp_path
     assert (rows[-1]["step"], rows[-1]["examples"]) == (70, expected)
 
 
+def test_a_restart_that_cannot_branch_removes_nothing(half, tmp_path):
+    restart = {"restart": True, "config": short(seed=7)}
+    refused("no such folder", half, branch_from=str(tmp_path / "no"), **restart)
+    refused("would remove what --branch_from", half, branch_from=str(half), **restart)
+
+
 def test_an_interrupted_branch_resumes_bit_for_bit(half, tmp_path, monkeypatch):
     config = short(**{"optimizer.momentum": 0.5})
     devices, branched = jax.devices()[:1], {"branch_from": str(half)}
@@ -387,8 +396,9 @@ def test_an_interrupted_branch_resumes_bit_for_bit(half, tmp_path, monkeypatch):
 def test_initial_weights_that_are_not_finite_end_diverged_without_weights(tmp_path):
     config = short("plain", **{"model.init_stddev": 3e38})
     assert run_here(config, tmp_path) == "diverged"
-    status = records.read_run(tmp_path).status
-    assert (status["step"], status["first_bad_step"]) == (0, 0)
+    run = records.read_run(tmp_path)
+    assert (run.status["step"], run.status["first_bad_step"]) == (0, 0)
+    assert "images_per_second" not in run.manifest
     assert not (tmp_path / checkpoint.WEIGHTS).exists()
     assert checkpoint.steps(tmp_path) == []
     assert run_here(config, tmp_path) == "diverged"

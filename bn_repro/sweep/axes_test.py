@@ -101,4 +101,6 @@ def test_a_dry_run_prints_the_first_and_what_all_cost(tmp_path):
     assert "is known once a run there has ended" in text
     found[1].workdir.mkdir()
     (found[1].workdir / "manifest.json").write_text('{"images_per_second": 100.0}')
+    found[2].workdir.mkdir()
+    (found[2].workdir / "manifest.json").write_text('{"images_per_second": 0.0}')
     assert "0:03:00 of one process at the speed there" in sweep.dry_run(found)

@@ -4,6 +4,7 @@ An executor takes the members that have not ended, grouped by what they share, t
 number of jobs and the progress; it returns how each member that it started ended.
 """
 
+import contextlib
 import time
 from collections.abc import Callable
 
@@ -67,7 +68,9 @@ EXECUTORS: dict[str, Callable] = {
 }
 
 
-def run(sweep: list[Planned], executor: str = "", jobs: int = 0) -> dict[str, str]:
+def run(
+    sweep: list[Planned], executor: str = "", jobs: int = 0, restart: bool = False
+) -> dict[str, str]:
     """Runs the members that have not ended and returns how each of them stands.
 
     Args:
@@ -76,15 +79,18 @@ def run(sweep: list[Planned], executor: str = "", jobs: int = 0) -> dict[str, st
         TPU "vmap" if the data live on the devices, else "here".
       jobs: with "processes", how many run at a time, each on an equal share of the
         cores; 0: one a core.
+      restart: forget what the members' folders hold, and begin anew.
 
     Raises:
-      UserError: a bad value, or a folder holds a run of another configuration; nothing
-        was started.
+      UserError: a bad value, or a folder holds a run of another configuration, or, to
+        restart it, another process writes it; nothing was started or forgotten.
     """
-    groups = _groups(sweep)
+    groups = _groups(sweep, restart)
     waiting = [member for group in groups for member in group]
     executor = executor or ("processes" if jobs else _default(waiting))
     _check(executor, jobs, waiting)
+    if restart:
+        _clear(sweep)
     progress = Progress(len(sweep), len(sweep) - len(waiting))
     for member in sweep:
         if member not in waiting:
@@ -111,8 +117,18 @@ def _held(groups: Groups, outcomes: dict, progress: Progress) -> Groups:
     return [group for group in held if group]
 
 
-def _groups(sweep: list[Planned]) -> Groups:
+def _clear(sweep: list[Planned]) -> None:
+    with contextlib.ExitStack() as stack:
+        for member in sweep:
+            stack.enter_context(lock.hold(member.workdir))
+        for member in sweep:
+            resume.clear(member.workdir)
+
+
+def _groups(sweep: list[Planned], restart: bool) -> Groups:
     """Returns the members that have not ended by the programs that they share.
+
+    All of them to restart.
 
     Raises:
       UserError: a member's configuration is bad, or not that of its folder.
@@ -121,7 +137,7 @@ def _groups(sweep: list[Planned]) -> Groups:
     for member in sweep:
         resolved, stated = resolve.resolve(member.load_config())
         record = resolve.as_record(resolved, stated)
-        if not resume.ended(record, member.workdir):
+        if restart or not resume.ended(record, member.workdir):
             shared = resolve.without_varied(resolved)
             groups.setdefault(shared, []).append(member)
     return list(groups.values())

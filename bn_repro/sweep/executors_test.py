@@ -1,6 +1,9 @@
 """A sweep runs what has not ended, each run as if it were alone."""
 
+import errno
 import re
+import shutil
+import sys
 import types
 
 import jax
@@ -146,3 +149,34 @@ def test_bad_options_are_refused_before_anything_starts(tmp_path):
     with pytest.raises(UserError, match="vmap needs data that live on the devices"):
         sweep.run(members, "vmap")
     assert {m.status() for m in members} == {"waiting"}
+
+
+def test_nothing_is_forgotten_for_a_restart_that_cannot_be(tmp_path):
+    shutil.copytree("results/mnist/bn_seed0", tmp_path / "bn_seed0")
+    members = sweep.members(FILE, {}, ONLY[::-1], tmp_path)
+    other = holder(members[1].workdir, "flock")
+    bad = sweep.members(FILE, {"data.limit": -1}, ONLY[::-1], tmp_path)
+    for chosen, executor, message in (
+        (members, "pmap", "--executor is 'pmap'"),
+        (bad, "here", "data.limit is -1"),
+        (members, "here", "plain_seed0 is being written by process"),
+    ):
+        with pytest.raises(UserError, match=message):
+            sweep.run(chosen, executor, restart=True)
+    other.communicate("")
+    assert members[0].status() == "finished"
+    assert records.read_run(members[0].workdir).metrics
+
+
+def test_the_reason_is_told_though_the_log_s_disk_is_full(tmp_path, monkeypatch):
+    class Full:
+        def write(self, _):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    failing = {"data.limit": 1, "data.source": "none"}
+    (member,) = sweep.members(FILE, LIGHT | failing, ["bn_seed0"], tmp_path)
+    monkeypatch.setattr(workers, "_print_to", lambda path: None)
+    monkeypatch.setattr(sys, "stderr", Full())
+    assert "data.source" in workers._train_logged(member, "here")
+    monkeypatch.setattr(workers, "train", lambda member: 1 / 0)
+    assert "ZeroDivisionError" in workers._train_logged(member, "here")

@@ -210,10 +210,12 @@ def _train_logged(member: Planned, where: str) -> str:
     except lock.HeldError:
         return HELD
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        with contextlib.suppress(OSError):  # a full disk
+            print(f"error: {error}", file=sys.stderr)
         return f"failed: {error}"
     except Exception as error:
-        traceback.print_exc()
+        with contextlib.suppress(OSError):
+            traceback.print_exc()
         return f"failed: {type(error).__name__}: {error}"
 
 
