@@ -41,13 +41,14 @@ def make(config, mesh) -> Experiment:
     Runs that differ only in resolve.VARIED share all but the feed: what the one before
     compiled is not compiled again.
     """
-    data.find(config.data)  # refuses an unknown data set or source by name
-    shared = _make_shared(resolve.without_varied(config), mesh)
+    stamp = data.find(config.data).stamp(config.data)
+    shared = _make_shared(resolve.without_varied(config), mesh, stamp)
     return shared._replace(feed=shared.feed.for_run(config))
 
 
 @functools.lru_cache(maxsize=2)  # each holds its data and programs
-def _make_shared(config, mesh) -> Experiment:
+def _make_shared(config, mesh, stamp) -> Experiment:
+    del stamp  # part of the key only: other files are read anew
     data_set = data.find(config.data)
     make_parts = _in_memory if data_set.in_memory else _streamed
     return make_parts(config, data_set, mesh)

@@ -35,4 +35,6 @@ class DataSet:
     image_shape: Callable  # keys -> shape of one image of the network's input
     inputs: Callable  # configuration -> `train.Recipe.inputs`
     preprocessing: Callable  # keys -> what has to be done to a picture, for an export
+    # keys -> what changes as soon as the files do; they are not read again before
+    stamp: Callable = lambda keys: ()
     pixel_values: int = 256  # values of a pixel are 0 .. pixel_values - 1

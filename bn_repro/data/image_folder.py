@@ -134,7 +134,7 @@ def open_source(data, split: str, recorded: Classes | None = None) -> ImageFolde
         `data.classes`, the classes are not the run's or the training set's, or the
         pictures are those of the training set.
     """
-    source = _open(*_located(data, split), split)
+    source = _open(*located(data, split), split)
     described = f"data.{split}={data[split]}"
     if recorded and any(recorded):
         return source.labelled_as(recorded, described)
@@ -144,7 +144,7 @@ def open_source(data, split: str, recorded: Classes | None = None) -> ImageFolde
             f"data.classes is {data.classes}: set one of them to the other"
         )
     if split != "train" and data.train:
-        train = _open(*_located(data, "train"), "train")
+        train = _open(*located(data, "train"), "train")
         _check_same_classes(train, source, data)
         _check_other_pictures(train, source, data)
     return source if recorded is None else source.labelled_as(recorded, described)
@@ -153,7 +153,7 @@ def open_source(data, split: str, recorded: Classes | None = None) -> ImageFolde
 def is_there(data, split: str) -> bool:
     """Returns whether what `data.train` or `data.val` names exists here."""
     try:
-        _located(data, split)
+        located(data, split)
     except UserError:
         return False
     return True
@@ -182,8 +182,12 @@ def _check_other_pictures(train: ImageFolder, val: ImageFolder, data) -> None:
         )
 
 
-def _located(data, split: str) -> tuple[str, str | None, int]:
-    """Returns the path, the named folder inside a tar, the time of last change."""
+def located(data, split: str) -> tuple[str, str | None, int]:
+    """Returns the path, the named folder inside a tar, the time of last change.
+
+    Raises:
+      UserError: there is no such path.
+    """
     stated = data[split]
     if not stated:
         raise UserError(
@@ -199,7 +203,18 @@ def _located(data, split: str) -> tuple[str, str | None, int]:
             f"data.{split}={stated} does not exist: name a directory or a tar with "
             f"--config.data.{split}=, or --{split}= where a run folder is read"
         )
-    return path, folder, os.stat(path).st_mtime_ns
+    return path, folder, _changed(path, split)
+
+
+def _changed(path: str, split: str) -> int:
+    """Returns when a tar, or a directory or one of its class folders, last changed."""
+    inside = os.path.join(path, split)
+    root = inside if os.path.isdir(inside) else path
+    times = [os.stat(path).st_mtime_ns, os.stat(root).st_mtime_ns]
+    if os.path.isdir(root):
+        with os.scandir(root) as entries:
+            times += [e.stat().st_mtime_ns for e in entries if e.is_dir()]
+    return max(times)
 
 
 @functools.lru_cache(maxsize=4)  # opening "val" also compares it with "train"

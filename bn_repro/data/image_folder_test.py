@@ -11,7 +11,7 @@ import time
 import numpy as np
 import pytest
 
-from bn_repro.data import image_folder
+from bn_repro.data import image_folder, imagenet
 from bn_repro.data.conftest import COUNTS, WNIDS, make_picture, write_jpeg
 from bn_repro.data.image_folder import open_source
 from bn_repro.data.source_views import limited
@@ -303,6 +303,17 @@ def test_what_is_wrong_is_said_in_one_line(copied, spoil, message):
     with pytest.raises(UserError, match=message) as caught:
         open_source(data, "val")
     assert "\n" not in str(caught.value)
+
+
+def test_what_is_added_or_removed_later_is_seen(copied):
+    root, data = copied
+    assert len(open_source(data, "train")) == 3 * COUNTS["train"]
+    stamp = imagenet.DATA_SET.stamp(data)
+    first = next((root / "train" / WNIDS[0]).iterdir())
+    first.rename(root / "train" / WNIDS[1] / "moved.JPEG")
+    names = [record["name"] for record in read_all(open_source(data, "train"))]
+    assert f"{WNIDS[1]}/moved.JPEG" in names and len(names) == 3 * COUNTS["train"]
+    assert imagenet.DATA_SET.stamp(data) != stamp
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="no ../shared/data")

@@ -15,6 +15,14 @@ def _tfds(keys, split: str, recorded):
     return imagenet_tfds.open_source(keys, split, recorded)
 
 
+def _stamp(keys) -> tuple:
+    from bn_repro.data import image_folder
+
+    if keys.source != "image_folder":
+        return ()
+    return tuple(image_folder.located(keys, split) for split in ("train", "val"))
+
+
 def image_inputs(config):
     """Returns `train.Recipe.inputs` for pictures: distortion and scaling."""
     import jax.numpy as jnp  # here: processes that decode need no JAX
@@ -53,4 +61,5 @@ DATA_SET = DataSet(
     image_shape=lambda keys: (keys.image_size, keys.image_size, 3),
     inputs=image_inputs,
     preprocessing=_preprocessing,
+    stamp=_stamp,
 )

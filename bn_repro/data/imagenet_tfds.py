@@ -5,6 +5,7 @@ Neither TensorFlow nor a download is needed to read it; to prepare it both are.
 
 import dataclasses
 import hashlib
+from pathlib import Path
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -77,7 +78,8 @@ def open_source(data, split: str, recorded: Classes | None = None) -> TfdsSource
             f"{builder.data_dir} has {len(records):,} {split} pictures instead of "
             f"{COUNTS[split]:,}: prepare it again from complete archives"
         )
-    folders = [str(builder.data_dir), data.dir] if data.dir else [str(builder.data_dir)]
+    version = Path(builder.data_dir)  # DIR/imagenet2012/VERSION
+    folders = [version, version.parents[1]]
     found = Classes(tuple(readable_names(wnids, folders)), tuple(wnids))
     given = recorded if recorded and any(recorded) else found
     label = labels_in(given, found, str(builder.data_dir))

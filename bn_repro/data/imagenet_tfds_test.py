@@ -76,8 +76,16 @@ def test_pickles_and_streams(tfds_folder):
     np.testing.assert_array_equal(np.sort(np.concatenate(labels)), [0, 0, 1, 1, 2])
 
 
-def test_words_in_the_data_directory_become_class_names(tfds_folder, tmp_path):
+@pytest.mark.parametrize("stated", ["as it is", "~", ""])
+def test_words_in_the_data_directory_become_class_names(
+    tfds_folder, tmp_path, monkeypatch, stated
+):
     config = tfds_folder()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    from tensorflow_datasets import core
+
+    monkeypatch.setattr(core.constants, "DATA_DIR", config.data.dir)
+    config.data.dir = config.data.dir if stated == "as it is" else stated
     (tmp_path / "words.txt").write_text(f"{WNIDS[1]}\tgoldfish\n")
     names = imagenet_tfds.open_source(config.data, "val").class_names
     assert names == [WNIDS[0], "goldfish", WNIDS[2]]
