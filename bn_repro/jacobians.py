@@ -153,12 +153,13 @@ def operators(config, names: list[str]):
         return model.apply(variables, u, Mode())[0]
 
     def back(name, variables, u, w):
-        return jax.vjp(lambda u: output(name, variables, u), u)[1](w)[0]
+        y, pull = jax.vjp(lambda u: output(name, variables, u), u)
+        return pull(w.astype(y.dtype))[0].astype(w.dtype)
 
     def forward(name, variables, u, v):
         """The transpose of `back`; convolutions have no forward mode here."""
         w = jax.eval_shape(lambda u: output(name, variables, u), u)
-        zeros = jnp.zeros(w.shape, w.dtype)
+        zeros = jnp.zeros(w.shape, v.dtype)
         return jax.vjp(lambda w: back(name, variables, u, w), zeros)[1](v)[0]
 
     products = {

@@ -1,5 +1,7 @@
 """Lanczos' singular values against those of numpy's decomposition."""
 
+from functools import partial
+
 import jax
 import numpy as np
 import pytest
@@ -135,6 +137,25 @@ def test_of_a_3x3_convolution_they_are_those_of_its_matrix(name):
     np.testing.assert_allclose(near[shares > 1e-6], 0, atol=2e-3 * values.max())
     for value in values[values > 1e-3 * values.max()]:
         assert np.abs(found - value).min() < 2e-3 * values.max()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", ["bfloat16", "float64"])
+def test_products_are_adjoint_whatever_the_network_computes_in(dtype):
+    with jax.enable_x64(dtype == "float64"):
+        config, images, variables = tiny_inception(
+            "bn_baseline", **{"model.dtype": dtype}
+        )
+        inputs_of, products = jacobians.operators(config, [LAYER])
+        u = inputs_of(variables, images[:2])[LAYER]
+        forward, back = (partial(f, variables, u) for f in products[LAYER])
+        v = RNG.normal(size=u.shape).astype(np.float32)
+        z = forward(v)
+        w = RNG.normal(size=z.shape).astype(np.float32)
+        assert z.dtype == back(w).dtype == np.float32
+        one, other = np.vdot(z, w), np.vdot(v, back(w))
+        size = np.linalg.norm(z) * np.linalg.norm(w)
+        assert abs(one - other) < 0.01 * size and size > 1
 
 
 def matrices_of_3x3(config, name, variables, u):

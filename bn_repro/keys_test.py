@@ -10,7 +10,7 @@ from bn_repro import keys
 from bn_repro.errors import UserError
 from bn_repro.resolve import resolve, validate
 from bn_repro.run_folder import configuration
-from configs import common
+from configs import common, imagenet
 
 
 def with_value(key, value):
@@ -155,3 +155,10 @@ def test_changes_of_gradients_are_measured_of_plain_descent_alone(key):
     config.update_from_flattened_dict({key: 0.1})
     with pytest.raises(UserError, match="must be without 'gradient_change' but for"):
         validate(config)
+    network = imagenet.get_config("bn_baseline")
+    changed = {"optimizer.momentum": 0.0, "optimizer.l2": 0.0}
+    network.update_from_flattened_dict(changed)
+    validate(network)
+    network.probe.measures = ("gradient_change",)
+    with pytest.raises(UserError, match="'gradient_change' but for an mlp"):
+        validate(network)

@@ -112,8 +112,9 @@ CONDITIONS = (
         lambda c: (
             "gradient_change" not in c.probe.measures
             or c.optimizer.momentum == c.optimizer.l2 == 0
+            and c.model.name == "mlp"
         ),
-        "without 'gradient_change' but for descent without momentum and l2",
+        "without 'gradient_change' but for an mlp without momentum and l2",
     ),
     (
         "bn.noise",
