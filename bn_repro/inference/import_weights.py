@@ -78,13 +78,15 @@ def import_run(file, config, workdir, channels="bgr", mean=None, deviation=(1, 1
 
     Raises:
       UserError: the file cannot be read, it is another network or has another number of
-        classes than `config.data.classes`, a deviation is below 1, or the folder
-        holds a run already.
+        classes than `config.data.classes`, a deviation or the largest mean is that
+        of pixels of 0..1, or the folder holds a run already.
     """
-    if not all(d >= 1 for d in deviation):  # nan neither
+    bad = not all(d >= 1 for d in deviation)  # nan as well
+    if bad or (mean is not None and 0 < max(mean) <= 1):
+        what = f"deviation is {list(deviation)}" if bad else f"mean is {list(mean)}"
         raise UserError(
-            f"deviation is {list(deviation)}; it must be at least 1, for pixels of "
-            f"0..255: multiply mean and deviation of pixels of 0..1 by 255"
+            f"{what}; it must be at least 1, for pixels of 0..255: multiply mean and "
+            "deviation of pixels of 0..1 by 255"
         )
     if (Path(workdir) / records.CONFIG).is_file():
         raise UserError(f"{workdir} holds a run already; name another --workdir")
@@ -95,11 +97,11 @@ def import_run(file, config, workdir, channels="bgr", mean=None, deviation=(1, 1
     variables = convert(state, models.shapes(config), channels, mean, deviation)
     writer = RunWriter(workdir)
     record = as_record(config, stated)
+    weights = checkpoint.save_weights(workdir, variables, 0, record)
     writer.write_config(record)
     sha256 = hashlib.sha256(Path(file).read_bytes()).hexdigest()
     source = {"imported_from": str(file), "imported_sha256": sha256}
     writer.write_manifest(manifest.describe(config, variables["params"], **source))
-    weights = checkpoint.save_weights(workdir, variables, 0, record)
     writer.write_status("finished", 0)
     return weights
 

@@ -262,9 +262,21 @@ def test_without_pytorch_it_says_what_to_do(tmp_path, monkeypatch):
         import_weights.read_state(tmp_path / "port.pth")
 
 
-def test_a_deviation_of_pixels_of_0_to_1_is_refused(tmp_path):
-    mean, deviation = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-    with pytest.raises(UserError, match="deviation is .0.229, .* by 255"):
+@pytest.mark.parametrize(
+    ("deviation", "message"),
+    [((0.229, 0.224, 0.225), "deviation is .0.229"), ((1, 1, 1), "mean is .0.485")],
+)
+def test_scaling_of_pixels_of_0_to_1_is_refused(tmp_path, deviation, message):
+    mean = (0.485, 0.456, 0.406)
+    with pytest.raises(UserError, match=f"{message}, .* by 255"):
         import_weights.import_run(
             tmp_path / "w.npz", get_config(), tmp_path / "run", "rgb", mean, deviation
         )
+
+
+def test_an_import_that_failed_is_done_again(tmp_path):
+    np.savez(tmp_path / "port.npz", **port_state(np.zeros))
+    given = tmp_path / "port.npz", get_config(), tmp_path / "run", "rgb"
+    with pytest.raises(UserError, match="not finite"):
+        import_weights.import_run(*given, mean=(np.nan, 117.0, 104.0))
+    assert import_weights.import_run(*given).is_file()

@@ -10,7 +10,7 @@ from bn_repro.data import crops as views
 from bn_repro.data import decode
 from bn_repro.data.classes import Classes
 from bn_repro.errors import UserError
-from bn_repro.inference import members, predict, splits
+from bn_repro.inference import ensemble, members, predict, splits
 from bn_repro.resolve import resolve
 from configs import tiny_imagenet
 
@@ -91,6 +91,20 @@ def test_views_and_their_mirrors_are_averaged(on_pictures, tmp_path, crops, devi
         assert len(both) == crops
         expected = paper_probabilities(member, both).mean(0)
         np.testing.assert_allclose(ours, expected, rtol=1e-3, atol=1e-5)
+
+
+def test_classes_of_one_folder_may_be_called_differently(on_pictures):
+    member = on_pictures[0]
+    folders = ("class_0", "class_1")
+    named = [
+        member._replace(classes=Classes(names, folders))
+        for names in (("cat", "dog"), folders)
+    ]
+    first, second = ensemble._open_splits(named, 1, "", 0)
+    assert (first.class_names, second.class_names) == (["cat", "dog"], [*folders])
+    other = member._replace(classes=Classes((), folders[::-1]))
+    with pytest.raises(UserError, match="has other classes than"):
+        ensemble._open_splits([named[0], other], 1, "", 0)
 
 
 def relabelled(on_pictures, tmp_path, rename, recorded):

@@ -27,6 +27,7 @@ class Split(NamedTuple):
     name: str  # "train" or the data set's held-out split, such as "val"
     count: int  # number of pictures
     class_names: list[str]  # in the order of labels
+    classes: list[str]  # the same as all machines call them: their folders
     crops: int  # views of each picture
     # (first picture, pictures a batch) -> iterator of this process's {"image": uint8
     # [b, views that the host makes, ...], "label", "mask", "index": [b]}
@@ -91,7 +92,7 @@ def _open_in_memory(config, data_set, crops: int, name: str) -> Split:
     inputs = data_set.inputs(config)
     which = files.digest({config.data.name: labels})
     names = splits.class_names
-    return Split(name, len(labels), names, 1, batches, inputs, lambda: which)
+    return Split(name, len(labels), names, names, 1, batches, inputs, lambda: which)
 
 
 def _open_streamed(config, data_set, crops: int, name: str, recorded) -> Split:
@@ -110,7 +111,8 @@ def _open_streamed(config, data_set, crops: int, name: str, recorded) -> Split:
 
     inputs = data_set.inputs(config)
     names, which = source.class_names, functools.cache(source.pictures)
-    return Split(name, len(source), names, crops, batches, inputs, which)
+    made = source.wnids, crops, batches, inputs, which
+    return Split(name, len(source), names, *made)
 
 
 def _known(name: str, known: tuple[str, ...]) -> str:
