@@ -298,9 +298,12 @@ def moving_average(
     """
     if t is None:
         return average + (1 - decay) * (new - average)
-    log_decay = math.log(decay)
-    # expm1 keeps the digits of 1 - decay.
-    weight = math.expm1(log_decay) / jnp.expm1(log_decay * t)
+    if decay in (0, 1):  # the last one alone; the plain mean of all
+        weight = 1 / t if decay else 1
+    else:
+        log_decay = math.log(decay)
+        # expm1 keeps the digits of 1 - decay.
+        weight = math.expm1(log_decay) / jnp.expm1(log_decay * t)
     return average + weight * (new - average)
 
 

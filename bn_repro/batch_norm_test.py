@@ -247,6 +247,14 @@ def test_bias_corrected_average_weighs_all_steps_as_it_should(decay):
         np.testing.assert_allclose(average, expected, rtol=1e-5)
 
 
+@pytest.mark.parametrize(("decay", "expected"), [(0, 5.0), (1, 3.0)])
+def test_the_ends_of_the_decay_keep_the_last_value_or_weigh_all_alike(decay, expected):
+    average = jnp.float32(-3.0)
+    for t, value in enumerate((1.0, 3.0, 5.0), start=1):
+        average = batch_norm.moving_average(average, jnp.float32(value), decay, t)
+    np.testing.assert_allclose(average, expected, rtol=1e-6)
+
+
 def test_average_without_count_follows_flax():
     average = batch_norm.moving_average(jnp.float32(1), jnp.float32(3), 0.9)
     np.testing.assert_allclose(average, 0.9 * 1 + 0.1 * 3, rtol=1e-6)

@@ -10,6 +10,7 @@ import contextlib
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 
 _to_tell: list[Callable[[], None]] = []
@@ -54,6 +55,11 @@ def same_command() -> str:
     return "the same command" + " without --restart" * anew
 
 
+def may_handle() -> bool:
+    """Returns whether signals may be handled: in the main thread alone."""
+    return threading.current_thread() is threading.main_thread()
+
+
 @contextlib.contextmanager
 def asked_to_stop() -> Iterator[list]:
     """Yields a list that is not empty once Ctrl-C or SIGTERM asked to stop."""
@@ -67,6 +73,7 @@ def asked_to_stop() -> Iterator[list]:
     numbers = [signal.SIGTERM]
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         numbers.append(signal.SIGINT)
+    numbers = numbers if may_handle() else []
     before = [signal.signal(number, notice) for number in numbers]
     try:
         yield asked
@@ -78,7 +85,6 @@ def asked_to_stop() -> Iterator[list]:
 def end_with_parent() -> None:
     """Ends this process, a worker, as soon as the one that started it has ended."""
     import multiprocessing
-    import threading
 
     def wait() -> None:
         multiprocessing.parent_process().join()

@@ -132,7 +132,8 @@ class Preemption:
     And SIGHUP, the end of the terminal. A signal that the process was started to ignore
     it goes on ignoring, but for SIGTERM. Used as a context manager around the training
     loop. A second Ctrl-C ends the process at once; a second SIGTERM does not, since a
-    job's scheduler and its parent process may both send one. On several processes all
+    job's scheduler and its parent process may both send one. In a thread other than
+    the main one no signal is noticed. On several processes all
     of them learn of it at the same chunk, through JAX's preemption sync, which listens
     to SIGTERM.
     """
@@ -145,7 +146,7 @@ class Preemption:
         numbers = [n for n in numbers if signal.getsignal(n) is not signal.SIG_IGN]
         if jax.process_count() == 1:
             numbers.append(signal.SIGTERM)
-        for number in numbers:
+        for number in numbers if interrupt.may_handle() else []:
             self._previous[number] = signal.signal(number, self._notice)
         return self
 

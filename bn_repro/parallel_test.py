@@ -1,5 +1,6 @@
 """Batches that do not divide are refused; jobs of several processes are recognised."""
 
+import concurrent.futures
 import os
 import signal
 from unittest.mock import Mock
@@ -8,7 +9,7 @@ import jax
 import numpy as np
 import pytest
 
-from bn_repro import parallel
+from bn_repro import interrupt, parallel
 from bn_repro.errors import UserError
 
 
@@ -62,10 +63,19 @@ def test_replicated_and_sharded_arrays_are_where_they_should_be():
     assert parallel.local(everywhere).devices() == {jax.devices()[0]}
 
 
+def test_in_a_thread_no_signal_is_noticed_and_none_is_refused():
+    def run():
+        with parallel.Preemption() as preemption, interrupt.asked_to_stop() as asked:
+            return preemption.requested() or bool(asked)
+
+    with concurrent.futures.ThreadPoolExecutor(1) as thread:
+        assert thread.submit(run).result() is False
+
+
 def test_only_a_second_ctrl_c_is_not_held_back():
     before = signal.getsignal(signal.SIGTERM)
     # A script's background job starts with SIGINT ignored.
-    interrupt = signal.signal(signal.SIGINT, signal.default_int_handler)
+    before_int = signal.signal(signal.SIGINT, signal.default_int_handler)
     with parallel.Preemption() as preemption:
         assert not preemption.requested()
         signal.raise_signal(signal.SIGTERM)
@@ -74,7 +84,7 @@ def test_only_a_second_ctrl_c_is_not_held_back():
         signal.raise_signal(signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
-    signal.signal(signal.SIGINT, interrupt)
+    signal.signal(signal.SIGINT, before_int)
     assert signal.getsignal(signal.SIGTERM) == before
 
 
