@@ -22,40 +22,6 @@ def apply(layer, u, **kwargs):
     return layer.apply(variables, u, layers.Mode(**kwargs)), variables
 
 
-def test_a_layer_without_norm_has_a_bias():
-    u = normal(2, 4, 4, 3)
-    layer = ConvNormAct(5, "relu")
-    variables = layer.init(jax.random.key(0), u, layers.Mode())
-    kernel, bias = np.float64(variables["params"]["kernel"]), normal(5, seed=1)
-    variables["params"]["bias"] = jnp.asarray(bias)
-    z, tap = layer.apply(variables, u, layers.Mode())
-    expected = u @ kernel[0, 0] + bias
-    np.testing.assert_allclose(tap, expected, rtol=1e-5, atol=1e-5)
-    np.testing.assert_allclose(z, np.maximum(expected, 0), rtol=1e-5, atol=1e-5)
-
-
-def test_a_norm_before_the_nonlinearity_takes_the_bias_place():
-    u = normal(2, 4, 4, 3)
-    (z, tap), variables = apply(ConvNormAct(5, "sigmoid", norm=NORM), u)
-    assert set(variables["params"]) == {"kernel", "bn"}
-    x = u @ np.float64(variables["params"]["kernel"])[0, 0]
-    expected = (x - x.mean((0, 1, 2))) / np.sqrt(x.var((0, 1, 2)) + 1e-3)
-    np.testing.assert_allclose(tap, expected, rtol=1e-4, atol=1e-4)
-    np.testing.assert_allclose(z, 1 / (1 + np.exp(-expected)), rtol=1e-4, atol=1e-5)
-
-
-def test_a_norm_after_the_nonlinearity_leaves_its_input_alone():
-    u = normal(2, 4, 4, 3)
-    layer = ConvNormAct(5, "relu", norm=NORM, placement="after")
-    (z, tap), variables = apply(layer, u)
-    assert set(variables["params"]) == {"kernel", "bias", "bn"}
-    x = u @ np.float64(variables["params"]["kernel"])[0, 0]
-    np.testing.assert_allclose(tap, x, rtol=1e-5, atol=1e-5)
-    g = np.maximum(x, 0)
-    expected = (g - g.mean((0, 1, 2))) / np.sqrt(g.var((0, 1, 2)) + 1e-3)
-    np.testing.assert_allclose(z, expected, rtol=1e-4, atol=1e-4)
-
-
 @pytest.mark.parametrize(("scale", "separable_scale"), [(1.0, 1.0), (4.0, 16.0)])
 def test_initial_weights_keep_a_relus_variance(scale, separable_scale):
     """Var[w] = 2 / fan-in; a separable layer's two kernels compose to the same."""

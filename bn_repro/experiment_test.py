@@ -132,8 +132,8 @@ def test_a_batch_of_more_than_the_limit_is_refused():
 @pytest.mark.parametrize(
     ("key", "known"),
     [
-        ("data.name", "imagenet"),
-        ("data.source", "packed"),
+        ("data.name", "mnist, imagenet"),
+        ("data.source", "packed, tfds"),
         ("model.name", "inception"),
         ("model.norm", "layer_norm"),
     ],

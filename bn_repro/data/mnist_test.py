@@ -80,15 +80,6 @@ def test_packed_has_one_threshold(config):
         data.load(config)
 
 
-@pytest.mark.parametrize(
-    ("key", "accepted"), [("name", "mnist, imagenet"), ("source", "packed, tfds")]
-)
-def test_unknown_source_names_key_value_and_accepted(config, key, accepted):
-    config[key] = "minst"
-    with pytest.raises(UserError, match=f"data.{key} is 'minst'; accepted.*{accepted}"):
-        data.find(config)
-
-
 def as_tfds(images, labels):
     import tensorflow_datasets as tfds
 

@@ -208,14 +208,15 @@ def _announce(splits, say) -> None:
 
 def _timer(member: Member, say, every: float = 10.0):
     """Returns what reports progress: an estimate at once, then now and then."""
-    last = [-np.inf]
+    first, last = [], [-np.inf]
 
-    def report(progress: predict.HowFar) -> None:
-        estimate = progress.seconds_left
-        if np.isfinite(estimate) and time.monotonic() - last[0] > every:
-            last[0] = time.monotonic()
-            done = f"{progress.done:,} of {progress.of:,} pictures"
-            say(f"{member.name}: {done}, {estimate:,.0f} s left")
+    def report(done: int, of: int) -> None:
+        now = time.monotonic()
+        first[:] = first or [now, done]  # what came before also compiled
+        if done > first[1] and now - last[0] > every:
+            last[0] = now
+            left = (now - first[0]) / (done - first[1]) * (of - done)
+            say(f"{member.name}: {done:,} of {of:,} pictures, {left:,.0f} s left")
 
     return report
 

@@ -12,7 +12,7 @@ from bn_repro.errors import UserError
 from bn_repro.inference import export, members, splits
 from bn_repro.layers import Mode
 from bn_repro.loop_test import short
-from bn_repro.run_folder import checkpoint, files, records
+from bn_repro.run_folder import files, records
 from configs import common
 
 LOADER = """
@@ -91,9 +91,3 @@ def test_an_unknown_platform_is_refused(member, tmp_path):
     for platforms in (("cpu", "gpux"), ()):
         with pytest.raises(UserError, match="platforms are .*; use some of .*'cuda'"):
             export.write(member, member.variables, tmp_path, platforms)
-
-
-def test_weights_file_is_the_network(member):
-    weights = checkpoint.read(member.path / checkpoint.WEIGHTS)
-    assert "params/hidden_1/kernel" in weights
-    assert splits.open_split(member.config).class_names == list("0123456789")

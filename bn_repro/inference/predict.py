@@ -49,14 +49,6 @@ class Predictions(NamedTuple):
     mask: np.ndarray  # bool [n], False where the picture could not be decoded
 
 
-class HowFar(NamedTuple):
-    """How far the evaluation of a member is."""
-
-    done: int
-    of: int
-    seconds_left: float
-
-
 def predict(
     member: Member,
     variables,  # the member's params and statistics
@@ -64,7 +56,8 @@ def predict(
     mesh,
     batch_size: int,  # forward passes a call, about: whole pictures, equal on devices
     partial_file: Path,  # of exactly this evaluation
-    report: Callable[[HowFar], None] = lambda progress: None,  # after every batch
+    # after every batch: how many pictures are done, and of how many
+    report: Callable[[int, int], None] = lambda done, of: None,
     step: Callable | None = None,  # of `compile_step`, for several calls
 ) -> tuple[Predictions, float]:
     """Returns predictions for every picture of a split, each once, and their seconds.
@@ -76,7 +69,7 @@ def predict(
     step = step or compile_step(member, split, mesh)
     variables = parallel.replicate(variables, mesh)
     done_before, seconds = _resume(partial_file, member.config.data.classes)
-    found, first, start = [done_before], len(done_before.labels), None
+    found, first = [done_before], len(done_before.labels)
     began, saved = time.monotonic() - seconds, time.monotonic()
     waiting = None
     for batch in split.batches(first, pictures):
@@ -84,9 +77,7 @@ def predict(
         ahead = step(variables, image), batch
         if waiting:  # the host makes the next batch while the devices work on this
             found.append(_gathered(*waiting))
-            done = sum(len(part.labels) for part in found)
-            report(_progress(done, split.count, start))
-            start = start or (time.monotonic(), done)
+            report(sum(len(part.labels) for part in found), split.count)
         if time.monotonic() - saved > SAVE_EVERY:
             found = [_save(partial_file, member, found, time.monotonic() - began)]
             saved = time.monotonic()
@@ -116,14 +107,6 @@ def _gathered(probabilities, batch) -> Predictions:
     order = order[index[order] >= 0]  # not the padding
     whole = np.asarray(jax.device_get(probabilities), np.float32)
     return Predictions(whole[order], labels[order].astype(np.int32), mask[order])
-
-
-def _progress(done: int, count: int, start) -> HowFar:
-    if start is None:  # the first batch also compiled
-        return HowFar(done, count, float("nan"))
-    began, before = start
-    a_picture = (time.monotonic() - began) / max(done - before, 1)
-    return HowFar(done, count, a_picture * (count - done))
 
 
 def _resume(file: Path, classes: int) -> tuple[Predictions, float]:

@@ -109,13 +109,7 @@ def images(peaks, size: int, width: float, dtype: str, batches, toy: bool):
 
 def timed(step, arguments, rounds: int, name: str) -> Figure:
     """Returns the seconds of a compiled step that donates its state; profiles one."""
-    state, *others = arguments
-
-    def run():
-        nonlocal state
-        state, sums = step(state, *others)
-        jax.block_until_ready(sums)
-
+    run = inception.stepping(step, arguments)
     seconds = alternate({"ours": run}, rounds)["ours"]
     if timing.trace_to:
         with jax.profiler.trace(f"{timing.trace_to}/{name}"):

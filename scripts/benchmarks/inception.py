@@ -7,9 +7,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from benchmarks import TINY, torch_device
+from benchmarks import TINY, mnist, torch_device
 from benchmarks.timing import alternate, missing, ratio
-from bn_repro import config_files, experiment, parallel, train
+from bn_repro import config_files, train
 from bn_repro.resolve import resolve
 from bn_repro.run_folder.manifest import available_cores
 
@@ -37,7 +37,7 @@ def measure(toy: bool = False):
     """Yields the ratios of PyTorch's and of a whole run's step time to ours."""
     case = (TOY if toy else CASES)[-1]
     if TINY.exists():
-        whole, step = in_a_run(case), our_step(case)
+        whole, step = in_a_run(case), stepping(*compiled_step(case))
         candidates = {
             "run": whole,
             "step": lambda: [step() for _ in range(STEPS)],
@@ -52,7 +52,8 @@ def measure(toy: bool = False):
         yield missing("Inception: PyTorch is not installed")
         return
     for case in TOY if toy else CASES:
-        candidates = {"ours": our_step(case), "torch": torch_step(case)}
+        ours = stepping(*compiled_step(case))
+        candidates = {"ours": ours, "torch": torch_step(case)}
         seconds = alternate(candidates, case.rounds)
         rates = [f.per_second(1, "steps/s") for f in seconds.values()]
         what = f"Inception {case.name}, batch {case.batch}: steps/s over PyTorch's"
@@ -73,29 +74,16 @@ def in_a_run(case):
             "model.width": case.width,
         }
     )
-    config = resolve(config)[0]
-    mesh = parallel.make_mesh(jax.devices()[:1])
-    parts = experiment.make(config, mesh)
-    state = train.create_state(config, parts.recipe, parts.image_shape)
-    carry, done = parallel.replicate((state, train.zero_sums(config)), mesh), 0
-
-    def run():
-        nonlocal carry, done
-        carry = parts.feed.advance(*carry, done, STEPS)
-        done += STEPS
-        jax.block_until_ready(carry)
-
-    return run
+    return mnist.in_chunks(resolve(config)[0], STEPS)
 
 
-def our_step(case):
-    """Returns what takes one training step of BN-x30."""
-    step, arguments = compiled_step(case)
-    state = arguments[0]
+def stepping(step, arguments):
+    """Returns what takes one more training step, which donates its state."""
+    state, *others = arguments
 
     def run():
         nonlocal state
-        state, sums = step(state, *arguments[1:])
+        state, sums = step(state, *others)
         jax.block_until_ready(sums)
 
     return run

@@ -48,11 +48,12 @@ def in_chunks(config, steps: int):
     mesh = parallel.make_mesh(jax.devices()[:1])
     parts = experiment.make(config, mesh)
     state = train.create_state(config, parts.recipe, parts.image_shape)
-    carry = parallel.replicate((state, train.zero_sums(config)), mesh)
+    carry, done = parallel.replicate((state, train.zero_sums(config)), mesh), 0
 
     def run():
-        nonlocal carry
-        carry = parts.feed.advance(*carry, 0, steps)
+        nonlocal carry, done
+        carry = parts.feed.advance(*carry, done, steps)
+        done += steps
         jax.block_until_ready(carry)
 
     return run
