@@ -64,6 +64,15 @@ def test_chance_is_within_three_binomial_errors_of_guessing(tmp_path):
     assert below.is_chance(below.best) and not above.is_chance(above.best)
 
 
+def test_on_mnist_the_same_answer_to_all_is_chance(tmp_path):
+    mnist = {"data__name": "mnist", "data__classes": 10}
+    testing.write_course(tmp_path / "ones", 5 * [0.1135], **mnist)
+    testing.write_course(tmp_path / "more", [0.1, 0.13], **mnist)
+    found = courses(tmp_path)
+    assert found["ones"].is_chance(found["ones"].end)
+    assert not found["more"].is_chance(0.13)
+
+
 def test_a_pair_has_seed_and_order_of_the_data_in_common():
     def run(seed, order):
         return types.SimpleNamespace(config={"seed": seed, "data": {"seed": order}})

@@ -17,6 +17,7 @@ import numpy as np
 from bn_repro.analysis import arms, convergence, intervals
 from bn_repro.analysis.arms import Arm, Curve
 from bn_repro.analysis.convergence import LAST, PAPER, Course
+from bn_repro.analysis.layers import drift
 from bn_repro.errors import UserError
 from bn_repro.run_folder import configuration, records
 from bn_repro.run_folder.records import Run
@@ -81,6 +82,12 @@ class Network:
     def plateau(self) -> float:
         """The mean of `ends`; NaN without one."""
         return float(self.ends.mean()) if self.sound else np.nan
+
+    @property
+    def typical(self) -> Run:
+        """The run of the median seed of those counted, see `drift.typical_run`."""
+        runs = [course.run for course in self.counted]
+        return runs[drift.typical_run([run.activations for run in runs])]
 
     def at_chance(self) -> np.ndarray:
         """Returns [n], whether each of `ends` is that of guessing."""

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from bn_repro.analysis import networks, testing
+from bn_repro.analysis.layers import drift
 from bn_repro.errors import UserError
 from bn_repro.run_folder import records
 from bn_repro.run_folder.writer import RunWriter
@@ -114,6 +115,17 @@ def test_unfinished_seeds_wait_and_diverged_ones_have_no_end(tmp_path):
         "25.00 %, the plateau of BN-x5 so far (mean of the last 5 evaluations over 2 "
         "seeds)"
     )
+
+
+def test_the_typical_seed_is_one_that_ended(tmp_path):
+    testing.write_run(tmp_path / "bn_x5_seed0", "before", 0, 1500, "running", 1000)
+    for seed in (1, 2, 3):
+        testing.write_run(tmp_path / f"bn_x5_seed{seed}", "before", seed, 1500)
+    runs = records.find_runs(tmp_path)
+    drifts = [drift.layer_scores(run.activations)[0, -1, 0] for run in runs[1:]]
+    middle = runs[1:][int(np.argsort(drifts)[1])]
+    (network,) = networks.together(runs)
+    assert network.typical.name == middle.name
 
 
 def test_the_goal_is_inceptions_plateau_unless_told(tmp_path):

@@ -129,13 +129,6 @@ def runs_table(runs: list[Run]) -> Table:
     return Table.of("Runs", rows, note)
 
 
-def config_table(runs: list[Run]) -> Table | None:
-    """Returns the keys that differ between runs, one row a run; None if none does."""
-    keys = tables.varying_keys(run.config for run in runs)
-    rows = [{"Run": r.name} | tables.value_texts(r, ["seed", *keys]) for r in runs]
-    return Table.of("Differences of configuration", rows) if keys else None
-
-
 def _final(arm: Arm) -> np.ndarray:
     """Returns the accuracy on held-out data at the end of each finished run [n]."""
     split = arm.held_out
@@ -157,8 +150,7 @@ def _compose(
         runs = sweep.runs()
     part = report_parts.compose(report_parts.Given(workdir, runs, sweep, out, target))
     shown, notes = [*part.tables], notes + part.notes
-    drawers = tables.results_table, drift_table.drift_table, runs_table, config_table
-    for make in drawers:
+    for make in (tables.results_table, drift_table.drift_table, runs_table):
         table, odd = intake.without_odd(make.__name__, make, runs)
         shown += [table] if table and table.rows else []
         notes += odd

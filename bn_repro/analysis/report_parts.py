@@ -127,8 +127,7 @@ def any_convergence(given: Given) -> Part:
     notes = intake.listed(f"Not in {title}, of another scale", left_out)
     alt = "Held-out accuracy against training steps, one curve a network"
     drawing = given.save(figure2.draw_figure2(found, goal), title, alt)
-    first = [network.courses[0].run for network in found]
-    return Part([drawing], shown, notes, first)
+    return Part([drawing], shown, notes, [network.typical for network in found])
 
 
 def sweep(given: Given) -> Part:
@@ -175,7 +174,11 @@ def questions(given: Given) -> Part:
     drawn = why_figure.picture(given.runs)
     drawings = [given.save(drawn, title, alt, stem=name)] if drawn else []
     notes = [] if drawn else [f"Nothing is probed yet of: {question.text}"]
-    found = {arm.label.split("/")[-1]: arm.done() for arm in arms.group(given.runs)}
+    kind = layer_figures.LAYER_FIGURES["histograms"]
+    found = {
+        arm.label.split("/")[-1]: layer_figures.with_fields(arm.done(), kind)
+        for arm in arms.group(given.runs)
+    }
     for names in question.histograms:
         if all(found.get(name) for name in names):
             typical = [figure1.typical_run(found[name]) for name in names]

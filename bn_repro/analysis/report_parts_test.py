@@ -82,6 +82,9 @@ def test_a_question_draws_histograms_of_the_arms_it_names(tmp_path):
     part = report_parts.questions(given)
     assert stems(part) == ["why_saturation", "histograms_tanh_none"]  # no BN after
     assert part.drawings[1].title == "Histograms of tanh_none and tanh_before"
+    runs = [dataclasses.replace(run, activations=None) for run in runs]
+    part = report_parts.questions(given._replace(runs=runs))
+    assert part.drawings == [] and len(part.tables) == 1
 
 
 @pytest.mark.parametrize("without", ["activations", "fields"])

@@ -23,7 +23,6 @@ def test_a_report_has_the_figure_the_tables_and_the_page(tmp_path, sample_folder
         "Results",
         "Drift of the inputs to the nonlinearities",
         "Runs",
-        "Differences of configuration",
     ]
     assert made.notes == []
     head, *arms = made.summary().splitlines()

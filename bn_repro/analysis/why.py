@@ -16,7 +16,7 @@ from bn_repro.analysis.intervals import Finding
 from bn_repro.analysis.why_values import (
     less,
     log10,
-    median_after_start,
+    median_over_time,
     of_layers,
     probed,
     recorded,
@@ -196,8 +196,8 @@ QUESTIONS = {
     "why_gradient_change": Question(
         "Does a layer's gradient change less when the layers before it step?",
         {
-            "relative change, median": median_after_start("gradient_change"),
-            "cosine, median over probes": median_after_start("gradient_cosine"),
+            "relative change, median over time": median_over_time("gradient_change"),
+            "cosine, median over time": median_over_time("gradient_cosine"),
             "relative change at the end": probed("gradient_change"),
             **ACCURACY,
         },
@@ -218,7 +218,7 @@ QUESTIONS = {
         {
             **ACCURACY,
             **LOSS,
-            "gradient's relative change": median_after_start("gradient_change"),
+            "gradient's relative change": median_over_time("gradient_change"),
         },
         Claim(
             "With noise after BN the network is still more accurate than without BN",

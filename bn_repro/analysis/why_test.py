@@ -5,7 +5,6 @@ import pytest
 
 from bn_repro.analysis import (
     arms,
-    report_parts,
     style,
     testing,
     why,
@@ -62,6 +61,25 @@ def test_a_mean_over_layers_is_of_those_that_were_measured(runs):
     np.testing.assert_allclose(why_values.of_layers("weight_norm", -2)(runs[0]), 7 / 3)
     assert np.isnan(why_values.of_layers("weight_norm", 0)(runs[0]))
     assert np.isnan(why_values.of_layers("batch_noise")(runs[0]))
+
+
+def test_a_median_over_time_does_not_depend_on_when_the_probes_were(tmp_path):
+    for name, steps in (
+        ("early", [0, 1, 3, 10, 30, 100, 300, 1000]),
+        ("even", range(0, 1001, 50)),
+    ):
+        testing.write_run(tmp_path / name, "none", 0, 0)
+        (tmp_path / name / records.ACTIVATIONS).unlink()
+        writer = RunWriter(tmp_path / name)
+        for step in steps:
+            change = np.full(3, step / 1000)
+            arrays = {layer: np.zeros((3, n)) for layer, n in testing.LAYERS.items()}
+            kept = {"percentiles": testing.PERCENTILES, "gradient_change": change}
+            writer.append_activations(step, arrays, **kept)
+    of = why_values.median_over_time("gradient_change")
+    early, even = (of(records.read_run(tmp_path / n)) for n in ("early", "even"))
+    assert early == pytest.approx(0.5, abs=1e-3) and even == pytest.approx(early)
+    assert np.isnan(why_values.median_over_time("none")(records.find_runs(tmp_path)[0]))
 
 
 def test_a_claim_is_decided_by_the_seeds_of_its_two_arms(runs):
@@ -185,12 +203,6 @@ def test_values_are_points_of_every_seed(runs):
     figure, _ = why_figure.draw_values(asking(runs, "why_dropout"))
     assert len(figure.axes) == 3
     assert [len(line.get_xdata()) for line in figure.axes[1].lines] == [2, 1, 2, 1]
-
-
-def test_the_figure_is_called_like_its_experiment(runs, tmp_path):
-    given = report_parts.Given(tmp_path, runs, None, tmp_path, None)
-    (drawing,) = report_parts.questions(given).drawings
-    assert drawing.png.name == "why_naive_gradient.png" and drawing.png.exists()
 
 
 def test_every_claim_is_of_an_arm_and_a_value_that_there_are():

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from bn_repro.analysis.layers import drift
 from bn_repro.run_folder.records import Run
 
 
@@ -63,11 +64,18 @@ def log10(of: Callable) -> Callable[[Run], float]:
     return lambda run: float(np.log10(of(run))) if of(run) > 0 else np.nan
 
 
-def median_after_start(field: str) -> Callable[[Run], float]:
-    """Of the last hidden layer, over the probes after step 0."""
+def median_over_time(field: str) -> Callable[[Run], float]:
+    """Of the last hidden layer, whenever the probes were.
+
+    At `drift.POINTS` equally distant steps, between probes by interpolation.
+    """
 
     def value(run: Run) -> float:
         found = over_steps(run, field)
-        return np.nan if found is None else float(np.median(found[1:, -1]))
+        if found is None or len(found) < 2:
+            return np.nan
+        steps = run.activations["steps"]
+        even = np.linspace(steps[0], steps[-1], drift.POINTS)
+        return float(np.median(np.interp(even, steps, found[:, -1])))
 
     return value

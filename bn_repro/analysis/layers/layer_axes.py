@@ -59,10 +59,11 @@ def line(run: Run, place: int) -> style.Line:
 
 
 def title(run: Run) -> str:
-    """Returns the paper's name of a run, or else its own and where BN stands."""
+    """Returns the paper's name of a run and its seed, or else its own and its norm."""
     key = convergence.network_key(run)
     if key in convergence.PAPER:
-        return convergence.PAPER[key].name
+        seed = f", seed {run.config['seed']}" if "seed" in run.config else ""
+        return convergence.PAPER[key].name + seed
     norm = arms.norm_name(run.norm).removesuffix(" the nonlinearity")
     rate = f"rate {run.stated['optimizer.learning_rate']:g}"
     return f"{run.name}: {norm.replace('With', 'with')}, {rate}"

@@ -48,12 +48,16 @@ LAYER_FIGURES = {
 }
 
 
+def with_fields(runs: Sequence[Run], kind: LayerFigure) -> list[Run]:
+    """Returns the runs that recorded what a figure draws."""
+    return [r for r in layer_axes.recorded(runs) if kind.fields <= {*r.activations}]
+
+
 def draw(runs: Sequence[Run], out: Path) -> tuple[list[Drawing], list[str]]:
     """Returns the figures of the layers of some runs that were probed, and notes."""
     drawings, notes = [], []
     for stem, kind in LAYER_FIGURES.items():
-        able = layer_axes.recorded(runs) if kind.fields else layer_axes.probed(runs)
-        able = [run for run in able if kind.fields <= {*run.activations}]
+        able = with_fields(runs, kind) if kind.fields else layer_axes.probed(runs)
         if len(layer_axes.all_layers(able)) < kind.least_layers:
             continue
 

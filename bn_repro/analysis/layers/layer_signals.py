@@ -15,7 +15,6 @@ from matplotlib.lines import Line2D
 
 from bn_repro.analysis import style, tables
 from bn_repro.analysis.layers import drift, layer_axes
-from bn_repro.errors import UserError
 from bn_repro.run_folder.records import Run
 
 MOST_LAYERS = 6  # with histograms, evenly spaced
@@ -31,11 +30,8 @@ def draw_histograms(runs: Sequence[Run]) -> tuple[Figure, str]:
     Two columns a run, input and output; a row each of at most MOST_LAYERS, empty where
     a run lacks the layer; of the first probe, the one in the middle of the list, and
     the last.
-
-    Raises:
-      UserError: a run recorded no activations.
     """
-    layers = spaced(layer_axes.all_layers(_recorded(runs)), MOST_LAYERS)
+    layers = spaced(layer_axes.all_layers(runs), MOST_LAYERS)
     size = (5.2 * len(runs) + 0.4, 1.5 * len(layers) + 0.9)
     figure = Figure(figsize=size)
     parts = figure.subfigures(1, len(runs), squeeze=False)[0]
@@ -62,12 +58,7 @@ def draw_histograms(runs: Sequence[Run]) -> tuple[Figure, str]:
 
 @style.styled
 def draw_gradient_norms(runs: Sequence[Run]) -> tuple[Figure, str]:
-    """Returns the norms of the weights' gradients by layer, at first and in the end.
-
-    Raises:
-      UserError: a run has no activations recorded.
-    """
-    _recorded(runs)
+    """Returns the norms of the weights' gradients by layer, at first and in the end."""
     layers = layer_axes.all_layers(runs)
     size = (min(4.5 + 0.25 * len(layers), 10.0), 4.2)
     figure = Figure(figsize=size)
@@ -185,13 +176,3 @@ def _probed_at(runs: Sequence[Run], which: str) -> str:
 def _positive(run: Run) -> np.ndarray:
     norms = run.activations["gradient_norm"].astype(np.float64)  # [T, L]
     return np.where(norms > 0, norms, np.nan)
-
-
-def _recorded(runs: Sequence[Run]) -> Sequence[Run]:
-    for run in runs:
-        if not run.activations or not len(run.activations["steps"]):
-            raise UserError(
-                f"run {run.name} recorded no activations; record them with probe.every "
-                "or probe.log_spaced"
-            )
-    return runs

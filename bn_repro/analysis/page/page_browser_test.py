@@ -157,7 +157,7 @@ def drawn(browser, name):
       const busy = plot.closest(".section").ariaBusy === "true";
       if (busy || !plot.data) return null;
       const traces = plot.data.map((t) => ({name: t.name, x: [...t.x], y: [...t.y],
-        z: t.z, axis: t.xaxis, shown: t.showlegend, group: t.legendgroup,
+        z: t.z, text: t.text, axis: t.xaxis, shown: t.showlegend, group: t.legendgroup,
         symbol: t.marker?.symbol, type: t.type, line: t.line}));
       const range = plot._fullLayout.yaxis.range;
       return {traces, title: plot.layout.yaxis.title?.text, range,
@@ -390,6 +390,32 @@ def test_a_click_on_a_mark_ticks_its_run_everywhere(fresh):
     assert names_drawn(fresh, "curve-plot") == {"bn_lr1"}
     fresh.execute_script(script)
     assert "0 plotted" in find(fresh, "counts").text
+
+
+def test_means_over_seeds_are_of_those_that_finished(opened, tmp_path):
+    for seed, status in enumerate(("finished", "running", "diverged")):
+        path = tmp_path / f"plain_seed{seed}"
+        testing.write_course(path, [0.1, 0.9 - 0.2 * seed], status, seed=seed)
+    browser = opened.browser
+    show(browser, tmp_path, records.find_runs(tmp_path))
+    click(browser, "choose-shown")
+    click(browser, "curve-mean")
+    assert names_drawn(browser, "curve-plot") == {"plain (1 run)"}
+
+
+def test_a_heat_map_of_steps_averages_those_that_reached_the_target(opened, tmp_path):
+    for stddev, finals in ((0.1, [0.96, 0.5]), (0.3, [0.5, 0.5])):
+        for rate in (0.1, 1.0):
+            folder = tmp_path / f"{stddev}_{rate}"
+            changed = {"model__init_stddev": stddev}
+            testing.write_seeds(folder, "none", rate, finals, **changed)
+    browser = opened.browser
+    show(browser, tmp_path, records.find_runs(tmp_path))
+    Select(find(browser, "sweep-measure")).select_by_value("target")
+    Select(find(browser, "sweep-key")).select_by_index(2)
+    [heat] = drawn(browser, "sweep-plot")["traces"]
+    assert sorted(sum(heat["z"], []), key=str) == [250, 250, None, None]
+    assert sorted(sum(heat["text"], [])) == ["250 ▲", "250 ▲", "▲", "▲"]
 
 
 def test_two_keys_of_a_running_sweep_are_a_heat_map(opened, tmp_path):

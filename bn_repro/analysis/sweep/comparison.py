@@ -14,7 +14,6 @@ import numpy as np
 from bn_repro.analysis import convergence, intervals, networks, tables
 from bn_repro.analysis.convergence import Course
 from bn_repro.analysis.intervals import Difference
-from bn_repro.errors import UserError
 from bn_repro.run_folder import records
 from bn_repro.run_folder.records import Run
 
@@ -181,12 +180,8 @@ def find_target(sweep: Sweep, wanted: str | float | None = None) -> float:
 def difference(one: Point, other: Point) -> Difference:
     """Returns the difference of the final accuracies by the rule of `intervals`.
 
-    Raises:
-      UserError: a point without a finished run.
+    Both points have a finished run.
     """
-    for point in (one, other):
-        if not point.finished:
-            raise UserError(f"no run of value {point.value:g} has finished")
     finals = [
         convergence.by_seed([course.run for course in point.finished], point.final)
         for point in (one, other)
@@ -196,7 +191,7 @@ def difference(one: Point, other: Point) -> Difference:
 
 def _number_keys(runs: Sequence[Run]) -> list[str]:
     varying = tables.varying_keys(run.config for run in runs)
-    indifferent = (*networks.PLACES, *records.INDIFFERENT)
+    indifferent = ("data.seed", *networks.PLACES, *records.INDIFFERENT)
     keys = [key for key in varying if key not in indifferent]
     return [k for k in keys if all(is_number(run.stated.get(k)) for run in runs)]
 

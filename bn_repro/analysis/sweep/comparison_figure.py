@@ -180,7 +180,7 @@ def _steps_axis(axes: Axes, sweep: Sweep) -> None:
     axes.set_yscale("log")
     every = [c.steps for point in sweep.points for c in point.courses]
     first = min((steps[1] for steps in every if steps.size > 1), default=1)
-    axes.set_ylim(0.7 * first, 1.6 * sweep.arms[0].config["steps"])
+    axes.set_ylim(0.7 * first, 1.6 * max(_lengths(sweep)))
     axes.set_ylabel("training steps")
 
 
@@ -196,5 +196,10 @@ def _caption(sweep: Sweep) -> str:
     return (
         f"{spread}(a) on {' or '.join(f'{count:,}' for count in counts)} "
         f"held-out pictures with moving averages after "
-        f"{sweep.arms[0].config['steps']:,} steps."
+        f"{' or '.join(f'{steps:,}' for steps in _lengths(sweep))} steps."
     )
+
+
+def _lengths(sweep: Sweep) -> list[int]:
+    """Returns how many steps the runs of the arms are to do, rising."""
+    return sorted({arm.config["steps"] for arm in sweep.arms})

@@ -97,6 +97,20 @@ def test_diverged_chance_and_not_reached_are_marked(sample_sweep, tmp_path):
     assert "One seed; the binomial standard error is at most 0.71 points" in caption
 
 
+def test_arms_of_other_lengths_are_both_told_and_inside_the_axis(tmp_path):
+    for rate in (0.1, 1.0, 10.0):
+        testing.write_seeds(tmp_path, "none", rate, [0.95])
+        longer = {"at": [0, 9_000, 20_000, 30_000], "steps": 30_000}
+        path = tmp_path / f"bn_{rate:g}"
+        values = {"data__name": "mnist", "data__classes": 10, "model__name": "mlp"}
+        values["optimizer__learning_rate"] = rate
+        testing.write_course(path, [0.1, 0.5, 0.8, 0.95], **longer, **values)
+    found = comparison.find_sweep(records.find_runs(tmp_path))
+    figure, caption = comparison_figure.draw_sweep(found, 0.9)
+    assert "after 3,000 or 30,000 steps." in caption
+    assert figure.axes[1].get_ylim()[1] > 30_000
+
+
 def test_a_sweep_without_a_finished_run_is_drawn(tmp_path):
     for rate in (0.1, 1.0, 10.0):
         testing.write_seeds(

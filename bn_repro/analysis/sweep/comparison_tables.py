@@ -43,7 +43,7 @@ def values_table(sweep: Sweep, target: float) -> Table:
     first, *others = by_arm
     rows = []
     for value in sweep.values:
-        row = {sweep.name.capitalize(): f"{value:g}"}
+        row = {sweep.name[:1].upper() + sweep.name[1:]: f"{value:g}"}
         for label, points in by_arm.items():
             point, steps = points.get(value), f"{label}: steps to {target_text(target)}"
             row[f"{label}: final accuracy"] = final_text(point) if point else "-"
@@ -74,7 +74,8 @@ def more_train(runs: Sequence[Run]) -> Finding:
         texts.append(f"{arm.label} {len(good)} of {len(arm.points)}{span}")
     answers = [point.trainable() for arm in sweep.arms for point in arm.points]
     verdict = YES if counts[1] > counts[0] else NO
-    verdict = "unfinished" if None in answers else verdict
+    tried = {tuple(point.value for point in arm.points) for arm in sweep.arms}
+    verdict = "unfinished" if None in answers or len(tried) > 1 else verdict
     n = arms.number_list(list(seeds))
     return Finding("; ".join(texts), n, "-", verdict if min(seeds) > 1 else OPEN)
 
@@ -173,21 +174,29 @@ def _against_first(sweep: Sweep, arm: SweptArm) -> str:
     if arm is first:
         return "-"
     words = []
-    good, theirs = arm.good, first.good
-    if good and theirs:
-        words.append(f"largest trainable {_times(good[-1], theirs[-1])}")
+    if times := _times(arm, first):
+        words.append(f"largest trainable {times}")
     pair = arm.tuned(), first.tuned()
     if None not in pair:
         words.append(f"best-tuned: {comparison.difference(*pair).text()}")
     return "; ".join(words) or "-"
 
 
-def _times(value: float, other: float) -> str:
+def _times(arm: SweptArm, first: SweptArm) -> str:
+    """Returns how many times as large an arm's largest trainable value is, or "".
+
+    An arm whose largest tried value trains might train at larger ones.
+    """
+    if not (arm.good and first.good):
+        return ""
+    value, other = arm.good[-1], first.good[-1]
+    more, theirs = (a.good[-1] == a.points[-1].value for a in (arm, first))
     if value == other:
         return "the same"
-    if not other:
-        return f"{value:g} against 0"
-    return f"{value / other:,.3g} times as large"
+    if (more and theirs) or not other:
+        return f"{value:g} against {other:g}"
+    bound = "at least " if more else "at most " if theirs else ""
+    return f"{bound}{value / other:,.3g} times as large"
 
 
 def _note(sweep: Sweep) -> str:

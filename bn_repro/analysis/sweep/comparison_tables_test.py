@@ -25,7 +25,8 @@ def test_arms_of_a_hand_computed_example(sample_sweep):
     assert bn["Steps to 90 % there"] == "250"
     assert plain["Against Without BN"] == "-"
     assert bn["Against Without BN"] == (
-        "largest trainable 10 times as large; best-tuned: tie, +3.00 ± 12.71 points"
+        "largest trainable at least 10 times as large; "
+        "best-tuned: tie, +3.00 ± 12.71 points"
     )
     assert "final accuracy of at least 0.9 on every seed" in table.note
     assert not any("drift" in column for column in table.columns)  # no probes
@@ -121,3 +122,20 @@ def test_a_sweep_that_goes_on_has_no_verdict(sample_sweep):
         for run in runs
     ]
     assert comparison_tables.more_train(runs).verdict == "unfinished"
+
+
+def test_arms_of_other_values_have_no_verdict_and_no_ratio_that_may_be_less(tmp_path):
+    for rate in (0.1, 1.0, 10.0):
+        testing.write_seeds(tmp_path, "none", rate, [0.95, 0.95])
+        testing.write_seeds(tmp_path, "before", rate, [0.95, 0.95])
+    testing.write_seeds(tmp_path, "before", 30.0, [0.95, 0.95])
+    runs = records.find_runs(tmp_path)
+    assert comparison_tables.more_train(runs).verdict == "unfinished"
+    found = comparison.find_sweep(runs)
+    shown = rows(comparison_tables.arms_table(found, 0.9))["With BN"]
+    assert shown["Against Without BN"].startswith("largest trainable 30 against 10;")
+    one, other = (arm._replace(points=arm.points[:3]) for arm in found.arms)
+    assert comparison_tables._times(other, one) == "the same"
+    testing.write_seeds(tmp_path, "before", 100.0, [0.5])
+    found = comparison.find_sweep(records.find_runs(tmp_path))
+    assert comparison_tables._times(*found.arms[::-1]) == "at most 3 times as large"

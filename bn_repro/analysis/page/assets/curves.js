@@ -43,7 +43,8 @@ function ending(run, trace) {
   }];
 }
 
-// Mean, lowest and highest of several curves at each step that any of them recorded.
+// Mean, lowest and highest of several curves at each step that any of them recorded;
+// of runs that did not finish only where none did.
 function bandTraces(label, runs, options) {
   const points = new Map();
   for (const run of runs) {
@@ -80,7 +81,9 @@ function drawCurves() {
   const single = drawn.map((run) => curveTrace(run, options));
   const traces = element("curve-mean").checked
     ? groups.flatMap(({ label, runs: places }) => {
-      const members = drawn.filter((run) => places.includes(run.index));
+      const all = drawn.filter((run) => places.includes(run.index));
+      const done = all.filter((run) => run.status === "finished");
+      const members = done.length ? done : all;
       return members.length ? bandTraces(label, members, options) : [];
     })
     : drawn.flatMap((run, i) => [single[i], ...ending(run, single[i])]);

@@ -91,10 +91,14 @@ function drawOne(sweep, measure, scale, measured) {
 function drawTwo(sweep, measure, scale, measured) {
   const tables = sweep.arms.map(({ cells }) => sweep.y.map((_, y) => sweep.x.map((_, x) => {
     const runs = (cells[`${y},${x}`] ?? []).map((i) => state.runs[i]);
-    const heights = runs.map((run) => height(run, measure, scale)).filter(known);
+    const missed = runs.filter((run) => outcome(run, measure) === "missed").length;
+    const reaching = runs.filter((run) => outcome(run, measure) !== "missed");
+    const heights = reaching.map((run) => height(run, measure, scale)).filter(known);
     const names = runs.map((run) => `${run.name}: ${run.status_text}`).join("<br>");
-    return { z: heights.length ? mean(heights) : null, names, failed: runs.length && !heights.length, run: runs[0]?.index };
+    const mark = missed ? "▲" : runs.length && !heights.length ? "✕" : "";
+    return { z: heights.length ? mean(heights) : null, names, mark, run: runs[0]?.index };
   })));
+  const numberOf = (z) => (isShare(measured) ? (100 * z).toFixed(1) : count.format(z));
   const all = tables.flat(2).map(({ z }) => z).filter(known);
   const shades = isLog(scale) ? Math.log10 : (z) => z;
   const cells = tables.map((table, i) => ({
@@ -104,7 +108,7 @@ function drawTwo(sweep, measure, scale, measured) {
     traces: [{
       type: "heatmap", x: sweep.x, y: sweep.y, coloraxis: "coloraxis",
       z: table.map((line) => line.map(({ z }) => (known(z) ? shades(z) : null))),
-      text: table.map((line) => line.map(({ z, failed }) => (known(z) ? (isShare(measured) ? (100 * z).toFixed(1) : count.format(z)) : failed ? "✕" : ""))),
+      text: table.map((line) => line.map(({ z, mark }) => `${known(z) ? numberOf(z) : ""} ${mark}`.trim())),
       texttemplate: "%{text}", customdata: table.map((line) => line.map(({ run }) => run)),
       hovertext: table.map((line) => line.map(({ names }) => names)), hovertemplate: "%{hovertext}<extra></extra>",
     }],
@@ -113,7 +117,7 @@ function drawTwo(sweep, measure, scale, measured) {
   const ends = all.length ? { cmin: Math.min(...all.map(shades)), cmax: Math.max(...all.map(shades)) } : {};
   const layout = { height: 340, coloraxis: { colorscale: "Viridis", colorbar, ...ends } };
   grid("sweep-plot", `${measured} against ${sweep.title}`, cells, cells.length, layout);
-  element("sweep-note").textContent = "A number is the mean over seeds (accuracy or error in %) of runs that did not diverge; ✕: all of them did, or have no value yet.";
+  element("sweep-note").textContent = "A number is the mean over seeds (accuracy or error in %) of runs that did not diverge; ✕: all of them did, or have no value yet; ▲: a run did not reach the target, and is in no mean.";
 }
 
 function drawSweep() {
