@@ -43,7 +43,14 @@ def define_restart(what: str) -> Callable[[], bool]:
     A job that Slurm has put back into its queue goes on, as it would without the flag.
     """
     flag = flags.DEFINE_bool("restart", False, what)
-    return lambda: flag.value and os.environ.get("SLURM_RESTART_COUNT", "0") == "0"
+
+    def restart() -> bool:
+        requeued = os.environ.get("SLURM_RESTART_COUNT", "0") != "0"
+        if flag.value and requeued:
+            print("--restart is passed over: Slurm requeued this job", file=sys.stderr)
+        return flag.value and not requeued
+
+    return restart
 
 
 _KEEP = flags.DEFINE_bool(

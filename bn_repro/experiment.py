@@ -165,11 +165,13 @@ def refuse_single_values(config, devices: int, examples: int) -> None:
     several values an example (Sec. 3.2). `examples` are cut into mini-batches of
     batch_size; the last may be smaller.
     """
+    layer = _of_one_value(config)
+    if not layer:
+        return
     per_device = config.batch_size // devices
     groups, spanning = layers.check_groups(config.bn.batch, per_device, devices)
     size = config.batch_size if spanning else per_device // groups
-    layer = _of_one_value(config)
-    if not layer or (size > 1 and examples % size != 1):
+    if size > 1 and examples % size != 1:
         return
     last = f"the last of {examples:,} examples in groups of {size}: "
     last = "" if size == 1 else last

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from ml_collections import config_dict
 
-from bn_repro import experiment, loop, parallel, resolve, start, train
+from bn_repro import experiment, keys, loop, parallel, resolve, start, train
 from bn_repro.data.order import Order
 from bn_repro.errors import UserError
 from bn_repro.loop_test import assert_same, content, short
-from configs import imagenet, mnist
+from configs import common, imagenet, mnist
 
 OTHER = {
     "seed": 3,
@@ -122,6 +122,26 @@ def test_feature_maps_have_several_values_an_example(overrides, refused):
         return experiment.refuse_single_values(config, 1, 1)
     with pytest.raises(UserError, match="over one example"):
         experiment.refuse_single_values(config, 1, 1)
+
+
+@pytest.mark.parametrize("key", resolve.IGNORED["data.name", "mnist"])
+def test_what_mnist_does_not_read_changes_no_order(key):
+    def order(**changed):
+        config, _, mesh = prepared(**{"data.shuffle": "shard", **changed})
+        return experiment.make(config, mesh).feed.indices(0, 2)
+
+    kinds = {bool: lambda v: not v, int: lambda v: v + 1, float: lambda v: v / 2}
+    kinds[str] = lambda v: "full"
+    value = keys.get(common.get_config(), key)
+    other = kinds.get(type(value), lambda v: (v[0] / 2, v[1]))(value)
+    np.testing.assert_array_equal(order(**{key: other}), order())
+    assert (order(**{"data.shuffle": "full"}) != order()).any()
+
+
+def test_mini_batches_of_bn_are_not_checked_without_it():
+    prepared(1, "plain", **{"bn.batch": "7"})
+    with pytest.raises(UserError, match="bn.batch=7"):
+        prepared(1, "bn", **{"bn.batch": "7"})
 
 
 def test_a_batch_of_more_than_the_limit_is_refused():

@@ -8,6 +8,7 @@ takes over.
 
 import contextlib
 import os
+import re
 import signal
 import sys
 import threading
@@ -51,7 +52,7 @@ def end_at_once(number: int, _frame=None) -> None:
 
 def same_command() -> str:
     """Returns what resumes a run, in words: not with --restart, which begins anew."""
-    anew = any(word.lstrip("-").startswith("restart") for word in sys.argv)
+    anew = any(re.fullmatch(r"--?restart(=(1|t|y).*)?", w, re.I) for w in sys.argv)
     return "the same command" + " without --restart" * anew
 
 

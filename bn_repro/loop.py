@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import jax
 from ml_collections import config_dict
 
-from bn_repro import experiment, interrupt, pace, parallel, start, under_way
+from bn_repro import data, experiment, interrupt, pace, parallel, start, under_way
 from bn_repro.due import Event
 from bn_repro.errors import UserError
 from bn_repro.resolve import as_record, describe
@@ -83,6 +83,7 @@ def _open(stack, recorded, workdir, restart: bool, branch_from) -> resume.Found:
     if restart:
         if branch_from:
             _refuse_to_lose(recorded, workdir, branch_from)
+        data.check(config_dict.ConfigDict(recorded["data"]))
         resume.clear(workdir)
     found = resume.look(recorded, workdir)
     if branch_from and not found.checkpoint and not found.ended:

@@ -211,7 +211,7 @@ def test_a_finished_run_is_left_alone(whole, capsys):
     assert (whole / records.METRICS).stat().st_mtime_ns == before
 
 
-def test_float64_ends_with_the_run_that_asked_for_it():
+def test_float64_ends_where_a_float32_run_begins():
     for dtype in ("float64", "float32"):
         start.prepare(short(**{"model.dtype": dtype}), jax.devices()[:1])
         assert jnp.zeros((), np.float64).dtype == dtype

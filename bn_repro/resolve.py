@@ -69,8 +69,6 @@ IGNORED = {
     ),
     ("model.name", "inception"): ("model.hidden", "model.init_stddev"),
     ("data.name", "mnist"): (
-        "data.shuffle",
-        "data.shard_size",
         "data.distortion",
         "data.crop_area",
         "data.crop_aspect",

@@ -19,7 +19,7 @@ from bn_repro import (
     under_way,
 )
 from bn_repro.errors import UserError
-from bn_repro.resolve import as_record, resolve
+from bn_repro.resolve import as_record, ignored, resolve
 from bn_repro.run_folder import checkpoint, manifest, tensorboard
 from bn_repro.under_way import Training
 
@@ -33,7 +33,8 @@ def prepare(config, devices=None):
     jax.config.update("jax_enable_x64", config.model.dtype == "float64")
     mesh = parallel.make_mesh(devices)
     per_device = parallel.check_batch(config.batch_size, mesh)
-    layers.check_groups(config.bn.batch, per_device, mesh.size)
+    if not ignored(["bn.batch"], [config]):
+        layers.check_groups(config.bn.batch, per_device, mesh.size)
     experiment.refuse_single_values(config, mesh.size, config.batch_size)
     if 0 < config.data.limit < config.batch_size:
         raise UserError(

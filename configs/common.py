@@ -63,8 +63,13 @@ def with_overrides(config, runs: dict, name: str) -> config_dict.ConfigDict:
     """Returns config with the overrides of runs[name], of keys that it has."""
     if name not in runs:
         raise ValueError(f"no run {name!r} in this config; it has: {', '.join(runs)}")
-    config.lock()  # refuses other keys: nothing would read them
-    config.update_from_flattened_dict(runs[name])
+    return changed(config, runs[name])
+
+
+def changed(config, overrides: dict) -> config_dict.ConfigDict:
+    """Returns config with overrides of its keys; KeyError for others, as none reads."""
+    config.lock()
+    config.update_from_flattened_dict(overrides)
     return config.unlock()
 
 
@@ -77,8 +82,7 @@ def getter(get_base, runs: dict, default: str, of_all=None, arms=()):
 
     def get_config(name: str = default) -> config_dict.ConfigDict:
         name = f"{name}_seed0" if name in arms else name
-        config = with_overrides(get_base(), {"all": of_all or {}}, "all")
-        return with_overrides(config, runs, name)
+        return with_overrides(changed(get_base(), of_all or {}), runs, name)
 
     return get_config
 

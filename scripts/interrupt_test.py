@@ -95,12 +95,16 @@ with loop.recording_failure(writer):
 
 
 def test_what_resumes_is_named_without_what_begins_anew(monkeypatch):
-    for words, told in (([], ""), (["--restart"], " without --restart")):
+    for words, told in (
+        (["--workdir=a", "restart_runs"], ""),
+        (["--restart=false"], ""),
+        (["--restart"], " without --restart"),
+    ):
         monkeypatch.setattr(sys, "argv", ["train.py", *words])
         assert interrupt.same_command() == f"the same command{told}"
 
 
-def test_a_requeued_job_goes_on_instead_of_beginning_anew(monkeypatch):
+def test_a_requeued_job_goes_on_instead_of_beginning_anew(monkeypatch, capsys):
     flag = SimpleNamespace(value=True)
     monkeypatch.setattr(cli.flags, "DEFINE_bool", lambda *_: flag)
     restart = cli.define_restart("what")
@@ -109,6 +113,7 @@ def test_a_requeued_job_goes_on_instead_of_beginning_anew(monkeypatch):
     for count, begins in (("0", True), ("1", False)):
         monkeypatch.setenv("SLURM_RESTART_COUNT", count)
         assert restart() == begins
+    assert "--restart is passed over" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("script", ["sweep", "train"])

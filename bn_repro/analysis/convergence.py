@@ -83,11 +83,15 @@ class Course:
         return float(found[0]) if found.size else np.inf
 
     @property
-    def chance_limit(self) -> float:
-        """The highest accuracy that is no more than that of one answer to all."""
+    def chance(self) -> float:
+        """The accuracy of the best answer that is the same for all pictures."""
         commonest = COMMONEST.get(self.run.config["data"]["name"], 0)
-        chance = max(1 / self.classes, commonest)
-        return chance + CHANCE * standard_error(chance, self.count)
+        return max(1 / self.classes, commonest)
+
+    @property
+    def chance_limit(self) -> float:
+        """The highest accuracy that is no more than chance."""
+        return self.chance + CHANCE * standard_error(self.chance, self.count)
 
     def is_chance(self, accuracy: float) -> bool:
         """Returns whether an accuracy is no more than that of guessing."""

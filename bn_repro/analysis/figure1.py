@@ -1,6 +1,5 @@
 """Figures drawn from run folders: Fig. 1 in the paper's layout."""
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -79,17 +78,9 @@ def _accuracy_notes(selected: arms.Figure1, low: float) -> list[str]:
     return notes
 
 
-def typical_run(runs: Sequence[Run]) -> Run:
-    """Returns the run of the median seed: that of the median drift of its last layer.
-
-    As `drift.typical_run` says; the first run where no drift is known.
-    """
-    return runs[drift.typical_run([run.activations for run in runs])]
-
-
 def _typical(arm: Arm | None) -> Typical | None:
     """Returns the typical unit of the last layer in the arm's median seed."""
-    run = typical_run(arm.shown()) if arm else None
+    run = drift.typical_run(arm.shown()) if arm else None
     if run is None or not drift.window([run.activations]):
         return None
     layer = run.activations["layers"][-1]

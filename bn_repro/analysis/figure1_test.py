@@ -48,7 +48,7 @@ def test_the_curves_are_the_mean_test_accuracies(sample_figure1):
 def test_the_bands_are_the_typical_unit_of_the_last_hidden_layer(sample_figure1):
     (_, without, _), caption = panels(sample_figure1)
     runs = sample_figure1.plain.runs
-    run = runs[drift.typical_run([run.activations for run in runs])]
+    run = drift.typical_run(runs)
     unit = drift.typical_unit(run.activations, "hidden_3")
     drawn = np.stack([line.get_ydata() for line in without.lines], axis=1)
     np.testing.assert_array_equal(drawn, run.activations["hidden_3"][:, :, unit])
@@ -72,7 +72,7 @@ def test_the_panels_show_the_median_seed(tmp_path):
         drift.quartiles(drift.unit_drifts(run.activations, "hidden_3")[0]).median
         for run in runs
     ]
-    assert figure1.typical_run(runs) is runs[np.argsort(drifts)[2]]
+    assert drift.typical_run(runs) is runs[np.argsort(drifts)[2]]
 
 
 def test_one_seed_and_unfinished_runs_are_told(tmp_path):

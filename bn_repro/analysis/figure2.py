@@ -110,7 +110,7 @@ def _reached(curve: Curve, goal: Goal) -> float:
 
 
 def _reference_lines(axes: Axes, found: Sequence[Network], goal: Goal) -> None:
-    chance = 1 / found[0].courses[0].classes
+    chance = found[0].courses[0].chance
     axes.axhline(chance, color=style.SOFT, linewidth=0.8, linestyle=":", label="chance")
     if not np.isfinite(goal.accuracy):
         return

@@ -179,7 +179,7 @@ def _diverged(network: Network) -> list[str]:
 
 def _end_text(network: Network, ends: str) -> str:
     diverged = _diverged(network)
-    chance = f"{100 / network.courses[0].classes:g} %"
+    chance = f"{100 * network.courses[0].chance:g} %"
     shown = [f"{ends} at the end, chance is {chance}"] if network.sound else []
     return "; ".join([*diverged, *shown]) or "no evaluation"
 

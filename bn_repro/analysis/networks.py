@@ -85,9 +85,8 @@ class Network:
 
     @property
     def typical(self) -> Run:
-        """The run of the median seed of those counted, see `drift.typical_run`."""
-        runs = [course.run for course in self.counted]
-        return runs[drift.typical_run([run.activations for run in runs])]
+        """The run of the median seed of `sound`, or of those counted if none is."""
+        return drift.typical_run([c.run for c in self.sound or self.counted])
 
     def at_chance(self) -> np.ndarray:
         """Returns [n], whether each of `ends` is that of guessing."""
@@ -224,15 +223,16 @@ def _grouped(runs: Sequence[Run]) -> list[list[Run]]:
     Where a seed comes twice the names decide, as they do about seeds of another length.
     """
     parts = []  # of one configuration, length included, and one name
-    for members in records.group(runs, ("seed", *PLACES)):
-        distinct = len({run.config["seed"] for run in members}) == len(members)
+    for members in records.group(runs, (*records.SEEDS, *PLACES)):
+        seeds = convergence.by_seed(members, [0] * len(members))
+        distinct = len(seeds) == len(members)
         for run in members:
             label = arms.label(members[0] if distinct else run)
             parts.append((label, run))
     found = []
     for label in dict.fromkeys(label for label, _ in parts):
         alike = [run for name, run in parts if name == label]
-        found += records.group(alike, ("seed", "steps", *PLACES))
+        found += records.group(alike, (*records.SEEDS, "steps", *PLACES))
     return found
 
 

@@ -126,6 +126,9 @@ def test_the_typical_seed_is_one_that_ended(tmp_path):
     middle = runs[1:][int(np.argsort(drifts)[1])]
     (network,) = networks.together(runs)
     assert network.typical.name == middle.name
+    RunWriter(tmp_path / middle.name).write_status("diverged", 1450)
+    (network,) = networks.together(records.find_runs(tmp_path))
+    assert network.typical.name not in ("bn_x5_seed0", middle.name)
 
 
 def test_the_goal_is_inceptions_plateau_unless_told(tmp_path):

@@ -22,7 +22,7 @@ from bn_repro.analysis import (
     why,
     why_figure,
 )
-from bn_repro.analysis.layers import layer_figures, layer_signals
+from bn_repro.analysis.layers import drift, layer_figures, layer_signals
 from bn_repro.analysis.style import Drawing
 from bn_repro.analysis.sweep import comparison, comparison_figure, comparison_tables
 from bn_repro.analysis.sweep.comparison import Sweep
@@ -102,7 +102,7 @@ def figure1_part(given: Given) -> Part:
     alt = "Test accuracy against training steps with and without BN, and percentiles "
     alt += "of the inputs to one sigmoid"
     drawing = given.save(figure1.draw_figure1(selected), "Figure 1", alt)
-    typical = [figure1.typical_run(arm.shown()) for arm in shown]
+    typical = [drift.typical_run(arm.shown()) for arm in shown]
     return Part([drawing], [figure1_table.figure1_table(selected)], notes, typical)
 
 
@@ -144,7 +144,7 @@ def sweep(given: Given) -> Part:
     alt = f"Accuracy and steps to a target against the {found.name}"
     drawing = given.save(comparison_figure.draw_sweep(found, target), "Sweep", alt)
     tuned = [[c.run for c in p.courses] for p in (a.tuned() for a in found.arms) if p]
-    return Part([drawing], shown, notes, list(map(figure1.typical_run, tuned)))
+    return Part([drawing], shown, notes, list(map(drift.typical_run, tuned)))
 
 
 def setting_variations(given: Given) -> Part:
@@ -181,7 +181,7 @@ def questions(given: Given) -> Part:
     }
     for names in question.histograms:
         if all(found.get(name) for name in names):
-            typical = [figure1.typical_run(found[name]) for name in names]
+            typical = [drift.typical_run(found[name]) for name in names]
             drawn = layer_signals.draw_histograms(typical)
             text = f"Histograms of {names[0]} and {names[1]}"
             drawings.append(given.save(drawn, text, text, f"histograms_{names[0]}"))

@@ -11,9 +11,9 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 
-from bn_repro.analysis import arms, convergence, figure1, intervals, style, tables
+from bn_repro.analysis import arms, convergence, intervals, style, tables
 from bn_repro.analysis.arms import Arm, Curve
-from bn_repro.analysis.layers import layer_signals
+from bn_repro.analysis.layers import drift, layer_signals
 from bn_repro.analysis.sweep import comparison, comparison_tables
 from bn_repro.analysis.sweep.comparison import Point
 from bn_repro.analysis.tables import Table
@@ -141,7 +141,7 @@ def deepest(settings: Sequence[Setting]) -> list[Run]:
         return max(len(tables.layers_of(run)) for run in every)
 
     most = max(settings, key=depth)
-    return [figure1.typical_run(arm.shown()) for arm in most.arms.values()]
+    return [drift.typical_run(arm.shown()) for arm in most.arms.values()]
 
 
 def _errors(arm: Arm) -> Curve | None:

@@ -42,6 +42,16 @@ def load(keys) -> Splits:
     return Splits(*limited, class_names)
 
 
+def check(keys) -> None:
+    """Raises UserError where the examples that `config.data` names cannot be had."""
+    data_set = find(keys)
+    if data_set.in_memory:
+        load(keys)
+        return
+    for split in ("train", data_set.held_out):
+        open_source(keys, split)
+
+
 def _check_labels(name: str, images, labels, classes: int) -> None:
     """Refuses labels that count from 1, are one-hot, or belong to no image or class."""
     if (

@@ -20,6 +20,8 @@ import functools
 import hashlib
 import itertools
 import os
+import stat
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -27,6 +29,7 @@ from bn_repro.data import classes, tar_index
 from bn_repro.data.classes import Classes, text
 from bn_repro.data.listing import Listing, of_split
 from bn_repro.data.picture_header import LENGTH
+from bn_repro.data.source_views import evenly_spaced
 from bn_repro.errors import UserError
 
 
@@ -173,8 +176,10 @@ def _check_same_classes(train: ImageFolder, val: ImageFolder, data) -> None:
 
 
 def _check_other_pictures(train: ImageFolder, val: ImageFolder, data) -> None:
-    named_alike = np.array_equal(train.names, val.names)
-    if named_alike and train.pictures() == val.pictures():
+    if not np.array_equal(train.names, val.names):
+        return
+    some = evenly_spaced(len(train), min(16, len(train)))
+    if train.pictures() == val.pictures() and all(train[i] == val[i] for i in some):
         raise UserError(
             f"data.train={data.train} and data.val={data.val} are the same pictures, "
             "so that accuracy would be that on training data: name others, or a "
@@ -182,8 +187,8 @@ def _check_other_pictures(train: ImageFolder, val: ImageFolder, data) -> None:
         )
 
 
-def located(data, split: str) -> tuple[str, str | None, int]:
-    """Returns the path, the named folder inside a tar, the time of last change.
+def located(data, split: str) -> tuple[str, str | None, tuple[int, ...]]:
+    """Returns the path, the named folder inside a tar, the times of last changes.
 
     Raises:
       UserError: there is no such path.
@@ -203,22 +208,25 @@ def located(data, split: str) -> tuple[str, str | None, int]:
             f"data.{split}={stated} does not exist: name a directory or a tar with "
             f"--config.data.{split}=, or --{split}= where a run folder is read"
         )
-    return path, folder, _changed(path, split)
+    return path, folder, tuple(_changed(path))
 
 
-def _changed(path: str, split: str) -> int:
-    """Returns when a tar, or a directory or one of its class folders, last changed."""
-    inside = os.path.join(path, split)
-    root = inside if os.path.isdir(inside) else path
-    times = [os.stat(path).st_mtime_ns, os.stat(root).st_mtime_ns]
-    if os.path.isdir(root):
-        with os.scandir(root) as entries:
-            times += [e.stat().st_mtime_ns for e in entries if e.is_dir()]
-    return max(times)
+def _changed(path: str, within: int = 3) -> Iterator[int]:
+    """Yields when a tar, or a directory and the folders in it, last changed.
+
+    A folder of two links holds no other, and is not looked into.
+    """
+    found = os.stat(path)
+    yield found.st_mtime_ns
+    if within and stat.S_ISDIR(found.st_mode) and found.st_nlink != 2:
+        with os.scandir(path) as entries:
+            for entry in entries:
+                if entry.is_dir():
+                    yield from _changed(entry.path, within - 1)
 
 
 @functools.lru_cache(maxsize=4)  # opening "val" also compares it with "train"
-def _open(path: str, folder: str | None, changed: int, split: str) -> ImageFolder:
+def _open(path: str, folder: str | None, changed: tuple, split: str) -> ImageFolder:
     del changed  # part of the key only: a rewritten tar is indexed anew
     if os.path.isdir(path):
         listing = _listed_folder(os.fsencode(path), os.fsencode(split))

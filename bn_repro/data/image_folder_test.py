@@ -8,6 +8,7 @@ import tarfile
 import threading
 import time
 
+import cv2
 import numpy as np
 import pytest
 
@@ -303,6 +304,34 @@ def test_what_is_wrong_is_said_in_one_line(copied, spoil, message):
     with pytest.raises(UserError, match=message) as caught:
         open_source(data, "val")
     assert "\n" not in str(caught.value)
+
+
+def test_other_pictures_of_equal_names_and_sizes_are_taken(tmp_path, imagenet_config):
+    data = imagenet_config.data
+    data.update(
+        {"train": str(tmp_path / "a"), "val": str(tmp_path / "b"), "classes": 2}
+    )
+    for i, (split, wnid) in enumerate(itertools.product("ab", WNIDS[:2])):
+        (tmp_path / split / wnid).mkdir(parents=True)
+        picture = np.full((8, 8, 3), i, np.uint8)
+        cv2.imwrite(str(tmp_path / split / wnid / "0.bmp"), picture)
+    assert len(open_source(data, "val")) == 2
+    shutil.copytree(tmp_path / "a", tmp_path / "c")
+    data.val = str(tmp_path / "c")
+    with pytest.raises(UserError, match="are the same pictures"):
+        open_source(data, "val")
+
+
+def test_what_is_added_in_a_folder_of_a_class_is_seen(copied):
+    root, data = copied
+    inner = root / "train" / WNIDS[0] / "images"
+    inner.mkdir()
+    first = next((root / "train" / WNIDS[1]).iterdir())
+    os.utime(root / "train" / WNIDS[2], (2e9, 2e9))  # by another clock
+    before = {r["name"] for r in read_all(open_source(data, "train"))}
+    shutil.copy(first, inner / "new.JPEG")
+    after = {r["name"] for r in read_all(open_source(data, "train"))}
+    assert after - before == {f"{WNIDS[0]}/images/new.JPEG"}
 
 
 def test_what_is_added_or_removed_later_is_seen(copied):

@@ -28,8 +28,7 @@ _LESS_MEMORY = (
 )
 _NO_SHARED_MEMORY = (
     "shared memory (/dev/shm) is full; give a container more (docker run "
-    "--shm-size=2g), or set --config.data.workers=0; the same command goes on from the "
-    "last checkpoint"
+    "--shm-size=2g), or set --config.data.workers=0"
 )
 
 
@@ -82,13 +81,14 @@ def explained(error: Exception) -> Exception:
     """Returns what to raise for an error while decoding; explains a lost worker."""
     if isinstance(error, MemoryError):
         return UserError(f"a picture does not fit in memory ({error}): {_LESS_MEMORY}")
+    again = f"; {interrupt.same_command()} goes on from the last checkpoint"
     if code := re.search(r"terminated unexpectedly with exit code (-?\d+)", str(error)):
         if int(code[1]) == -signal.SIGBUS:  # a page of a mapped file has no room
-            return UserError(f"a decoding worker was killed: {_NO_SHARED_MEMORY}")
+            killed = f"a decoding worker was killed: {_NO_SHARED_MEMORY}"
+            return UserError(killed + again)
         return UserError(
             f"a decoding worker was killed (exit code {code[1]}), most likely because "
-            f"memory ran out: {_LESS_MEMORY}; the same command goes on from the last "
-            "checkpoint"
+            f"memory ran out: {_LESS_MEMORY}{again}"
         )
     return error
 

@@ -182,7 +182,7 @@ def _open_splits(networks, crops: int, name: str, limit: int) -> list[Split]:
             splits.append(open_split(member.config, *asked))
         except UserError as error:
             raise UserError(f"{member.path}: {error}") from error
-        if splits[-1].classes != splits[0].classes:
+        if splits[-1].folders != splits[0].folders:
             raise UserError(
                 f"{member.path} has other classes than {networks[0].path}; members of "
                 f"an ensemble share them"

@@ -85,8 +85,8 @@ def import_run(file, config, workdir, channels="bgr", mean=None, deviation=(1, 1
     if bad or (mean is not None and 0 < max(mean) <= 1):
         what = f"deviation is {list(deviation)}" if bad else f"mean is {list(mean)}"
         raise UserError(
-            f"{what}; it must be at least 1, for pixels of 0..255: multiply mean and "
-            "deviation of pixels of 0..1 by 255"
+            f"{what}; it must be that of pixels of 0..255: multiply mean and deviation "
+            "of pixels of 0..1 by 255"
         )
     if (Path(workdir) / records.CONFIG).is_file():
         raise UserError(f"{workdir} holds a run already; name another --workdir")

@@ -27,7 +27,7 @@ class Split(NamedTuple):
     name: str  # "train" or the data set's held-out split, such as "val"
     count: int  # number of pictures
     class_names: list[str]  # in the order of labels
-    classes: list[str]  # the same as all machines call them: their folders
+    folders: list[str]  # of the classes, likewise; the names where there are none
     crops: int  # views of each picture
     # (first picture, pictures a batch) -> iterator of this process's {"image": uint8
     # [b, views that the host makes, ...], "label", "mask", "index": [b]}
@@ -110,9 +110,16 @@ def _open_streamed(config, data_set, crops: int, name: str, recorded) -> Split:
         return stream.view_batches(config, source, crops, size, first, *processes)
 
     inputs = data_set.inputs(config)
-    names, which = source.class_names, functools.cache(source.pictures)
-    made = source.wnids, crops, batches, inputs, which
-    return Split(name, len(source), names, *made)
+    return Split(
+        name,
+        len(source),
+        source.class_names,
+        source.wnids,
+        crops,
+        batches,
+        inputs,
+        pictures=functools.cache(source.pictures),
+    )
 
 
 def _known(name: str, known: tuple[str, ...]) -> str:

@@ -12,6 +12,7 @@ import errno
 import json
 import os
 import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,7 +27,7 @@ except ImportError:  # not a Unix
 NAME = "lock"
 HELD = "lock.held"  # where there is no flock
 _NO_FLOCK = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
-_ours: set[Path] = set()  # folders that this process holds
+_ours: dict[Path, int] = {}  # folder that this process holds -> thread that does
 
 
 class HeldError(UserError):
@@ -37,7 +38,7 @@ class HeldError(UserError):
 def hold(workdir) -> Iterator[None]:
     """Holds a run folder, which is made if need be, for as long as the context lasts.
 
-    A process that holds it already goes on holding it.
+    A thread that holds it already goes on holding it.
 
     Raises:
       HeldError: another process holds it; names that process.
@@ -47,15 +48,15 @@ def hold(workdir) -> Iterator[None]:
     with files.naming(folder, "write"):
         folder.mkdir(parents=True, exist_ok=True)
         folder = folder.resolve()
-    if folder in _ours:
+    if _ours.get(folder) == threading.get_ident():
         yield
         return
     release = _take(folder, Path(workdir))
-    _ours.add(folder)
+    _ours[folder] = threading.get_ident()
     try:
         yield
     finally:
-        _ours.discard(folder)
+        del _ours[folder]
         release()
 
 

@@ -1,5 +1,6 @@
 """One writer a run folder, on file systems with flock and without."""
 
+import concurrent.futures
 import errno
 import fcntl
 import json
@@ -93,3 +94,18 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     refused = pytest.raises(UserError, match="cannot write .*file/run: Not a direct")
     with refused, lock.hold(tmp_path / "file" / "run"):
         pass
+
+
+def test_another_thread_is_another_writer(tmp_path):
+    def take():
+        with lock.hold(tmp_path):
+            return True
+
+    with (
+        lock.hold(tmp_path),
+        lock.hold(tmp_path),
+        concurrent.futures.ThreadPoolExecutor(1) as thread,
+        pytest.raises(lock.HeldError),
+    ):
+        thread.submit(take).result()
+    assert take()

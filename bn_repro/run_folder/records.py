@@ -42,6 +42,7 @@ HITS = "hits.npz"
 HITS_KEPT = 5  # of the last evaluations
 FORGOTTEN = "forgotten"  # in hits.npz: how many evaluations before those are not kept
 ENDED = ("finished", "diverged")  # there is nothing more to run
+SEEDS = ("seed", "data.seed")  # runs that differ in them are of one network
 # Keys that change no result, by the machine that a run is on: runs are alike despite.
 INDIFFERENT = (
     "data.workers",

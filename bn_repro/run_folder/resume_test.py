@@ -379,6 +379,8 @@ def test_a_restart_that_cannot_branch_removes_nothing(half, tmp_path):
     restart = {"restart": True, "config": short(seed=7)}
     refused("no such folder", half, branch_from=str(tmp_path / "no"), **restart)
     refused("would remove what --branch_from", half, branch_from=str(half), **restart)
+    restart["config"].data.update({"source": "tfds", "dir": "/nowhere"})
+    refused("no prepared TFDS data set mnist in /nowhere", half, **restart)
 
 
 def test_an_interrupted_branch_resumes_bit_for_bit(half, tmp_path, monkeypatch):

@@ -118,6 +118,12 @@ def _held(groups: Groups, outcomes: dict, progress: Progress) -> Groups:
 
 
 def _clear(sweep: list[Planned]) -> None:
+    """Removes what the members' folders hold, if all of them can begin anew."""
+    from bn_repro import data
+
+    every = [member.load_config().data for member in sweep]
+    for keys in {str(keys): keys for keys in every}.values():
+        data.check(keys)
     with contextlib.ExitStack() as stack:
         for member in sweep:
             stack.enter_context(lock.hold(member.workdir))

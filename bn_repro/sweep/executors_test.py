@@ -156,9 +156,13 @@ def test_nothing_is_forgotten_for_a_restart_that_cannot_be(tmp_path):
     members = sweep.members(FILE, {}, ONLY[::-1], tmp_path)
     other = holder(members[1].workdir, "flock")
     bad = sweep.members(FILE, {"data.limit": -1}, ONLY[::-1], tmp_path)
+    places = {"data.name": "imagenet", "data.source": "image_folder"}
+    places |= {"data.train": "/nowhere", "data.val": "/nowhere"}
+    away = sweep.members(FILE, places | {"data.image_size": 64}, ["bn_seed0"], tmp_path)
     for chosen, executor, message in (
         (members, "pmap", "--executor is 'pmap'"),
         (bad, "here", "data.limit is -1"),
+        (away, "here", "/nowhere does not exist"),
         (members, "here", "plain_seed0 is being written by process"),
     ):
         with pytest.raises(UserError, match=message):

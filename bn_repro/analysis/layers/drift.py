@@ -26,6 +26,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bn_repro.errors import UserError
+from bn_repro.run_folder.records import Run
 
 PERCENTILES = (15, 50, 85)
 POINTS = 51
@@ -190,12 +191,13 @@ def typical_unit(activations: dict, layer: str) -> int:
     return _middle(unit_drifts(activations, layer)[0])
 
 
-def typical_run(every: Sequence[dict | None]) -> int:
-    """Returns which activations have the median location drift of their last layer.
+def typical_run(runs: Sequence[Run]) -> Run:
+    """Returns the run with the median location drift of its last layer.
 
     Of an even number the lower of the two middle ones; those of which no drift is known
     are passed over. The first of all if none is known.
     """
+    every = [run.activations for run in runs]
     over = window(every)
     drifts = [
         quartiles(unit_drifts(a, a["layers"][-1], over)[0]).median
@@ -204,7 +206,7 @@ def typical_run(every: Sequence[dict | None]) -> int:
         for a in every
     ]
     known = np.flatnonzero(~np.isnan(drifts))
-    return int(known[_middle(np.array(drifts)[known])]) if known.size else 0
+    return runs[known[_middle(np.array(drifts)[known])] if known.size else 0]
 
 
 def _middle(values: np.ndarray) -> int:

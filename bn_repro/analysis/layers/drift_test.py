@@ -1,4 +1,5 @@
 import math
+import types
 
 import numpy as np
 import pytest
@@ -80,9 +81,9 @@ def test_a_window_is_what_all_cover_but_short_and_unfit_ones():
 @pytest.mark.parametrize(("drifts", "typical"), [((1, 3, 2), 2), ((1, 2, 3, 4), 1)])
 def test_the_typical_run_has_the_median_drift(drifts, typical):
     every = [activations([[0], [d]], [[1], [1]]) for d in drifts]
-    assert drift.typical_run(every) == typical
-    assert drift.typical_run([None, *every]) == typical + 1
-    assert drift.typical_run([None, None]) == 0
+    runs = [types.SimpleNamespace(activations=probes) for probes in [None, *every]]
+    assert drift.typical_run(runs[1:]) is drift.typical_run(runs) is runs[typical + 1]
+    assert drift.typical_run(runs[:1]) is runs[0]
 
 
 def test_from_step_leaves_out_the_probes_before_it():

@@ -191,7 +191,7 @@ def difference(one: Point, other: Point) -> Difference:
 
 def _number_keys(runs: Sequence[Run]) -> list[str]:
     varying = tables.varying_keys(run.config for run in runs)
-    indifferent = ("data.seed", *networks.PLACES, *records.INDIFFERENT)
+    indifferent = (*records.SEEDS, *networks.PLACES, *records.INDIFFERENT)
     keys = [key for key in varying if key not in indifferent]
     return [k for k in keys if all(is_number(run.stated.get(k)) for run in runs)]
 
@@ -207,7 +207,7 @@ def points(runs: Sequence[Run], keys: Sequence[str]) -> list[dict[tuple, list[Ru
     Runs of which one of these values is no number are left out.
     """
     groups = []
-    for members in records.group(runs, ("seed", *networks.PLACES, *keys)):
+    for members in records.group(runs, (*records.SEEDS, *networks.PLACES, *keys)):
         groups.append({})
         for run in members:
             values = tuple(run.stated.get(key) for key in keys)

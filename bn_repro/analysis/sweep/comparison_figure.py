@@ -162,7 +162,7 @@ def _value_axis(axes: Axes, sweep: Sweep) -> None:
 
 
 def _accuracy_axis(axes: Axes, sweep: Sweep, is_error: bool) -> None:
-    chance = 1 / sweep.arms[0].points[0].courses[0].classes
+    chance = sweep.arms[0].points[0].courses[0].chance
     level = 1 - chance if is_error else chance
     axes.axhline(level, color=style.SOFT, linewidth=0.8, linestyle=":")
     if is_error:

@@ -74,10 +74,10 @@ def more_train(runs: Sequence[Run]) -> Finding:
         texts.append(f"{arm.label} {len(good)} of {len(arm.points)}{span}")
     answers = [point.trainable() for arm in sweep.arms for point in arm.points]
     verdict = YES if counts[1] > counts[0] else NO
+    verdict = "unfinished" if None in answers else verdict
     tried = {tuple(point.value for point in arm.points) for arm in sweep.arms}
-    verdict = "unfinished" if None in answers or len(tried) > 1 else verdict
-    n = arms.number_list(list(seeds))
-    return Finding("; ".join(texts), n, "-", verdict if min(seeds) > 1 else OPEN)
+    n, decided = arms.number_list(list(seeds)), min(seeds) > 1 and len(tried) == 1
+    return Finding("; ".join(texts), n, "-", verdict if decided else OPEN)
 
 
 def trainable_text(arm: SweptArm) -> str:
@@ -185,18 +185,23 @@ def _against_first(sweep: Sweep, arm: SweptArm) -> str:
 def _times(arm: SweptArm, first: SweptArm) -> str:
     """Returns how many times as large an arm's largest trainable value is, or "".
 
-    An arm whose largest tried value trains might train at larger ones.
+    An arm of which no larger value is known to fail might train at larger ones.
     """
     if not (arm.good and first.good):
         return ""
     value, other = arm.good[-1], first.good[-1]
-    more, theirs = (a.good[-1] == a.points[-1].value for a in (arm, first))
-    if value == other:
+    more, theirs = map(_may_be_more, (arm, first))
+    if value == other and not (more or theirs):
         return "the same"
     if (more and theirs) or not other:
         return f"{value:g} against {other:g}"
     bound = "at least " if more else "at most " if theirs else ""
     return f"{bound}{value / other:,.3g} times as large"
+
+
+def _may_be_more(arm: SweptArm) -> bool:
+    larger = (point for point in arm.points if point.value > arm.good[-1])
+    return not any(point.trainable() is False for point in larger)
 
 
 def _note(sweep: Sweep) -> str:

@@ -130,12 +130,12 @@ def test_arms_of_other_values_have_no_verdict_and_no_ratio_that_may_be_less(tmp_
         testing.write_seeds(tmp_path, "before", rate, [0.95, 0.95])
     testing.write_seeds(tmp_path, "before", 30.0, [0.95, 0.95])
     runs = records.find_runs(tmp_path)
-    assert comparison_tables.more_train(runs).verdict == "unfinished"
+    assert comparison_tables.more_train(runs).verdict == "not decided"
     found = comparison.find_sweep(runs)
     shown = rows(comparison_tables.arms_table(found, 0.9))["With BN"]
     assert shown["Against Without BN"].startswith("largest trainable 30 against 10;")
     one, other = (arm._replace(points=arm.points[:3]) for arm in found.arms)
-    assert comparison_tables._times(other, one) == "the same"
+    assert comparison_tables._times(other, one) == "10 against 10"
     testing.write_seeds(tmp_path, "before", 100.0, [0.5])
     found = comparison.find_sweep(records.find_runs(tmp_path))
     assert comparison_tables._times(*found.arms[::-1]) == "at most 3 times as large"

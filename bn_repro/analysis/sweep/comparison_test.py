@@ -1,9 +1,10 @@
+import itertools
 import math
 
 import numpy as np
 import pytest
 
-from bn_repro.analysis import convergence, testing
+from bn_repro.analysis import convergence, networks, testing
 from bn_repro.analysis.sweep import comparison
 from bn_repro.errors import UserError
 from bn_repro.run_folder import records
@@ -59,8 +60,15 @@ def test_what_changes_no_result_is_no_sweep(tmp_path):
 
 def test_orders_of_the_data_are_seeds_and_no_sweep(tmp_path):
     for order in (5, 6, 7):
-        testing.write_course(tmp_path / f"{order}", [0.1, 0.9], data__seed=order)
-    assert comparison.find_sweep(records.find_runs(tmp_path)) is None
+        testing.write_course(tmp_path / f"a_{order}", [0.1, 0.9], data__seed=order)
+    runs = records.find_runs(tmp_path)
+    assert comparison.find_sweep(runs) is None
+    assert [len(network.courses) for network in networks.together(runs)] == [3]
+    for rate, order in itertools.product((0.1, 1.0, 10.0), (5, 6)):
+        changed = {"optimizer__learning_rate": rate, "data__seed": order}
+        testing.write_course(tmp_path / f"b_{rate}_{order}", [0.1, 0.9], **changed)
+    sweep = comparison.find_sweep(records.find_runs(tmp_path))
+    assert [len(point.courses) for point in sweep.points][1:] == [2, 2, 2]
 
 
 def test_arms_that_differ_in_more_are_named_by_it(tmp_path):
