@@ -30,6 +30,14 @@ class Claim(NamedTuple):
     check: Callable[..., Finding]  # function of them to what ours say
 
 
+TARGET_NOTE = (
+    "About half of the slower network's seeds end below that, their own mean, and "
+    "never reach it; they count as if they had at their last step. A claim of fewer "
+    "steps is refuted, too, where the faster network ends lower and each of its seeds "
+    "was looked at beyond the time claimed."
+)
+
+
 def claims_table(found: Sequence[Network]) -> Table:
     """Returns what Sec. 4.2.2 claims beside what our networks say."""
     rows = [[c.text, c.paper, *answer(c, found)] for c in CLAIMS]
@@ -39,9 +47,10 @@ def claims_table(found: Sequence[Network]) -> Table:
         rows,
         "n: seeds. Times fewer steps: to the accuracy of the slower network at the end "
         f"(mean of the last {LAST} evaluations over seeds), Welch's t interval on "
-        "logarithms; accuracies: Welch's t interval of the difference. “not decided”: "
-        "the interval lies on both sides of the claim, seeds disagree, or there is one "
-        "seed. Slower at first: at the highest of 50, 75, 90 and 100 % that every "
+        "logarithms; accuracies: Welch's t interval of the difference. "
+        f"{TARGET_NOTE} “not decided”: the interval lies on both sides of the claim, "
+        "seeds disagree, or there is one seed. Slower at first: at the highest of 50, "
+        "75, 90 and 100 % that every "
         "seed reaches. Failing: yes if every seed fails, no if none does; the interval "
         "is that of the share of seeds. Inputs at zero: the histogram's bin around "
         "zero less the mean of its neighbours, at the last probe, median over layers; "
@@ -89,10 +98,11 @@ def faster(times: float) -> Callable[[Network, Network], Finding]:
         )
         if np.isfinite(found.estimate):
             ours = f"{found.estimate:.1f} times fewer: {ours}"
-        lower = intervals.difference(fast.ends, slow.ends).above(0) == NO
-        refuted = lower and _too_late(*needed, times)
-        verdict = NO if refuted else found.above(times)
-        return _finding(ours, (slow, fast), found.text(digits=1), verdict)
+        further = intervals.difference(fast.ends, slow.ends)
+        if further.above(0) == NO and _too_late(*needed, times):
+            shown = f"{further.text(100, sign=True)} points at the end"
+            return _finding(ours, (slow, fast), shown, NO)
+        return _finding(ours, (slow, fast), found.text(digits=1), found.above(times))
 
     return check
 
@@ -210,6 +220,11 @@ def _times(key: str) -> str:
     return f"{slow / fast:.1f} ({fast / 1e6:.1f}M of {slow / 1e6:.1f}M steps)"
 
 
+def _ends(key: str, other: str = "inception") -> str:
+    one, two = (100 * PAPER[name].best for name in (key, other))
+    return f"{one:.1f} % against {two:.1f} %"
+
+
 CLAIMS = (
     Claim(
         "BN-Baseline matches Inception in less than half the steps",
@@ -235,6 +250,16 @@ CLAIMS = (
         ("inception", "bn_x30"),
         faster(5),
     ),
+    *(
+        Claim(
+            f"{PAPER[key].name} comes further than Inception",
+            _ends(key),
+            keys,
+            _further,
+        )
+        for key in ("bn_baseline", "bn_x5", "bn_x30")
+        for keys in [(key, "inception")]
+    ),
     Claim(
         "BN-x30 is slower at first than BN-x5",
         "1.3 times as many steps to 72.2 %",
@@ -243,8 +268,14 @@ CLAIMS = (
     ),
     Claim(
         "BN-x30 comes further than BN-x5",
-        "74.8 % against 73.0 %",
+        _ends("bn_x30", "bn_x5"),
         ("bn_x30", "bn_x5"),
+        _further,
+    ),
+    Claim(
+        "BN-x5 comes further than BN-x5-Sigmoid",
+        _ends("bn_x5", "bn_x5_sigmoid"),
+        ("bn_x5", "bn_x5_sigmoid"),
         _further,
     ),
     Claim(

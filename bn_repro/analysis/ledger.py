@@ -70,7 +70,8 @@ def entries(results: str | os.PathLike = RESULTS) -> list[Entry]:
     found = []
     for claim in CLAIMS:
         if claim.folder not in runs:
-            runs[claim.folder] = records.find_runs(Path(results) / claim.folder)
+            folder = Path(results) / claim.folder
+            runs[claim.folder] = records.find_runs(folder) if folder.is_dir() else []
         found.append(_entry(claim, runs[claim.folder]))
     return found
 
@@ -244,7 +245,10 @@ NOTE = (
     "n: seeds. Accuracy at the end: mean of the last "
     f"{LAST} evaluations of a seed, mean ± standard deviation over seeds; Algorithm "
     "2's statistics where all seeds recorded them, else moving averages. "
-    "Intervals: t over seeds, Welch's or, on MNIST, of the seeds' differences; of "
-    "ratios on their logarithms. “not decided”: the interval lies on both sides of the "
+    "Intervals: t over seeds, 95 % each, not adjusted for the number of claims: "
+    "Welch's or, on MNIST, of the seeds' differences; of ratios Welch's, on their "
+    "logarithms. Steps are to what the slower network ends with. "
+    f"{figure3_claims.TARGET_NOTE} A network fails if all its seeds do, and does not "
+    "if none does. “not decided”: the interval lies on both sides of the "
     "claim, seeds disagree, or there is one seed."
 )
