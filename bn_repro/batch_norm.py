@@ -202,13 +202,17 @@ def batch_norm(
 
     Args:
       x: values over a mini-batch, any floating dtype; y has the same.
-      gamma: scale, float32 or wider, size 1 along axes.
+      gamma: scale, float32 or wider, size 1 along axes or without the first of them.
       beta: shift, like gamma.
       eps: constant added to the variance.
       axes: axes of the mini-batch, as a tuple.
       axis_name: mesh axis over which the mini-batch is spread in equal parts; None when
         all of it is on this device.
     """
+    gamma, beta = (
+        jnp.reshape(v, (1,) * (x.ndim - jnp.ndim(v)) + jnp.shape(v))
+        for v in (gamma, beta)
+    )
     missing = tuple(_varying(x) - _varying(gamma))
     if missing:  # where shard_map checks them, their gradients are summed by it
         gamma, beta = lax.pcast((gamma, beta), missing, to="varying")

@@ -247,6 +247,22 @@ def test_bias_corrected_average_weighs_all_steps_as_it_should(decay):
         np.testing.assert_allclose(average, expected, rtol=1e-5)
 
 
+@pytest.mark.parametrize("shape", [(), (4,)])
+def test_gamma_and_beta_may_lack_the_axes_of_the_mini_batch(shape):
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(8, 3, 4)), jnp.float32)
+
+    def loss(gamma, norm):
+        return (norm(x, gamma, gamma, EPS, (0, 1)) ** 3).sum()
+
+    first = lambda *of: batch_norm.batch_norm(*of)[0]  # noqa: E731
+    ours, plain = (
+        jax.grad(loss)(jnp.full(shape, 1.5), norm)
+        for norm in (first, batch_norm.algorithm_1)
+    )
+    assert ours.shape == shape
+    np.testing.assert_allclose(ours, plain, rtol=1e-4)
+
+
 @pytest.mark.parametrize(("decay", "expected"), [(0, 5.0), (1, 3.0)])
 def test_the_ends_of_the_decay_keep_the_last_value_or_weigh_all_alike(decay, expected):
     average = jnp.float32(-3.0)

@@ -4,6 +4,7 @@ Also Algorithm 2, steps 7 to 10, whose statistics the inference network is evalu
 with.
 """
 
+from collections.abc import Mapping
 from functools import partial
 
 import jax
@@ -14,6 +15,7 @@ from jax.sharding import PartitionSpec as P
 from ml_collections import config_dict
 
 from bn_repro import metrics, models, parallel, train
+from bn_repro.errors import UserError
 from bn_repro.layers import Mode
 from bn_repro.parallel import AXIS, REPLICATED, SHARDED
 
@@ -140,7 +142,9 @@ def cut(images, labels, size: int, first: int = 0, width: int = 0):
 
 
 def batch_statistics(variables, batch, key, step, *, model, inputs):
-    """Returns mu and m / (m - 1) s2 of one batch, as batch_stats; means over groups.
+    """Returns mu and m / (m - 1) s2 of one batch, as batch_stats, and the ema_count.
+
+    They are means over groups.
 
     `batch` is this device's {"image" [b, ...], "position" [b]}; `variables` are
     replicated. The run's key and the step are for the augmentation; `inputs` as in
@@ -156,12 +160,12 @@ def batch_statistics(variables, batch, key, step, *, model, inputs):
     images = inputs(batch["image"], keys)
     mode = Mode(update_stats=True)
     _, updated = model.apply(fresh, images, mode, mutable=train.COLLECTIONS)
-    return lax.pmean(updated["batch_stats"], AXIS)
+    return lax.pmean(updated["batch_stats"], AXIS), updated["ema_count"]
 
 
 def _no_updates(batch_stats: dict) -> dict:
     """Returns the ema_count of networks that had no update, one for each BN."""
-    if "mean" in batch_stats:
+    if not all(isinstance(below, Mapping) for below in batch_stats.values()):
         return {"t": jnp.zeros((), jnp.int32)}
     return {name: _no_updates(below) for name, below in batch_stats.items()}
 
@@ -184,7 +188,7 @@ class PopulationStatistics:
         step = partial(batch_statistics, model=model, inputs=recipe.inputs)
         specs = (REPLICATED, SHARDED, REPLICATED, REPLICATED)
         self._step = jax.jit(parallel.spmd(step, mesh, specs, REPLICATED))
-        self._mesh = mesh
+        self._mesh, self._norm = mesh, config.model.norm
 
     def __call__(
         self,
@@ -209,9 +213,21 @@ class PopulationStatistics:
         for n in range(count):
             batch = next(batches)
             batch = {name: batch[name] for name in ("image", "position")}
-            statistics = self._step(variables, batch, key, np.int32(step + n))
+            found = self._step(variables, batch, key, np.int32(step + n))
+            statistics, counts = found
+            if n == 0:
+                self._refuse_uncounted(counts)
             wide = jax.tree.map(np.float64, jax.device_get(parallel.local(statistics)))
             total = wide if total is None else jax.tree.map(np.add, total, wide)
             report(n + 1, count)
         mean = lambda total, like: (total / count).astype(like.dtype)  # noqa: E731
         return jax.tree.map(mean, total, statistics)
+
+    def _refuse_uncounted(self, counts) -> None:
+        """Raises UserError if a norm did not replace its averages by the statistics."""
+        if not all(map(int, jax.tree.leaves(jax.device_get(parallel.local(counts))))):
+            raise UserError(
+                f"model.norm={self._norm!r} does not count its updates in ema_count, "
+                "as layers.BatchNorm does, so that Algorithm 2 cannot be computed: set "
+                "eval.population_batches_during=0, and evaluate with --statistics ema"
+            )

@@ -7,7 +7,17 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from bn_repro import data, evaluate, feeds, layers, metrics, parallel, resolve, train
+from bn_repro import (
+    data,
+    evaluate,
+    feeds,
+    layers,
+    metrics,
+    models,
+    parallel,
+    resolve,
+    train,
+)
 from bn_repro.data import source_views
 from bn_repro.errors import UserError
 from bn_repro.probe import Probe
@@ -41,14 +51,22 @@ def make(config, mesh) -> Experiment:
     Runs that differ only in resolve.VARIED share all but the feed: what the one before
     compiled is not compiled again.
     """
-    stamp = data.find(config.data).stamp(config.data)
-    shared = _make_shared(resolve.without_varied(config), mesh, stamp)
+    data_set = data.find(config.data)
+    models.check_names(config)
+    made_of = (
+        data_set.stamp(config.data),
+        data_set.sources[config.data.source],
+        data_set.inputs,
+        models.MODELS[config.model.name],
+        models.NORMS[config.model.norm],
+    )
+    shared = _make_shared(resolve.without_varied(config), mesh, made_of)
     return shared._replace(feed=shared.feed.for_run(config))
 
 
 @functools.lru_cache(maxsize=2)  # each holds its data and programs
-def _make_shared(config, mesh, stamp) -> Experiment:
-    del stamp  # part of the key only: other files are read anew
+def _make_shared(config, mesh, made_of: tuple) -> Experiment:
+    del made_of  # part of the key only: what is other now is made anew
     data_set = data.find(config.data)
     make_parts = _in_memory if data_set.in_memory else _streamed
     return make_parts(config, data_set, mesh)
@@ -60,6 +78,14 @@ forget = _make_shared.cache_clear  # frees the data and programs of earlier runs
 def _in_memory(config, data_set: data.DataSet, mesh) -> Experiment:
     """Returns an experiment, such as MNIST's, whose data live on the devices."""
     train_split, test_split, class_names = data.load(config.data)
+    stated = tuple(data_set.image_shape(config.data))
+    for images, _ in (train_split, test_split):
+        if images.shape[1:] != stated:
+            raise UserError(
+                f"the images of data.name={config.data.name} are "
+                f"{list(images.shape[1:])}, but its image_shape says {list(stated)}: "
+                f"set data.image_size, or the image_shape of its DataSet"
+            )
     if config.data.classes != len(class_names):
         raise UserError(
             f"data.classes is {config.data.classes}, but {config.data.name} has "

@@ -1,11 +1,24 @@
 """Runs that differ in seed, rate and initial scale share data and programs."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
 from ml_collections import config_dict
 
-from bn_repro import experiment, keys, loop, parallel, resolve, start, train
+from bn_repro import (
+    data,
+    experiment,
+    keys,
+    loop,
+    parallel,
+    probe_measures,
+    resolve,
+    start,
+    train,
+)
+from bn_repro.data.mnist import DATA_SET as MNIST
 from bn_repro.data.order import Order
 from bn_repro.errors import UserError
 from bn_repro.loop_test import assert_same, content, short
@@ -124,6 +137,30 @@ def test_feature_maps_have_several_values_an_example(overrides, refused):
         experiment.refuse_single_values(config, 1, 1)
 
 
+def halves(label, side=28):
+    """Returns a data set of 100 images, all of one class."""
+
+    def source(unused_keys):
+        images = np.zeros((100, side, side), np.uint8)
+        arrays = data.Arrays(images, np.full(100, label, np.int32))
+        return data.Splits(arrays, arrays, ["a", "b"])
+
+    return dataclasses.replace(MNIST, sources={"here": source})
+
+
+def test_what_is_defined_anew_under_its_name_is_made_anew(monkeypatch):
+    own = {"data.name": "own", "data.source": "here", "data.classes": 2}
+    config = resolve.resolve(short(**own, **{"data.limit": 0}))[0]
+    mesh, digests = parallel.make_mesh(jax.devices()[:1]), set()
+    for label in (0, 1):
+        monkeypatch.setitem(data.SOURCES, "own", halves(label))
+        digests.add(experiment.make(config, mesh).digests["train"])
+    assert len(digests) == 2
+    monkeypatch.setitem(data.SOURCES, "own", halves(0, side=8))
+    with pytest.raises(UserError, match=r"are \[8, 8\], but its image_shape says \[28"):
+        experiment.make(config, mesh)
+
+
 @pytest.mark.parametrize("key", resolve.IGNORED["data.name", "mnist"])
 def test_what_mnist_does_not_read_changes_no_order(key):
     def order(**changed):
@@ -136,6 +173,13 @@ def test_what_mnist_does_not_read_changes_no_order(key):
     other = kinds.get(type(value), lambda v: (v[0] / 2, v[1]))(value)
     np.testing.assert_array_equal(order(**{key: other}), order())
     assert (order(**{"data.shuffle": "full"}) != order()).any()
+
+
+def test_a_measure_of_one_s_own_is_taken_and_an_unknown_one_refused(monkeypatch):
+    with pytest.raises(UserError, match="probe.measures has mine; use some of .'shape"):
+        prepared(**{"probe.measures": ("mine",)})
+    monkeypatch.setitem(probe_measures.MEASURES, "mine", lambda sample: {})
+    prepared(**{"probe.measures": ("mine", "shape")})
 
 
 def test_mini_batches_of_bn_are_not_checked_without_it():

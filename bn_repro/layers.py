@@ -6,6 +6,7 @@ and what stands below it is what every layer of the networks needs beside it.
 
 import contextlib
 import functools
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -123,6 +124,8 @@ class BatchNorm(nn.Module):
           UserError: the groups do not divide the examples on this device, or the
             unbiased variance of a single value is asked for.
         """
+        if self.gradient not in ("full", "stop"):
+            raise UserError(f"gradient is {self.gradient!r}; use 'full' or 'stop'")
         use_running_average = nn.merge_param(
             "use_running_average", self.use_running_average, use_running_average
         )
@@ -282,11 +285,19 @@ def groups(batch: str | int, per_device: int, devices: int) -> tuple[int, bool] 
     `batch` is BatchNorm's, a number perhaps as text; `per_device` counts the examples
     on each of the `devices`. None where a group size neither divides a device's
     examples nor is that of all devices' together.
+
+    Raises:
+      UserError: `batch` is none of what BatchNorm takes.
     """
     if batch == "device":
         return 1, False
     if batch == "global":
         return 1, True
+    if not re.fullmatch("[1-9][0-9]*", str(batch)):
+        raise UserError(
+            f"BatchNorm's batch is {batch!r}; it must be 'device', 'global' or a "
+            "number of examples"
+        )
     size = int(batch)
     if per_device % size == 0:
         return per_device // size, False

@@ -175,6 +175,15 @@ def test_groups_divide_a_devices_examples_or_are_all_of_them(batch, devices, exp
     assert layers.groups(batch, 12, devices) == expected
 
 
+@pytest.mark.parametrize(
+    "field", [{"batch": 0}, {"batch": "glob"}, {"batch": -2}, {"gradient": "stpo"}]
+)
+def test_fields_that_cannot_be_are_refused(field):
+    ((name, value),) = field.items()
+    with pytest.raises(UserError, match=f"{name} is {value!r}"):
+        train(BatchNorm(**field), images())
+
+
 @pytest.mark.parametrize("nonlinearity", layers.NONLINEARITIES)
 @pytest.mark.parametrize("placement", ["before", "after", None])
 @pytest.mark.parametrize("make", [DenseNormAct, ConvNormAct])

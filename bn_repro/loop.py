@@ -4,6 +4,7 @@ import contextlib
 import functools
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
 import jax
 from ml_collections import config_dict
@@ -44,6 +45,8 @@ def run(
         process writes, damaged or missing data or records, a disk that refuses to be
         written.
     """
+    workdir = Path(workdir).expanduser()
+    branch_from = branch_from and Path(branch_from).expanduser()
     config, stated, mesh = start.prepare(config, devices)
     recorded = as_record(config, stated)
     with contextlib.ExitStack() as stack:

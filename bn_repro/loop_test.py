@@ -211,6 +211,17 @@ def test_a_finished_run_is_left_alone(whole, capsys):
     assert (whole / records.METRICS).stat().st_mtime_ns == before
 
 
+def test_the_home_folder_is_what_a_tilde_means(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    shorter = {"steps": 2, "probe.every": 0, "eval.population_batches_during": 0}
+    assert run_here(short("plain", **shorter), "~/run") == "finished"
+    assert not (tmp_path / "~").exists()
+    assert records.read_run("~/run").path == tmp_path / "run"
+    assert [run.name for run in records.find_runs("~")] == ["run"]
+    assert members.load("~/run").step == 2
+
+
 def test_float64_ends_where_a_float32_run_begins():
     for dtype in ("float64", "float32"):
         start.prepare(short(**{"model.dtype": dtype}), jax.devices()[:1])

@@ -4,7 +4,7 @@ Each is a function of a `Sample` to fields of `records.PROBE_FIELDS`, [L] each, 
 order of the layers. BN normalises every mini-batch by its own statistics.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from bn_repro import jacobians, layers, metrics
+from bn_repro.errors import UserError
 from bn_repro.layers import Mode
 
 ROUNDS = 8  # random cuts of the probe set into mini-batches, for the noise
@@ -175,3 +176,11 @@ MEASURES = {
     "jacobian": jacobians.measure,
     "gradient_change": gradient_changes,
 }
+
+
+def check_names(measures: Sequence[str]) -> None:
+    """Raises UserError for a name of `probe.measures` that there is not."""
+    if unknown := [name for name in measures if name not in MEASURES]:
+        raise UserError(
+            f"probe.measures has {', '.join(unknown)}; use some of {list(MEASURES)}"
+        )

@@ -6,7 +6,7 @@ import math
 from ml_collections import config_dict
 
 from bn_repro.errors import UserError
-from bn_repro.keys import KEYS, MNIST_EXAMPLES, MNIST_SIZE, get, shown
+from bn_repro.keys import KEYS, MNIST_EXAMPLES, MNIST_SIZE, PACKAGED, get, shown
 from bn_repro.run_folder import configuration
 
 STEP_KEYS = (
@@ -163,13 +163,16 @@ CONDITIONS = (
 
 def validate(config) -> None:
     """Raises UserError for the first value that is not accepted, naming what is."""
+    flat = configuration.flatten(config.to_dict())
     for key, accepted in KEYS.items():
+        if key not in flat and key not in PACKAGED:
+            continue  # another model's or data set's own
         if refusal := accepted.refusal(get(config, key)):
             raise UserError(f"{key} is {shown(config, key)}; it must be {refusal}")
     for key, holds, what in CONDITIONS:
         if not holds(config):
             raise UserError(f"{key} is {shown(config, key)}; it must be {what}")
-    for key in configuration.flatten(config.to_dict()):
+    for key in flat:
         near = [] if key in KEYS else difflib.get_close_matches(key, KEYS, 1, 0.9)
         if near:
             raise UserError(f"the config has no key {key}; did you mean {near[0]}?")

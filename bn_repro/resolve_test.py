@@ -2,7 +2,9 @@
 
 import pytest
 
+from bn_repro import keys
 from bn_repro.errors import UserError
+from bn_repro.inference import members
 from bn_repro.resolve import describe, ignored, resolve
 from bn_repro.run_folder import identity
 from configs import common, imagenet, mnist
@@ -85,6 +87,18 @@ def test_another_batch_translates_steps_rate_and_decay(rule, rate):
     again, stated_again = resolve(resolved)
     assert again.to_dict() == resolved.to_dict()
     assert stated_again == {}
+
+
+def test_another_model_s_own_key_is_asked_of_it_alone(monkeypatch):
+    monkeypatch.setitem(keys.KEYS, "model.own", keys.whole(1))
+    resolve(mnist.get_config("bn"))
+    config = mnist.get_config("bn")
+    config.model.own = 3
+    recorded = resolve(config)[0].to_dict()
+    assert members.config_of(recorded, common.get_config(), {}).model.own == 3
+    config.model.own = 0
+    with pytest.raises(UserError, match="model.own is 0; it must be a whole number"):
+        resolve(config)
 
 
 def test_an_unknown_run_is_refused_with_the_known_ones():

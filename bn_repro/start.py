@@ -13,6 +13,7 @@ from bn_repro import (
     models,
     pace,
     parallel,
+    probe_measures,
     programs,
     sum_check,
     train,
@@ -30,6 +31,7 @@ def prepare(config, devices=None):
     config, stated = resolve(config)
     data.find(config.data)
     models.check_names(config)
+    probe_measures.check_names(config.probe.measures)
     jax.config.update("jax_enable_x64", config.model.dtype == "float64")
     mesh = parallel.make_mesh(devices)
     per_device = parallel.check_batch(config.batch_size, mesh)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import jax
 from ml_collections import config_dict
 
-from bn_repro import config_files, models
+from bn_repro import config_files, keys, models
 from bn_repro.data.classes import Classes
 from bn_repro.errors import UserError
 from bn_repro.resolve import UNREAD, resolve
@@ -70,7 +70,7 @@ def config_of(there: dict, defaults, overrides: dict):
     config = config_dict.ConfigDict(defaults.to_dict())
     flat = configuration.flatten({k: v for k, v in there.items() if k != "stated"})
     flat |= dict.fromkeys(UNREAD.get(flat.get("data.source"), ()), "")  # once taken
-    known = set(configuration.flatten(config.to_dict()))
+    known = {*configuration.flatten(config.to_dict()), *keys.KEYS}
     try:
         config.update_from_flattened_dict({k: v for k, v in flat.items() if k in known})
     except (TypeError, KeyError) as error:  # a value of another type

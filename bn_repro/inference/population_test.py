@@ -3,9 +3,10 @@
 import jax
 import numpy as np
 import pytest
+from flax import linen as nn
 from ml_collections import config_dict
 
-from bn_repro import data, loop, parallel
+from bn_repro import data, loop, models, parallel
 from bn_repro.data.order import Order
 from bn_repro.errors import UserError
 from bn_repro.inference import members, population
@@ -186,3 +187,19 @@ def test_a_network_without_bn_has_none(tmp_path):
     plain = train(tmp_path / "plain", "plain")
     mesh = parallel.make_mesh(jax.devices()[:1])
     assert population.variables_of(plain, mesh) is plain.variables
+
+
+class MovingAverages(nn.Module):
+    """A norm of one's own: flax's, called as ours is."""
+
+    @nn.compact
+    def __call__(self, x, use_running_average, update_stats, mask):
+        del update_stats, mask
+        return nn.BatchNorm(use_running_average)(x)
+
+
+def test_a_norm_that_does_not_count_its_updates_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setitem(models.NORMS, "mine", lambda *_: MovingAverages)
+    own = train(tmp_path / "own", **{"model.norm": "mine"})
+    with pytest.raises(UserError, match="norm='mine' does not count .*statistics ema"):
+        population.variables_of(own, parallel.make_mesh(jax.devices()[:1]))

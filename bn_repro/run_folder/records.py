@@ -148,7 +148,7 @@ def read_run(path: str | os.PathLike, name: str | None = None) -> Run:
       UserError: `path` is no run folder (the message lists the runs below it), or one
         of its files cannot be read (the message names it).
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     if not (path / CONFIG).is_file():
         raise UserError(_not_a_run(path))
     classes = read_checked(path / CLASSES, checks.classes, {"names": []})
@@ -236,7 +236,7 @@ def find_run_folders(path: str | os.PathLike) -> dict[str, Path]:
 
     Links are followed, each folder once.
     """
-    root = Path(path)
+    root = Path(path).expanduser()
     found = {}
     for folder, children, names in files.walk(root):
         if CONFIG in names:
@@ -247,7 +247,9 @@ def find_run_folders(path: str | os.PathLike) -> dict[str, Path]:
 
 
 def find_runs(path: str | os.PathLike) -> list[Run]:
-    """Returns all runs at or below `path`; raises UserError as `read_run` does."""
+    """Returns all runs at or below the folder `path`; UserError as of `read_run`."""
+    if not Path(path).expanduser().is_dir():
+        raise UserError(_not_a_run(Path(path)))
     return [read_run(folder, name) for name, folder in find_run_folders(path).items()]
 
 

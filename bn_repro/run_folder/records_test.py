@@ -233,6 +233,8 @@ def test_runs_are_found_in_natural_order_and_not_inside_of_runs(tmp_path):
     names = ["bn_seed2", "bn_seed10", "deep/er/plain_seed0"]
     assert [run.name for run in records.find_runs(tmp_path)] == names
     assert records.find_runs(tmp_path / "bn_seed2")[0].name == "bn_seed2"
+    with pytest.raises(UserError, match="nowhere is not a run: there is no such"):
+        records.find_runs(tmp_path / "nowhere")
 
 
 def test_runs_that_are_linked_are_found_once(tmp_path):

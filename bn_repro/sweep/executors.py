@@ -131,7 +131,7 @@ def _clear(sweep: list[Planned]) -> None:
             resume.clear(member.workdir)
 
 
-def _groups(sweep: list[Planned], restart: bool) -> Groups:
+def _groups(sweep: list[Planned], restart: bool = False) -> Groups:
     """Returns the members that have not ended by the programs that they share.
 
     All of them to restart.

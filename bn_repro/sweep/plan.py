@@ -196,12 +196,13 @@ def dry_run(sweep: list[Planned]) -> str:
     Raises:
       UserError: a configuration is bad.
     """
-    from bn_repro import data, models  # here: planning a sweep needs no jax
+    from bn_repro import data, models, probe_measures  # here: planning needs no jax
 
     configs = [resolve.resolve(member.load_config()) for member in sweep]
     for config, _ in configs:
         data.find(config.data)
         models.check_names(config)
+        probe_measures.check_names(config.probe.measures)
     pictures = sum(config.steps * config.batch_size for config, _ in configs)
     steps = sum(config.steps for config, _ in configs)
     found = [files.read_json(m.workdir / records.MANIFEST, {}) for m in sweep]
