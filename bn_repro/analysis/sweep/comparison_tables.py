@@ -193,7 +193,9 @@ def _times(arm: SweptArm, first: SweptArm) -> str:
     more, theirs = map(_may_be_more, (arm, first))
     if value == other and not (more or theirs):
         return "the same"
-    if (more and theirs) or not other:
+    if more and theirs:
+        return f"at least {value:g} against at least {other:g}"
+    if not other:
         return f"{value:g} against {other:g}"
     bound = "at least " if more else "at most " if theirs else ""
     return f"{bound}{value / other:,.3g} times as large"
