@@ -92,6 +92,7 @@ def test_both_ways_find_the_same_of_an_mlp(name):
     np.testing.assert_allclose(found("", images)[-1], largest, rtol=2e-3)
 
 
+@pytest.mark.slow
 def test_of_a_mini_batch_of_few_all_are_taken(tmp_path):
     """Fewer than EXAMPLES ended in an error of shapes."""
     config = mnist.get_config("bn")

@@ -71,6 +71,7 @@ def test_a_checkpoint_from_before_a_field_of_the_state_is_continued(older):
     assert loop.run(short(), older / "bn_seed0", jax.devices()[:1]) == "finished"
 
 
+@pytest.mark.slow
 def test_a_new_statistic_of_the_probe_is_a_function_and_an_entry(older, monkeypatch):
     experiment.forget()  # what an earlier test compiled
     summarize = probe._summarize_layer

@@ -96,6 +96,7 @@ def test_a_resumed_run_ends_bit_for_bit_as_one_that_went_through(
     assert_same(content(tmp_path / "whole"), content(tmp_path / "cut"))
 
 
+@pytest.mark.slow
 def test_members_of_one_program_do_what_each_does_alone(pictures, wide):  # noqa: F811
     members = [short(pictures, **HERE | {"seed": seed}) for seed in (0, 1)]
     alone = [state_after(config, 1, 2, by_step=False) for config in members]

@@ -51,8 +51,8 @@ def assert_close(a, b, **tolerance):
         pytest.param(60, 2, "global", marks=pytest.mark.slow),
         pytest.param(60, 4, "global", marks=pytest.mark.slow),
         pytest.param(64, 8, "global", marks=pytest.mark.slow),
-        (60, 6, "global"),
-        (60, 6, "10"),
+        pytest.param(60, 6, "global", marks=pytest.mark.slow),
+        pytest.param(60, 6, "10", marks=pytest.mark.slow),
         (60, 6, "60"),
     ],
 )
@@ -144,7 +144,7 @@ def test_step_descends_along_the_gradient_of_the_loss():
     )
 
 
-@pytest.mark.parametrize("steps_per_call", [1, 7])
+@pytest.mark.parametrize("steps_per_call", [7, pytest.param(1, marks=pytest.mark.slow)])
 def test_chunks_of_any_size_do_the_same_steps(steps_per_call):
     whole = run_in_chunks(30)
     chunked = run_in_chunks(steps_per_call)

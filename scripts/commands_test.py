@@ -205,6 +205,7 @@ def trained(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_another_configuration_in_the_folder_is_refused(trained, call):
     eight = [f"--config.{key}={value}" for key, value in EIGHT.items()]
     result = call("train", CONFIG, f"--workdir={trained}", *eight)

@@ -163,7 +163,10 @@ def test_the_ablation_is_measured_against_all_changes(tmp_path):
     assert "the plateau of BN-x5" in part.tables[1].note
 
 
-@pytest.mark.parametrize("layers", [3, layers_over_time.MOST_BANDS + 1])
+@pytest.mark.parametrize(
+    "layers",
+    [3, pytest.param(layers_over_time.MOST_BANDS + 1, marks=pytest.mark.slow)],
+)
 def test_drift_by_layer_is_drawn_where_there_are_many(tmp_path, layers):
     run = deep_run(tmp_path, "bn_x5", layers=layers)
     drawn = [d.png.stem for d in layer_figures.draw([run], tmp_path)[0]]

@@ -15,6 +15,7 @@ A file is a picture if its suffix says so, or else its first bytes. What systems
 programs hide in folders is none, links are followed, and what is left out is said once.
 """
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -214,15 +215,17 @@ def located(data, split: str) -> tuple[str, str | None, tuple[int, ...]]:
 def _changed(path: str, within: int = 3) -> Iterator[int]:
     """Yields when a tar, or a directory and the folders in it, last changed.
 
-    A folder of two links holds no other, and is not looked into.
+    A folder of two links holds no other, and is not looked into. What cannot be read is
+    named when it is listed.
     """
-    found = os.stat(path)
-    yield found.st_mtime_ns
-    if within and stat.S_ISDIR(found.st_mode) and found.st_nlink != 2:
-        with os.scandir(path) as entries:
-            for entry in entries:
-                if entry.is_dir():
-                    yield from _changed(entry.path, within - 1)
+    with contextlib.suppress(OSError):
+        found = os.stat(path)
+        yield found.st_mtime_ns
+        if within and stat.S_ISDIR(found.st_mode) and found.st_nlink != 2:
+            with os.scandir(path) as entries:
+                folders = [entry.path for entry in entries if entry.is_dir()]
+            for folder in folders:
+                yield from _changed(folder, within - 1)
 
 
 @functools.lru_cache(maxsize=4)  # opening "val" also compares it with "train"

@@ -154,7 +154,7 @@ def test_a_folder_that_cannot_be_read_is_named(opened, monkeypatch):
     real = os.scandir
 
     def scandir(path):
-        if path.endswith(b"/b"):
+        if os.fsencode(path).endswith(b"/b"):
             raise PermissionError(13, "Permission denied")
         return real(path)
 

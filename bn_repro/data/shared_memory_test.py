@@ -138,6 +138,7 @@ class Failing:
         return self.source[i]
 
 
+@pytest.mark.slow
 def test_a_slow_reader_gets_the_error_of_a_worker(imagenet_config):
     imagenet_config.eval.batch_size, imagenet_config.data.workers = 3, 1
     source = Failing(open_source(imagenet_config.data, "val"), 9)

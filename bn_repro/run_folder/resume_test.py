@@ -111,7 +111,9 @@ def assert_credited_only_from_before(folder, step):
     assert "hits.npz is not" in seen.lost(folder, {}, step, {"records": counted})
 
 
-@pytest.mark.parametrize("done", [1, 2, 3])
+@pytest.mark.parametrize(
+    "done", [2, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 3))]
+)
 def test_killed_while_it_forgets_what_was_forced_a_run_goes_on(whole, tmp_path, done):
     run_here(short(steps=50), tmp_path)
     forgets = shutil.copytree(tmp_path, tmp_path / "forgets")
@@ -364,6 +366,7 @@ def test_a_branch_goes_on_from_another_run_s_checkpoint(half, tmp_path):
         loop.run(config, tmp_path / "new", devices, branch_from=str(tmp_path / "empty"))
 
 
+@pytest.mark.slow
 def test_a_branch_counts_the_examples_of_the_batch_size_before_it(half, tmp_path):
     batch = records.read_run(half).config["batch_size"]
     size = {"batch_size": 2 * batch, "reference_batch": 2 * batch}

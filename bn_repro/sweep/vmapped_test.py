@@ -49,6 +49,7 @@ def assert_close(a, b):
                 np.testing.assert_allclose(ours[name], theirs[name], atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.accelerator
 def test_members_agree_with_running_them_alone(tmp_path, whole):
     for name in VARIED:
