@@ -209,10 +209,8 @@ def batch_norm(
       axis_name: mesh axis over which the mini-batch is spread in equal parts; None when
         all of it is on this device.
     """
-    gamma, beta = (
-        jnp.reshape(v, (1,) * (x.ndim - jnp.ndim(v)) + jnp.shape(v))
-        for v in (gamma, beta)
-    )
+    whole = lambda v: jnp.reshape(v, (1,) * (x.ndim - jnp.ndim(v)) + jnp.shape(v))  # noqa: E731
+    gamma, beta = whole(gamma), whole(beta)
     missing = tuple(_varying(x) - _varying(gamma))
     if missing:  # where shard_map checks them, their gradients are summed by it
         gamma, beta = lax.pcast((gamma, beta), missing, to="varying")

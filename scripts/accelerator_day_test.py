@@ -32,8 +32,8 @@ TOY = {
 def pictures(tmp_path):
     path = tmp_path / "pictures.tar"
     with tarfile.open(path, "w") as tar:
-        for split in ("train", "val"):
-            for i in range(8):
+        for first, split in ((0, "train"), (8, "val")):
+            for i in range(first, first + 8):
                 picture = tmp_path / "one.JPEG"
                 write_jpeg(picture, make_picture(i, 64, 64))
                 info = tarfile.TarInfo(f"{split}/class_{i % 2}/{i}.JPEG")

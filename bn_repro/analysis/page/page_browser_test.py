@@ -348,7 +348,7 @@ def test_the_sweep_marks_what_diverged_and_what_is_at_chance(fresh):
     assert shown["ticks"] == ["0.1", "1", "10"]
     bn, plain = [t for t in shown["traces"] if isinstance(t["symbol"], list)]
     assert plain["x"] == bn["x"] == [0.1, 1, 10]
-    assert plain["symbol"] == ["circle", "square-open", "x"]
+    assert plain["symbol"] == ["square-open", "square-open", "x"]  # 12 %, 10 %
     assert plain["y"][2] == shown["range"][0]  # at the worse edge
     assert bn["symbol"] == 3 * ["circle"]
     names = {t["name"] for t in shown["traces"]} - {None}
