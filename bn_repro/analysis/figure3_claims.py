@@ -254,11 +254,10 @@ CLAIMS = (
         Claim(
             f"{PAPER[key].name} comes further than Inception",
             _ends(key),
-            keys,
+            (key, "inception"),
             _further,
         )
         for key in ("bn_baseline", "bn_x5", "bn_x30")
-        for keys in [(key, "inception")]
     ),
     Claim(
         "BN-x30 is slower at first than BN-x5",
